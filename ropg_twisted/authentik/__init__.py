@@ -1,0 +1,1 @@
+"""What Authentik sees of this program."""

@@ -1,0 +1,269 @@
+"""The decision: a challenge in, the next answer or the verdict out. No I/O.
+
+=============================  ==================  ==============================================
+what comes                     when                next answer, or verdict
+=============================  ==================  ==============================================
+``ak-stage-identification``    at first            the name, and the password if it is asked for
+ ... with errors               to the name, or to  rejected
+                               name and password
+ ... without errors            after the password  rejected (a binding that restarts the flow), but
+                                                   unverifiable if the session is another one
+``ak-stage-password``          after the name      the password
+ ... with errors               to the password     rejected
+``ak-stage-access-denied``     before the name     unverifiable
+                               after the name      denied
+                               to the password     rejected
+                               after the password  denied
+``ak-stage-user-login``        after the password  ``remember_me: false``
+``ak-stage-authenticator-*``   after the password  interaction required
+any other stage that is known  after the password  interaction required
+``xak-flow-redirect``          after the password  verified if the session is authenticated, or if
+                                                   the flow is known to have no login stage; else
+                                                   denied (to Authentik's root) or interaction
+                                                   required (to anywhere else)
+anything else                  at any time         unverifiable
+=============================  ==================  ==============================================
+
+*After the password* means that it was accepted: its POST was answered by a 302, or by another
+component that is no refusal. Components, fields and codes decide; texts follow Accept-Language and
+never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final, TypeAlias
+from urllib.parse import urljoin
+
+from ropg_twisted.authentik.wire import Challenge, JSONObject, Moved, Session
+from ropg_twisted.interfaces import Credentials
+from ropg_twisted.verdict import Outcome, Reason, Verdict
+
+IDENTIFICATION: Final = "ak-stage-identification"
+PASSWORD: Final = "ak-stage-password"
+ACCESS_DENIED: Final = "ak-stage-access-denied"
+USER_LOGIN: Final = "ak-stage-user-login"
+FLOW_ERROR: Final = "ak-stage-flow-error"
+FLOW_SHELL: Final = "xak-flow-shell"
+REDIRECT: Final = "xak-flow-redirect"
+AUTHENTICATOR: Final = "ak-stage-authenticator-"
+
+STAGES_FOR_A_PERSON: Final = frozenset(
+    f"ak-stage-{name}"
+    for name in (
+        "autosubmit",
+        "captcha",
+        "consent",
+        "dummy",
+        "email",
+        "endpoint-agent",
+        "prompt",
+        "session-end",
+    )
+)
+"""The other stages of Authentik 2026.8 that may follow a password."""
+
+MAX_STEPS: Final = 30
+"""How many answers of Authentik one login may take. The default flow takes six."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The JSON object to POST next."""
+
+    body: JSONObject = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Ask again with GET."""
+
+
+Step: TypeAlias = Answer | Follow | Outcome
+
+
+class Progress(IntEnum):
+    """How far a login has come."""
+
+    OPENED = 0
+    """Nothing has been sent."""
+    IDENTIFIED = 1
+    """The name has been sent, the password has not."""
+    SENT = 2
+    """The password has been sent; what Authentik makes of it is not known."""
+    ACCEPTED = 3
+    """The POST of the password was answered as only an accepted one is."""
+    PASSED = 4
+    """A stage behind the password has been answered."""
+
+
+_REJECTED = Outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
+_DENIED = Outcome(Verdict.DENIED, Reason.POLICY)
+_VERIFIED = Outcome(Verdict.VERIFIED, Reason.VERIFIED)
+
+
+def _unverifiable(reason: Reason) -> Outcome:
+    return Outcome(Verdict.UNVERIFIABLE, reason)
+
+
+def _interaction(reason: Reason) -> Outcome:
+    return Outcome(Verdict.INTERACTION_REQUIRED, reason)
+
+
+class Conversation:
+    """One login, walked challenge by challenge.
+
+    ``credentials``: what the person typed.
+    ``login_stage``: whether the flow ends with a user-login stage; without one, an end of the flow
+    behind an accepted password proves it, whatever the session says.
+    ``root``: the URL of Authentik's own front page.
+    """
+
+    def __init__(self, credentials: Credentials, *, root: str, login_stage: bool = True) -> None:
+        self.progress = Progress.OPENED
+        self._credentials = credentials
+        self._login_stage = login_stage
+        self._root = root
+        self._answered: str | None = None
+        self._session = Session()
+        self._steps = 0
+
+    @property
+    def password_sent(self) -> bool:
+        """Whether an answer that holds the password has been handed out."""
+        return self.progress >= Progress.SENT
+
+    def hear(self, heard: Moved | Challenge, session: Session) -> Step:
+        """What follows from the next answer of Authentik.
+
+        ``session`` is what the session cookie says after that answer. An :class:`Outcome` ends the
+        conversation.
+        """
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            return _unverifiable(Reason.FLOW_LOOP)
+        if isinstance(heard, Moved):
+            if self.progress is Progress.SENT:
+                self.progress = Progress.ACCEPTED
+            return Follow()
+        if heard.fields.get("response_errors"):
+            return self._refused(heard)
+        if heard.component == IDENTIFICATION:
+            return self._identification(heard, session)
+        if heard.component == PASSWORD:
+            return self._password(session)
+        if heard.component == ACCESS_DENIED:
+            return self._access_denied()
+        if heard.component == REDIRECT or _is_stage_behind_password(heard.component):
+            return self._behind_password(heard, session)
+        if heard.component in (FLOW_ERROR, FLOW_SHELL):
+            return _unverifiable(Reason.FLOW_ERROR)
+        return _unverifiable(Reason.FLOW_UNKNOWN_STAGE)
+
+    def _refused(self, challenge: Challenge) -> Outcome:
+        """Errors are a refusal of the credentials only where they answer the credentials."""
+        mine = challenge.component == self._answered
+        if not mine and challenge.component == IDENTIFICATION and self.password_sent:
+            return _unverifiable(Reason.SESSION_LOST)
+        if not mine or challenge.component not in (IDENTIFICATION, PASSWORD):
+            return _unverifiable(Reason.FLOW_ERROR)
+        if self.progress > Progress.SENT or not _are_refusals(challenge.fields["response_errors"]):
+            return _unverifiable(Reason.FLOW_ERROR)
+        return _REJECTED
+
+    def _identification(self, challenge: Challenge, session: Session) -> Step:
+        if self.progress is Progress.OPENED:
+            if challenge.fields.get("captcha_stage"):
+                return _unverifiable(Reason.FLOW_NOT_HEADLESS)
+            name = {"uid_field": self._credentials.username}
+            if challenge.fields.get("password_fields") is True:
+                return self._send_password(IDENTIFICATION, name, session)
+            self.progress = Progress.IDENTIFIED
+            return self._answer(IDENTIFICATION, name)
+        restarted = self.progress in (Progress.SENT, Progress.ACCEPTED)
+        if restarted and session.sid is not None and session.sid == self._session.sid:
+            return _REJECTED
+        return _unverifiable(Reason.SESSION_LOST)
+
+    def _password(self, session: Session) -> Step:
+        if self.progress is Progress.IDENTIFIED:
+            return self._send_password(PASSWORD, {}, session)
+        return _unverifiable(Reason.FLOW_NOT_HEADLESS)
+
+    def _access_denied(self) -> Outcome:
+        if self.progress is Progress.OPENED:
+            return _unverifiable(Reason.FLOW_DENIED)
+        return _REJECTED if self.progress is Progress.SENT else _DENIED
+
+    def _behind_password(self, challenge: Challenge, session: Session) -> Step:
+        """What may only come once the password has been accepted."""
+        ends = challenge.component == REDIRECT
+        if not self.password_sent:
+            return _unverifiable(Reason.FLOW_ENDED_EARLY if ends else Reason.FLOW_NOT_HEADLESS)
+        if self.progress is Progress.SENT:
+            self.progress = Progress.ACCEPTED
+        if ends:
+            return self._end(challenge.fields.get("to"), session)
+        if challenge.component == USER_LOGIN:
+            if self.progress is Progress.PASSED:
+                return _unverifiable(Reason.FLOW_ERROR)
+            self.progress = Progress.PASSED
+            return self._answer(USER_LOGIN, {"remember_me": False})
+        if challenge.component.startswith(AUTHENTICATOR):
+            return _interaction(Reason.MFA)
+        return _interaction(Reason.INTERACTION)
+
+    def _end(self, to: object, session: Session) -> Outcome:
+        if not isinstance(to, str):
+            return _unverifiable(Reason.FLOW_ERROR)
+        try:
+            target = urljoin(self._root, to)
+        except ValueError:
+            return _unverifiable(Reason.FLOW_ERROR)
+        if "/api/v3/flows/executor/" in target:
+            return _unverifiable(Reason.FLOW_LOOP)
+        if session.authenticated or not self._login_stage:
+            return _VERIFIED
+        if target.rstrip("/") == self._root.rstrip("/"):
+            return _DENIED
+        return _interaction(Reason.INTERACTION)
+
+    def _send_password(self, component: str, fields: JSONObject, session: Session) -> Answer:
+        self.progress = Progress.SENT
+        self._session = session
+        return self._answer(component, {**fields, "password": self._credentials.password})
+
+    def _answer(self, component: str, fields: JSONObject) -> Answer:
+        self._answered = component
+        return Answer({"component": component, **fields})
+
+
+def _is_stage_behind_password(component: str) -> bool:
+    return (
+        component == USER_LOGIN
+        or component in STAGES_FOR_A_PERSON
+        or component.startswith(AUTHENTICATOR)
+    )
+
+
+def _are_refusals(errors: Any) -> bool:
+    """Whether ``response_errors`` says that the name or the password is not right.
+
+    Its shape is ``{field: [{"string": ..., "code": ...}]}``. An error of another field, or one that
+    says that a field is missing, is about the form of the answer and not about the credentials.
+    """
+    if not isinstance(errors, Mapping):
+        return False
+    for name, reasons in errors.items():
+        if name not in ("uid_field", "password", "non_field_errors"):
+            return False
+        if not isinstance(reasons, list) or not reasons:
+            return False
+        for reason in reasons:
+            if not isinstance(reason, Mapping) or not isinstance(reason.get("code"), str):
+                return False
+            if reason["code"] == "required":
+                return False
+    return True

@@ -1,0 +1,89 @@
+"""The words for what a password check can come to, and for why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What Authentik's answers say about one typed password."""
+
+    VERIFIED = "verified"
+    """The password was asked for, sent and accepted, and its login is complete."""
+
+    INTERACTION_REQUIRED = "interaction_required"
+    """The password was accepted; something that only a person can do comes next."""
+
+    REJECTED = "rejected"
+    """Authentik refused the credentials."""
+
+    DENIED = "denied"
+    """Refused for another reason than the password."""
+
+    UNVERIFIABLE = "unverifiable"
+    """Nothing was learned about the password."""
+
+
+class Reason(StrEnum):
+    """The one word by which the log explains a check. Clients never see it."""
+
+    VERIFIED = "verified"
+    WRONG_CREDENTIALS = "wrong_credentials"
+    MFA = "mfa"
+    INTERACTION = "interaction"
+    POLICY = "policy"
+
+    FLOW_DENIED = "flow_denied"
+    """Authentik refuses the flow itself, before any name was sent."""
+    FLOW_ENDED_EARLY = "flow_ended_early"
+    """The flow ended without a password having been accepted."""
+    FLOW_ERROR = "flow_error"
+    """Authentik reports an error of the flow, or refuses an answer as malformed."""
+    FLOW_LOOP = "flow_loop"
+    """The flow did not end within the bound on its steps."""
+    FLOW_NOT_HEADLESS = "flow_not_headless"
+    """The flow wants a browser, or another order of stages, before the password."""
+    FLOW_UNKNOWN_STAGE = "flow_unknown_stage"
+    """A component that is not known here."""
+    SESSION_LOST = "session_lost"
+    """Authentik has forgotten the login under way."""
+
+    UPSTREAM_BODY = "upstream_body"
+    """An answer that is no JSON object, is encoded, or is too large."""
+    UPSTREAM_CONNECTION = "upstream_connection"
+    """The connection could not be made, or broke."""
+    UPSTREAM_IDENTITY = "upstream_identity"
+    """The password is right, but Authentik did not say whose it is."""
+    UPSTREAM_REDIRECT = "upstream_redirect"
+    """A redirect to anywhere but the flow itself."""
+    UPSTREAM_STATUS = "upstream_status"
+    """An HTTP status that no flow answers with."""
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    """The deadline of the check passed."""
+    UPSTREAM_TLS = "upstream_tls"
+    """Authentik's certificate is not trusted, or TLS failed."""
+
+    INTERNAL_ERROR = "internal_error"
+    """A mistake in this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A verdict and the word for its cause."""
+
+    verdict: Verdict
+    reason: Reason
+
+
+class Unverifiable(Exception):
+    """Nothing was learned about the password.
+
+    ``blip`` says that the connection broke or Authentik answered with a server error: as long as
+    the password has not been sent, one fresh try is safe.
+    """
+
+    def __init__(self, reason: Reason, *, blip: bool = False) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.blip = blip

@@ -1,0 +1,14 @@
+"""The tests. Run them with ``make test``."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# The suite must say the same every time; the long profile looks for what it has not seen yet.
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "long", settings.get_profile("suite"), derandomize=False, max_examples=20000
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))

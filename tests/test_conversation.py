@@ -1,0 +1,479 @@
+"""The decision rules, row by row and by random conversations."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import authentik_client
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.authentik.conversation import (
+    MAX_STEPS,
+    Answer,
+    Conversation,
+    Follow,
+    Step,
+)
+from ropg_twisted.authentik.wire import Challenge, Moved, Session
+from ropg_twisted.interfaces import Credentials
+from ropg_twisted.verdict import Outcome, Reason, Verdict
+
+Heard: TypeAlias = Moved | Challenge
+
+ROOT = "https://authentik.example.com/"
+ANONYMOUS = Session("first")
+LOGGED_IN = Session("second", authenticated=True)
+
+MOVED = Moved()
+WRONG = {"password": [{"string": "Ungültiges Passwort", "code": "invalid"}]}
+NO_SUCH = {"non_field_errors": [{"string": "Failed to authenticate.", "code": "invalid"}]}
+
+KNOWN_STAGES = [
+    "ak-stage-access-denied",
+    "ak-stage-authenticator-duo",
+    "ak-stage-authenticator-email",
+    "ak-stage-authenticator-sms",
+    "ak-stage-authenticator-static",
+    "ak-stage-authenticator-totp",
+    "ak-stage-authenticator-validate",
+    "ak-stage-authenticator-webauthn",
+    "ak-stage-autosubmit",
+    "ak-stage-captcha",
+    "ak-stage-consent",
+    "ak-stage-dummy",
+    "ak-stage-email",
+    "ak-stage-endpoint-agent",
+    "ak-stage-flow-error",
+    "ak-stage-identification",
+    "ak-stage-password",
+    "ak-stage-prompt",
+    "ak-stage-session-end",
+    "ak-stage-user-login",
+]
+OTHER_COMPONENTS = [
+    "xak-flow-frame",
+    "xak-flow-redirect",
+    "xak-flow-shell",
+    "ak-source-oauth-apple",
+    "ak-source-plex",
+    "ak-source-telegram",
+    "ak-provider-iframe-logout",
+    "ak-provider-oauth2-device-code",
+    "ak-provider-oauth2-device-code-finish",
+    "ak-provider-saml-native-logout",
+]
+FROM_THE_FUTURE = ["ak-stage-hologram", "xak-flow-portal", "", "password"]
+
+
+def challenge(component: str, **fields: Any) -> Challenge:
+    """A challenge as the executor sends it."""
+    return Challenge(component, {"component": component, **fields})
+
+
+IDENTIFICATION = challenge("ak-stage-identification", password_fields=False, captcha_stage=None)
+COMBINED = challenge("ak-stage-identification", password_fields=True, captcha_stage=None)
+PASSWORD = challenge("ak-stage-password", pending_user="alice")
+DENIED = challenge("ak-stage-access-denied", error_message="no")
+USER_LOGIN = challenge("ak-stage-user-login")
+MFA = challenge("ak-stage-authenticator-validate", device_challenges=[])
+END = challenge("xak-flow-redirect", to="/")
+
+IDENTIFIED: list[Heard] = [IDENTIFICATION, MOVED]
+SENT: list[Heard] = [*IDENTIFIED, PASSWORD]
+ACCEPTED: list[Heard] = [*SENT, MOVED]
+SENT_TOGETHER: list[Heard] = [COMBINED]
+ACCEPTED_TOGETHER: list[Heard] = [*SENT_TOGETHER, MOVED]
+PASSED: list[Heard] = [*ACCEPTED, USER_LOGIN]
+
+
+def conversation(**options: Any) -> Conversation:
+    """A conversation about Alice."""
+    return Conversation(Credentials("alice", "secret"), root=ROOT, **options)
+
+
+def after(
+    *heard: Heard, session: Session = ANONYMOUS, **options: Any
+) -> tuple[Verdict | None, Reason | None]:
+    """What a conversation comes to that hears all this; ``session`` counts for the last of it."""
+    talk = conversation(**options)
+    step: Step = Follow()
+    for item in heard[:-1]:
+        step = talk.hear(item, ANONYMOUS)
+        assert not isinstance(step, Outcome), f"{step} at {item}"
+    step = talk.hear(heard[-1], session)
+    return (step.verdict, step.reason) if isinstance(step, Outcome) else (None, None)
+
+
+VERIFIED = (Verdict.VERIFIED, Reason.VERIFIED)
+REJECTED = (Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
+DENIED_BY_POLICY = (Verdict.DENIED, Reason.POLICY)
+INTERACTION = (Verdict.INTERACTION_REQUIRED, Reason.INTERACTION)
+
+
+def unverifiable(reason: Reason) -> tuple[Verdict, Reason]:
+    """An outcome that says nothing about the password."""
+    return Verdict.UNVERIFIABLE, reason
+
+
+class AnswerTests(SynchronousTestCase):
+    """What is sent, and when."""
+
+    def test_the_name_goes_first_and_alone(self) -> None:
+        """A plain identification stage gets the user name, and no password."""
+        step = conversation().hear(IDENTIFICATION, ANONYMOUS)
+        self.assertEqual(
+            step, Answer({"component": "ak-stage-identification", "uid_field": "alice"})
+        )
+
+    def test_a_combined_stage_gets_both(self) -> None:
+        """An identification stage with a password field gets name and password at once."""
+        step = conversation().hear(COMBINED, ANONYMOUS)
+        self.assertEqual(
+            step,
+            Answer(
+                {
+                    "component": "ak-stage-identification",
+                    "uid_field": "alice",
+                    "password": "secret",
+                }
+            ),
+        )
+
+    def test_the_password_goes_to_the_password_stage(self) -> None:
+        """The password stage gets the password."""
+        talk = conversation()
+        for item in IDENTIFIED:
+            talk.hear(item, ANONYMOUS)
+        self.assertFalse(talk.password_sent)
+        step = talk.hear(PASSWORD, ANONYMOUS)
+        self.assertEqual(step, Answer({"component": "ak-stage-password", "password": "secret"}))
+        self.assertTrue(talk.password_sent)
+
+    def test_nobody_is_remembered(self) -> None:
+        """A user-login stage that asks is told not to remember the login."""
+        talk = conversation()
+        for item in ACCEPTED:
+            talk.hear(item, ANONYMOUS)
+        self.assertEqual(
+            talk.hear(USER_LOGIN, ANONYMOUS),
+            Answer({"component": "ak-stage-user-login", "remember_me": False}),
+        )
+
+    def test_every_answer_fits_the_models_of_the_vendor(self) -> None:
+        """Authentik's own client library takes each answer for a valid request."""
+        models: dict[str, Any] = {
+            "ak-stage-identification": authentik_client.IdentificationChallengeResponseRequest,
+            "ak-stage-password": authentik_client.PasswordChallengeResponseRequest,
+            "ak-stage-user-login": authentik_client.UserLoginChallengeResponseRequest,
+        }
+        answers = []
+        for path in (PASSED, SENT_TOGETHER):
+            talk = conversation()
+            steps = [talk.hear(item, ANONYMOUS) for item in path]
+            answers += [step.body for step in steps if isinstance(step, Answer)]
+        self.assertEqual(len(answers), 4)
+        for body in answers:
+            parsed = models[body["component"]].from_dict(body)
+            assert parsed is not None
+            understood = {k: v for k, v in parsed.to_dict().items() if v is not None}
+            self.assertEqual(understood, body)
+
+    def test_secrets_do_not_show(self) -> None:
+        """No representation of an answer or of credentials holds the password."""
+        step = conversation().hear(COMBINED, ANONYMOUS)
+        self.assertNotIn("secret", repr(step))
+        self.assertNotIn("secret", repr(Credentials("alice", "secret")))
+
+
+class VerdictTests(SynchronousTestCase):
+    """The table, row by row."""
+
+    def test_the_table(self) -> None:
+        """Each challenge, at each point of a login, leads to its verdict."""
+        rows: list[tuple[str, tuple[Any, Any], list[Any]]] = [
+            ("unknown name", REJECTED, [IDENTIFICATION, _errors(IDENTIFICATION, NO_SUCH)]),
+            ("wrong, combined", REJECTED, [*SENT_TOGETHER, _errors(COMBINED, NO_SUCH)]),
+            ("wrong", REJECTED, [*SENT, _errors(PASSWORD, WRONG)]),
+            ("wrong once too often", REJECTED, [*SENT, DENIED]),
+            ("the same, combined", REJECTED, [*SENT_TOGETHER, DENIED]),
+            ("restarted", REJECTED, [*ACCEPTED, IDENTIFICATION]),
+            ("restarted at once", REJECTED, [*SENT, IDENTIFICATION]),
+            ("restarted, combined", REJECTED, [*ACCEPTED_TOGETHER, COMBINED]),
+            ("denied after the name", DENIED_BY_POLICY, [*IDENTIFIED, DENIED]),
+            ("denied after the password", DENIED_BY_POLICY, [*ACCEPTED, DENIED]),
+            ("denied after the login", DENIED_BY_POLICY, [*PASSED, DENIED]),
+            ("ended without a login", DENIED_BY_POLICY, [*ACCEPTED, END]),
+            ("ended at once without a login", DENIED_BY_POLICY, [*SENT, END]),
+            ("flow denied", unverifiable(Reason.FLOW_DENIED), [DENIED]),
+            ("no stage at all", unverifiable(Reason.FLOW_ENDED_EARLY), [END]),
+            ("no password stage", unverifiable(Reason.FLOW_ENDED_EARLY), [*IDENTIFIED, END]),
+            ("password first", unverifiable(Reason.FLOW_NOT_HEADLESS), [PASSWORD]),
+            (
+                "a password twice",
+                unverifiable(Reason.FLOW_NOT_HEADLESS),
+                [*ACCEPTED, PASSWORD],
+            ),
+            (
+                "a password again at once",
+                unverifiable(Reason.FLOW_NOT_HEADLESS),
+                [*SENT, PASSWORD],
+            ),
+            (
+                "a password after a combined one",
+                unverifiable(Reason.FLOW_NOT_HEADLESS),
+                [*ACCEPTED_TOGETHER, PASSWORD],
+            ),
+            (
+                "captcha beside the name",
+                unverifiable(Reason.FLOW_NOT_HEADLESS),
+                [challenge("ak-stage-identification", captcha_stage={"site_key": "x"})],
+            ),
+            (
+                "password errors to the name",
+                unverifiable(Reason.FLOW_ERROR),
+                [IDENTIFICATION, _errors(PASSWORD, WRONG)],
+            ),
+            (
+                "session lost before the password",
+                unverifiable(Reason.SESSION_LOST),
+                [*IDENTIFIED, IDENTIFICATION],
+            ),
+            (
+                "session lost at the password",
+                unverifiable(Reason.SESSION_LOST),
+                [*SENT, _errors(IDENTIFICATION, NO_SUCH)],
+            ),
+            (
+                "flow begun anew after the login stage",
+                unverifiable(Reason.SESSION_LOST),
+                [*PASSED, IDENTIFICATION],
+            ),
+            (
+                "login stage twice",
+                unverifiable(Reason.FLOW_ERROR),
+                [*PASSED, USER_LOGIN],
+            ),
+            (
+                "login stage refuses the answer",
+                unverifiable(Reason.FLOW_ERROR),
+                [*PASSED, _errors(USER_LOGIN, NO_SUCH)],
+            ),
+            (
+                "errors out of nowhere",
+                unverifiable(Reason.FLOW_ERROR),
+                [_errors(IDENTIFICATION, NO_SUCH)],
+            ),
+            (
+                "redirect to the executor",
+                unverifiable(Reason.FLOW_LOOP),
+                [*ACCEPTED, challenge("xak-flow-redirect", to="/api/v3/flows/executor/x/?query=")],
+            ),
+            (
+                "redirect to nowhere",
+                unverifiable(Reason.FLOW_ERROR),
+                [*ACCEPTED, challenge("xak-flow-redirect")],
+            ),
+            (
+                "redirect to no URL",
+                unverifiable(Reason.FLOW_ERROR),
+                [*ACCEPTED, challenge("xak-flow-redirect", to="http://[")],
+            ),
+        ]
+        for name, expected, heard in rows:
+            self.assertEqual(after(*heard), expected, name)
+
+    def test_what_errors_say_counts_and_not_that_there_are_some(self) -> None:
+        """Errors are a refusal only of fields that were sent, and not for want of a field."""
+        wrong: list[Any] = [
+            {"password": [{"string": "This field is required.", "code": "required"}]},
+            {"captcha_token": [{"string": "Invalid captcha response.", "code": "invalid"}]},
+            {"password": [{"string": "no code"}]},
+            {"password": []},
+            {"password": "no"},
+            ["password"],
+            {**WRONG, "captcha_token": [{"string": "x", "code": "invalid"}]},
+        ]
+        for errors in wrong:
+            self.assertEqual(
+                after(*SENT, _errors(PASSWORD, errors)),
+                unverifiable(Reason.FLOW_ERROR),
+                repr(errors),
+            )
+
+    def test_a_restart_in_another_session_is_a_lost_session(self) -> None:
+        """A fresh identification stage is a refusal only if the session is still the same."""
+        for session in (Session("another"), Session(None)):
+            self.assertEqual(
+                after(*ACCEPTED, IDENTIFICATION, session=session),
+                unverifiable(Reason.SESSION_LOST),
+            )
+
+    def test_the_end_with_an_authenticated_session_is_the_proof(self) -> None:
+        """An accepted password, the end of the flow and a session that is logged in: verified."""
+        for path in (SENT, ACCEPTED, SENT_TOGETHER, ACCEPTED_TOGETHER, PASSED):
+            self.assertEqual(after(*path, END, session=LOGGED_IN), VERIFIED)
+
+    def test_an_authenticated_session_alone_proves_nothing(self) -> None:
+        """A flow that skips its password stage logs anybody in."""
+        for path in (IDENTIFIED[:0], IDENTIFIED[:1], IDENTIFIED):
+            self.assertEqual(
+                after(*path, END, session=LOGGED_IN), unverifiable(Reason.FLOW_ENDED_EARLY)
+            )
+
+    def test_without_a_login_stage_the_end_is_enough(self) -> None:
+        """Where the operator says so, an accepted password and the end of the flow verify."""
+        self.assertEqual(after(*SENT, END, login_stage=False), VERIFIED)
+        self.assertEqual(
+            after(*IDENTIFIED, END, login_stage=False), unverifiable(Reason.FLOW_ENDED_EARLY)
+        )
+
+    def test_a_redirect_elsewhere_is_for_a_person(self) -> None:
+        """A flow that goes on at another place is not over."""
+        for to, expected in (
+            ("https://example.invalid/elsewhere", INTERACTION),
+            ("/if/flow/another/", INTERACTION),
+            ("/", DENIED_BY_POLICY),
+            ("https://authentik.example.com", DENIED_BY_POLICY),
+            ("", DENIED_BY_POLICY),
+        ):
+            self.assertEqual(
+                after(*ACCEPTED, challenge("xak-flow-redirect", to=to)), expected, repr(to)
+            )
+
+    def test_the_root_may_be_a_prefix(self) -> None:
+        """Authentik under a path has its root there."""
+        talk = Conversation(Credentials("a", "b"), root="https://example.com/auth/")
+        for item in ACCEPTED:
+            talk.hear(item, ANONYMOUS)
+        step = talk.hear(challenge("xak-flow-redirect", to="/auth/"), ANONYMOUS)
+        self.assertEqual(step, Outcome(*DENIED_BY_POLICY))
+
+    def test_every_component_before_the_password(self) -> None:
+        """Before the password, no component but the two that ask leads on, or to a verdict."""
+        for component in [*KNOWN_STAGES, *OTHER_COMPONENTS, *FROM_THE_FUTURE]:
+            verdict, _ = after(*IDENTIFIED, challenge(component, to="/"))
+            expected = {
+                "ak-stage-password": None,
+                "ak-stage-access-denied": Verdict.DENIED,
+            }.get(component, Verdict.UNVERIFIABLE)
+            self.assertEqual(verdict, expected, component)
+
+    def test_every_component_after_the_password(self) -> None:
+        """After the password, each stage that Authentik knows has its verdict; others have none."""
+        special = {
+            "ak-stage-access-denied": Verdict.DENIED,
+            "ak-stage-flow-error": Verdict.UNVERIFIABLE,
+            "ak-stage-identification": Verdict.REJECTED,
+            "ak-stage-password": Verdict.UNVERIFIABLE,
+            "ak-stage-user-login": None,
+            "xak-flow-redirect": Verdict.DENIED,
+        }
+        for component in KNOWN_STAGES:
+            verdict, reason = after(*ACCEPTED, challenge(component))
+            expected = special.get(component, Verdict.INTERACTION_REQUIRED)
+            self.assertEqual(verdict, expected, component)
+            self.assertEqual(
+                reason is Reason.MFA, component.startswith("ak-stage-authenticator-"), component
+            )
+        for component in [*OTHER_COMPONENTS, *FROM_THE_FUTURE]:
+            verdict, _ = after(*ACCEPTED, challenge(component, to="/"))
+            self.assertEqual(verdict, special.get(component, Verdict.UNVERIFIABLE), component)
+
+    def test_a_second_factor_before_the_password_says_nothing(self) -> None:
+        """A code asked for before the password looks the same for a right and a wrong one."""
+        self.assertEqual(after(*IDENTIFIED, MFA), unverifiable(Reason.FLOW_NOT_HEADLESS))
+
+    def test_steps_are_bounded(self) -> None:
+        """A flow that never ends is given up."""
+        heard = [*IDENTIFIED, *([MOVED] * (MAX_STEPS - 2)), MOVED]
+        self.assertEqual(after(*heard), unverifiable(Reason.FLOW_LOOP))
+
+
+def _errors(item: Challenge, errors: Any) -> Challenge:
+    return Challenge(item.component, {**item.fields, "response_errors": errors})
+
+
+def _random_challenges() -> SearchStrategy[Challenge]:
+    code = st.sampled_from(["invalid", "required", "blank"])
+    errors = st.dictionaries(
+        st.sampled_from(["password", "uid_field", "non_field_errors", "captcha_token"]),
+        st.lists(st.fixed_dictionaries({"string": st.just("text"), "code": code}), max_size=2),
+        max_size=2,
+    )
+    fields = st.fixed_dictionaries(
+        {},
+        optional={
+            "password_fields": st.booleans(),
+            "captcha_stage": st.sampled_from([None, {"site_key": "x"}]),
+            "response_errors": st.one_of(errors, st.none(), st.just("text")),
+            "to": st.sampled_from(["/", "/api/v3/flows/executor/x/", "https://a.invalid/", None]),
+        },
+    )
+    components = st.sampled_from([*KNOWN_STAGES, *OTHER_COMPONENTS, *FROM_THE_FUTURE])
+    return st.builds(lambda name, more: challenge(name, **more), components, fields)
+
+
+HEARD = st.lists(
+    st.tuples(
+        st.one_of(
+            st.just(MOVED),
+            st.sampled_from([IDENTIFICATION, COMBINED, PASSWORD, USER_LOGIN, END, MFA]),
+            _random_challenges(),
+        ),
+        st.sampled_from([ANONYMOUS, LOGGED_IN, Session()]),
+    ),
+    max_size=MAX_STEPS + 3,
+)
+
+
+class RandomConversationTests(SynchronousTestCase):
+    """What holds whatever Authentik answers."""
+
+    @given(HEARD, st.booleans())
+    def test_no_success_without_an_accepted_password(
+        self, heard: list[tuple[Heard, Session]], login_stage: bool
+    ) -> None:
+        """Verified and interaction_required follow only upon a password, sent once and accepted.
+
+        Accepted means here, told independently of the code: the very next thing heard after it was
+        sent is a 302, or a component other than the one that it was sent to, and without errors.
+        """
+        talk = conversation(login_stage=login_stage)
+        passwords = 0
+        accepted: bool | None = None
+        asked_by = ""
+        for item, session in heard:
+            if passwords and accepted is None:
+                accepted = isinstance(item, Moved) or (
+                    item.component != asked_by and not item.fields.get("response_errors")
+                )
+            step = talk.hear(item, session)
+            if isinstance(step, Answer) and "password" in step.body:
+                assert isinstance(item, Challenge)
+                assert step.body["password"] == "secret"
+                asked_by = item.component
+                passwords += 1
+            if isinstance(step, Outcome):
+                break
+        else:
+            return
+        self.assertLessEqual(passwords, 1)
+        if step.verdict in (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED):
+            self.assertEqual((passwords, accepted), (1, True))
+        if step.verdict is Verdict.VERIFIED and login_stage:
+            self.assertTrue(session.authenticated)
+        if step.verdict is Verdict.REJECTED:
+            self.assertGreater(len(heard), 1)
+
+    @given(HEARD)
+    def test_the_password_goes_into_one_answer_at_most(
+        self, heard: list[tuple[Heard, Session]]
+    ) -> None:
+        """Even a conversation that is kept going past its outcome sends the password once."""
+        talk = conversation()
+        steps = [talk.hear(item, session) for item, session in heard]
+        holding = [step for step in steps if isinstance(step, Answer) and "password" in step.body]
+        self.assertLessEqual(len(holding), 1)
