@@ -1,0 +1,69 @@
+"""Walking one flow of Authentik through its Flow Executor API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from ropg_twisted.authentik.conversation import Conversation, Follow
+from ropg_twisted.authentik.transport import Browser
+from ropg_twisted.authentik.wire import read_answer
+from ropg_twisted.interfaces import Credentials
+from ropg_twisted.verdict import Outcome, Reason, Unverifiable
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One flow of one Authentik.
+
+    ``authentik_url``: base URL without a slash at its end. ``login_stage``: whether the flow ends
+    with a user-login stage.
+    """
+
+    authentik_url: str
+    slug: str
+    login_stage: bool = True
+
+    @property
+    def executor(self) -> str:
+        """The URL of its executor.
+
+        The slash and the empty query are as Authentik itself writes them: another spelling makes
+        it answer a POST with a redirect challenge instead of a 302.
+        """
+        return f"{self.authentik_url}/api/v3/flows/executor/{quote(self.slug)}/?query="
+
+    async def walk(self, credentials: Credentials, browser: Browser) -> Outcome:
+        """Log in with a browser that has been nowhere yet.
+
+        Raises :exc:`Unverifiable` if an answer stays out or cannot be understood; it is a blip
+        only as long as the password has not been sent.
+        """
+        conversation = Conversation(
+            credentials, root=f"{self.authentik_url}/", login_stage=self.login_stage
+        )
+        try:
+            response = await browser.get(self.executor)
+            while True:
+                heard = read_answer(response, self.executor)
+                step = conversation.hear(heard, browser.session)
+                if isinstance(step, Outcome):
+                    return step
+                if isinstance(step, Follow):
+                    response = await browser.get(self.executor)
+                else:
+                    response = await browser.post(self.executor, step.body)
+        except Unverifiable as unverifiable:
+            if unverifiable.blip and conversation.password_sent:
+                raise Unverifiable(unverifiable.reason) from None
+            raise
+
+    async def obstacle(self, browser: Browser) -> Reason | None:
+        """Why no login could begin now, or ``None``: one GET, and nothing is sent."""
+        conversation = Conversation(Credentials("", ""), root=f"{self.authentik_url}/")
+        try:
+            heard = read_answer(await browser.get(self.executor), self.executor)
+        except Unverifiable as unverifiable:
+            return unverifiable.reason
+        step = conversation.hear(heard, browser.session)
+        return step.reason if isinstance(step, Outcome) else None
