@@ -1,0 +1,126 @@
+"""Every error answer of the OAuth endpoints: status, code and text, each in one place.
+
+Bodies are byte-stable: some clients compare them whole.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OAuthError(Exception):
+    """An answer of RFC 6749 section 5.2: a JSON object of ``error`` and ``error_description``.
+
+    ``status``: the HTTP status. ``code``: the value of ``error``. ``description``: a text for
+    people that names no value that a client has sent.
+    """
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str]
+    description: str
+
+    def __init__(self, description: str | None = None) -> None:
+        if description is not None:
+            self.description = description
+        super().__init__(self.description)
+
+
+class InvalidRequest(OAuthError):
+    """A parameter is missing, repeated or malformed."""
+
+    code = "invalid_request"
+    description = "The request is malformed"
+
+
+class RequestTooLarge(InvalidRequest):
+    """The body is larger than the limit."""
+
+    status = 413
+    description = "The request is too large"
+
+
+class InvalidClient(OAuthError):
+    """The client is not known, or its secret is wrong.
+
+    ``basic``: it tried HTTP Basic, and must be challenged to (RFC 6749 section 5.2).
+    """
+
+    status = 401
+    code = "invalid_client"
+    description = "Client authentication failed"
+
+    def __init__(self, *, basic: bool = False) -> None:
+        super().__init__()
+        self.basic = basic
+
+
+class UnsupportedGrantType(OAuthError):
+    """A grant that is not served here."""
+
+    code = "unsupported_grant_type"
+    description = "The grant type is not supported"
+
+
+class InvalidGrant(OAuthError):
+    """Wrong credentials. Himmelblau knows them by this very text."""
+
+    code = "invalid_grant"
+    description = "Invalid username or password"
+
+
+class InteractionRequired(OAuthError):
+    """The password is right, and something that only a person can do comes next."""
+
+    code = "interaction_required"
+    description = "User interaction required"
+
+
+class MFARequired(InteractionRequired):
+    """The password is right, and a second factor comes next."""
+
+    description = "Multi-factor authentication required"
+
+
+class AccessDenied(OAuthError):
+    """Refused for another reason than the password."""
+
+    code = "access_denied"
+    description = "Access denied"
+
+
+class TemporarilyUnavailable(OAuthError):
+    """Nothing can be said about the password now."""
+
+    status = 503
+    code = "temporarily_unavailable"
+    description = "The service is temporarily unavailable"
+    retry_after: ClassVar[int] = 30
+    """Seconds after which a client may try again."""
+
+
+class NotFound(OAuthError):
+    """No such path."""
+
+    status = 404
+    code = "not_found"
+    description = "There is nothing at this address"
+
+
+class MethodNotAllowed(OAuthError):
+    """A method that the path does not take. ``allowed``: those that it takes."""
+
+    status = 405
+    code = "method_not_allowed"
+    description = "The method is not allowed"
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__()
+        self.allowed = allowed
+
+
+class SettingError(Exception):
+    """A setting that is missing or wrong, in one line that names it and shows a right one."""
+
+    def __init__(self, setting: str, problem: str, example: str) -> None:
+        super().__init__(f"{setting} {problem}; for example: {example}")
+        self.setting = setting

@@ -1,0 +1,1 @@
+"""What OAuth2 and OpenID Connect clients see of this program."""

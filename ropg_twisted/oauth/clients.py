@@ -1,0 +1,32 @@
+"""The clients that may ask, and how they prove to be themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hmac import compare_digest
+
+from ropg_twisted.errors import InvalidClient
+from ropg_twisted.oauth.request import ClientCredentials
+from ropg_twisted.settings.model import Client
+
+
+class Clients:
+    """All clients, by their id."""
+
+    def __init__(self, clients: Iterable[Client]) -> None:
+        self._clients = {client.id: client for client in clients}
+
+    def authenticate(self, credentials: ClientCredentials) -> Client:
+        """The client that ``credentials`` belong to (RFC 6749 section 2.3).
+
+        A public client has nothing to prove, and a secret that it sends is not looked at. Raises
+        :exc:`InvalidClient` for an unknown client and for a wrong secret, which look alike.
+        """
+        client = self._clients.get(credentials.id)
+        if client is None:
+            raise InvalidClient(basic=credentials.basic)
+        if client.secret is not None and not compare_digest(
+            client.secret.encode(), (credentials.secret or "").encode()
+        ):
+            raise InvalidClient(basic=credentials.basic)
+        return client

@@ -1,0 +1,1 @@
+"""How one daemon is told what to do."""
