@@ -1,0 +1,84 @@
+"""The log: one line an event, as JSON for machines or as text for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+OURS: Final = "ropg_twisted"
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Writes each event of this program, and each warning of any other, as one line."""
+
+    def __init__(self, out: TextIO, format_line: Callable[[LogEvent], str]) -> None:
+        self._out = out
+        self._format_line = format_line
+
+    def __call__(self, event: LogEvent) -> None:
+        """See :class:`ILogObserver`."""
+        ours = str(event.get("log_namespace", "")).startswith(OURS)
+        if ours or event.get("log_level", LogLevel.info) >= LogLevel.warn:
+            self._out.write(self._format_line(event) + "\n")
+            self._out.flush()
+
+
+def make_observer(out: TextIO, style: str | None) -> LineObserver:
+    """An observer that writes to ``out``: ``json``, ``text``, or what fits ``out``."""
+    if style is None:
+        style = "text" if out.isatty() else "json"
+    return LineObserver(out, json_line if style == "json" else text_line)
+
+
+def json_line(event: LogEvent) -> str:
+    """The event as a JSON object: time, level, message, and every field of ours by its name."""
+    fields = {name: _plain(value) for name, value in event.items() if not _is_internal(name)}
+    return json.dumps({**_head(event), "message": _message(event), **fields})
+
+
+def text_line(event: LogEvent) -> str:
+    """The event for a person to read. What cannot be printed is escaped: no line can be forged."""
+    head = _head(event)
+    line = f"{head['time']} {head['level']:8} {_message(event)}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def _head(event: LogEvent) -> dict[str, str]:
+    moment = datetime.fromtimestamp(event["log_time"], UTC)
+    level = event.get("log_level", LogLevel.info)
+    return {"time": moment.isoformat(timespec="milliseconds"), "level": level.name}
+
+
+def _message(event: LogEvent) -> str:
+    """The event's text; of an exception only kind and place, because its text may hold anything."""
+    failure = event.get("log_failure")
+    if failure is None:
+        return formatEvent(event)
+    text = event.get("why") if "log_legacy" in event else formatEvent(event)
+    return f"{text or 'unexpected'}: {failure.type.__qualname__} at {failure_place(failure)}"
+
+
+def failure_place(failure: Failure) -> str:
+    """Where an exception was raised, innermost function first."""
+    return " < ".join(f"{frame[0]}:{frame[2]}" for frame in reversed(failure.frames))
+
+
+def _is_internal(name: str) -> bool:
+    return name.startswith("log_") or name in _LEGACY
+
+
+_LEGACY: Final = frozenset(
+    ("time", "format", "message", "isError", "system", "failure", "why", "logLevel")
+)
+"""What Twisted's older log functions add to an event."""
+
+
+def _plain(value: Any) -> str | int | float | bool | None:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
