@@ -1,0 +1,233 @@
+"""The sandbox on HTTP: a Klein application with the URLs and manners of Authentik."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlencode
+
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
+
+from ropg_twisted.sandbox import pages
+from ropg_twisted.sandbox.executor import Executor
+from ropg_twisted.sandbox.flows import FLOWS, Flow
+from ropg_twisted.sandbox.people import APPLICATIONS, Person
+from ropg_twisted.sandbox.sessions import Session, Sessions
+from ropg_twisted.sandbox.visits import Event, Reply, Visit
+from ropg_twisted.sandbox.wire import (
+    READ,
+    READ_AND_WRITE,
+    Client,
+    accepts_json,
+    language,
+    lasting_cookie,
+    read_client,
+    read_object,
+    send_html,
+    send_json,
+    session_cookie,
+    session_deletion,
+    set_cookies,
+)
+from ropg_twisted.web.site import QuietSite
+
+_DEVICE_AGE = 30 * 24 * 60 * 60
+_CSRF_AGE = 52 * 7 * 24 * 60 * 60
+
+
+class Sandbox:
+    """A stand-in for Authentik.
+
+    ``clock``: lets sessions run out and TOTP codes change. ``executor``: the flows in progress,
+    for tests that look or reach inside.
+    """
+
+    app: ClassVar[Klein] = Klein()
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self.executor = Executor(clock)
+        self.log.warn(
+            "This is a SANDBOX in place of Authentik: its passwords are public. "
+            "Never let real people log in here."
+        )
+
+    @property
+    def resource(self) -> IResource:
+        """The root of everything that is served."""
+        resource: IResource = self.app.resource()
+        return resource
+
+    @property
+    def sessions(self) -> Sessions:
+        """The session rows that are left, anonymous and authenticated."""
+        return self.executor.sessions
+
+    @property
+    def events(self) -> list[Event]:
+        """Logins and failed logins with the client's address, oldest first."""
+        return self.executor.events
+
+    @app.route("/api/v3/flows/executor/<slug>/", methods=["GET"])
+    def flow_get(self, request: IRequest, slug: str) -> bytes:
+        """Show where the session stands in a flow."""
+        walk = self.executor.get if accepts_json(request) else self.executor.fail
+        return self._flow(request, slug, walk)
+
+    @app.route("/api/v3/flows/executor/<slug>/", methods=["POST"])
+    def flow_post(self, request: IRequest, slug: str) -> bytes:
+        """Take the answer to a challenge."""
+        data = read_object(request)
+        if data is None or not accepts_json(request):
+            return self._flow(request, slug, self.executor.fail)
+        answer: Mapping[str, Any] = data
+        return self._flow(
+            request, slug, lambda visit, flow: self.executor.post(visit, flow, answer)
+        )
+
+    @app.route("/api/v3/core/users/me/", methods=["GET"])
+    def me(self, request: IRequest) -> bytes:
+        """Say who is logged in with the session, 403 if nobody is."""
+        client = read_client(request)
+        row = self.sessions.find(client.cookie)
+        if row is None or row.person is None:
+            if row is None and client.cookie is not None:
+                set_cookies(request, [session_deletion(client)])
+            detail = "Authentication credentials were not provided."
+            return send_json(request, 403, {"detail": detail}, allow=READ)
+        set_cookies(request, [session_cookie(client, self.sessions.cookie(row))])
+        return send_json(request, 200, {"user": _profile(row.person)}, allow=READ)
+
+    @app.route("/api/v3/core/applications/<slug>/check_access/", methods=["GET"])
+    def check_access(self, request: IRequest, slug: str) -> bytes:
+        """Say whether the person may use an application; without a session it is always yes."""
+        row = self.sessions.find(read_client(request).cookie)
+        if slug not in APPLICATIONS:
+            detail = "No Application matches the given query."
+            return send_json(request, 404, {"detail": detail}, allow=READ)
+        passing = row is None or row.person is None or slug not in row.person.refused
+        answer = {"passing": passing, "messages": [], "log_messages": []}
+        return send_json(request, 200, answer, allow=READ)
+
+    @app.route("/-/health/<kind>/", methods=["GET"])
+    def health(self, request: IRequest, kind: str) -> bytes:
+        """Say that it lives, and that it is ready."""
+        if kind not in ("live", "ready"):
+            raise NotFound
+        return send_html(request, 200)
+
+    @app.route("/application/o/authorize/", methods=["GET"])
+    def authorize(self, request: IRequest) -> bytes:
+        """Say that there is no login in a browser here."""
+        return send_html(request, 200, pages.no_web_login())
+
+    @app.route("/", methods=["GET"])
+    def front(self, request: IRequest) -> bytes:
+        """List flows and people."""
+        return send_html(request, 200, pages.front(self._clock.seconds()))
+
+    @app.handle_errors(HTTPException)
+    def refuse(self, request: IRequest, failure: Failure) -> bytes:
+        """Answer as Authentik's error pages do, which know GET only."""
+        error = failure.value
+        if isinstance(error, MethodNotAllowed):
+            writes = "POST" in (error.valid_methods or ())
+            method = request.method.decode("latin-1")
+            detail = f'Method "{method}" not allowed.'
+            return send_json(
+                request, 405, {"detail": detail}, allow=READ_AND_WRITE if writes else READ
+            )
+        if isinstance(error, InternalServerError):
+            return send_html(request, 500, pages.error(500))
+        if request.method not in (b"GET", b"HEAD"):
+            return send_html(request, 405, allow=READ)
+        return send_html(request, 404, pages.error(404))
+
+    def _flow(self, request: IRequest, slug: str, walk: Callable[[Visit, Flow], Reply]) -> bytes:
+        """Walk a session, a new one for whoever brings none, and answer with its cookies."""
+        if slug not in FLOWS:
+            raise NotFound
+        client = read_client(request)
+        row = self.sessions.find(client.cookie) or self.sessions.begin(client.address)
+        self.sessions.touch(row, client.address)
+        url = request.uri.decode("latin-1")
+        path, _, query = url.partition("?")
+        written = urlencode(dict(parse_qsl(query, keep_blank_values=True)))
+        visit = Visit(
+            session=row,
+            address=client.address,
+            url=url,
+            rewritten=f"{path}?{written}" if written else path,
+            outpost=client.outpost,
+            language=language(request),
+        )
+        reply = walk(visit, FLOWS[slug])
+        set_cookies(request, self._cookies(client, row, reply))
+        if reply.logged_in is not None:
+            request.setHeader("vary", "Cookie, Accept-Language")
+        if reply.challenge is None:
+            request.setHeader("location", visit.rewritten)
+            return send_html(request, 302, allow=READ_AND_WRITE)
+        allow = None if reply.early else READ_AND_WRITE
+        return send_json(request, 200, reply.challenge, allow=allow)
+
+    def _cookies(self, client: Client, row: Session, reply: Reply) -> list[str]:
+        """The cookies of an answer: a login adds two, a logout takes the session's away."""
+        if not self.sessions.holds(row):
+            return [] if client.cookie is None else [session_deletion(client)]
+        cookies = [session_cookie(client, self.sessions.cookie(row, disowned=reply.disowned))]
+        if reply.logged_in is None:
+            return cookies
+        now = self._clock.seconds()
+        csrf = secrets.token_urlsafe(24)
+        cookies[:0] = [
+            lasting_cookie("authentik_csrf", csrf, now=now, age=_CSRF_AGE, secure=client.secure)
+        ]
+        if reply.known_device:
+            device = self.sessions.device_cookie(reply.logged_in, now + _DEVICE_AGE)
+            cookies[:0] = [lasting_cookie("authentik_device", device, now=now, age=_DEVICE_AGE)]
+        return cookies
+
+
+class _InMemoryRequest(Request):
+    """A request that keeps its body in memory: it may hold a password, so no temporary file."""
+
+    def gotLength(self, length: int | None) -> None:
+        """Receive the body into memory, however long it is."""
+        self.content = BytesIO()
+
+
+def sandbox_site(sandbox: Sandbox) -> Site:
+    """Return a site that serves the sandbox and writes no access log."""
+    return QuietSite(
+        sandbox.resource, requestFactory=_InMemoryRequest, parsePOSTFormSubmission=False
+    )
+
+
+def _profile(person: Person) -> dict[str, Any]:
+    """A person as ``users/me/`` shows them."""
+    return {
+        "pk": person.pk,
+        "username": person.username,
+        "name": person.name,
+        "is_active": person.active,
+        "is_superuser": False,
+        "groups": [{"name": group.name, "pk": group.pk} for group in person.groups],
+        "roles": [],
+        "email": person.email,
+        "avatar": "/static/dist/assets/images/user_default.png",
+        "uid": person.uid,
+        "settings": {},
+        "type": "internal",
+        "system_permissions": [],
+    }

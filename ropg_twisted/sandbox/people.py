@@ -1,0 +1,164 @@
+"""The people of the sandbox, their passwords and second factors, and the applications.
+
+Everything here is public and throw-away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+USUAL_PASSWORD = "correct horse battery staple"
+"""The password of everybody who is not there to have another one."""
+
+APPLICATIONS = ("jamf-connect", "jamf-connect-confidential", "jamf-connect-nokey")
+"""Slugs of the applications that ``check_access`` knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group: ``pk`` is a UUID in text form, ``name`` what claims carry."""
+
+    pk: str
+    name: str
+
+
+MAC_ADMINS = Group("0ed238fa-f3cd-4286-aeff-1add6d6283ed", "mac-admins")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An account.
+
+    ``uid``: 64 hex digits, the ``sub`` of Authentik's tokens in its default mode.
+    ``app_password``: accepted in place of the password by stages that allow app passwords.
+    ``totp_key``: the shared secret of RFC 6238 (SHA-1, 6 digits, 30 seconds).
+    ``static_tokens``: codes that work once each.
+    ``expired``: the password is right but too old, for the policies that look at it.
+    ``refused``: slugs of applications that this person may not use.
+    """
+
+    pk: int
+    username: str
+    name: str
+    uid: str
+    password: str = field(default=USUAL_PASSWORD, repr=False)
+    groups: tuple[Group, ...] = ()
+    active: bool = True
+    app_password: str | None = field(default=None, repr=False)
+    totp_key: bytes | None = field(default=None, repr=False)
+    static_tokens: tuple[str, ...] = field(default=(), repr=False)
+    expired: bool = False
+    refused: tuple[str, ...] = ()
+
+    @property
+    def email(self) -> str:
+        """The e-mail address, which the identification stage accepts as well."""
+        return f"{self.username}@example.com"
+
+    def accepts(self, password: str, *, app_passwords: bool) -> bool:
+        """Tell whether this is the password. A disabled account accepts none."""
+        if not self.active:
+            return False
+        return password == self.password or (app_passwords and password == self.app_password)
+
+
+def _rep(number: int) -> Person:
+    """One of the people who are there to collect failed logins."""
+    name = f"rep{number}"
+    uids = {8: "5ddc2488a3205306a9e3d4c9e53e6329e0792ff66dafd2e08cd481fe1dc67e42"}
+    return Person(14 + number, name, f"Rep {number}", uids.get(number) or _made_up_uid(name))
+
+
+def _made_up_uid(username: str) -> str:
+    """A stable ``uid`` for a person whose real one is of no interest."""
+    return hashlib.sha256(username.encode()).hexdigest()
+
+
+PEOPLE = (
+    Person(
+        5,
+        "alice",
+        "Alice Example",
+        "bbc6e4d1bd08e322a087da1e038b7b513e7e07f441c4f009270915c503ed3cb6",
+        groups=(MAC_ADMINS,),
+        app_password="alice-app-password-0123456789",
+    ),
+    Person(
+        6,
+        "bob",
+        "Bob",
+        "2197e3efacb7b63ba5d3d67d2c224c0e8280018afecc993f84b506f78b146d33",
+        totp_key=b"bob-has-a-totp-token",
+    ),
+    Person(7, "carol", "Carol", _made_up_uid("carol"), active=False),
+    Person(
+        8,
+        "dave",
+        "Dave",
+        "f084d971b7f71869dc411d3820fedd9d8a76380966aaa32758d25a2879cd68e8",
+        password=' pä"ss&w=örd; ',
+    ),
+    Person(
+        9,
+        "erin",
+        "Erin Ünïcode",
+        _made_up_uid("erin"),
+        password=' it\'s "1+1" & 100% %2B žluťoučký 密码 ',
+    ),
+    Person(
+        10,
+        "frank",
+        "Frank",
+        "090296bc3313ec6aa5bcfd1cceb14b9b295d22fdc3cfa8eeeaa9be57d6409b20",
+        static_tokens=("frankstatic01", "frankstatic02", "frankstatic03"),
+    ),
+    Person(
+        11,
+        "grace",
+        "Grace",
+        "7cb13f2819908acd2626ea5fdbddc752011f47218ba507d13e6243b1ef693487",
+        refused=("jamf-connect",),
+    ),
+    Person(
+        12,
+        "heidi",
+        "Heidi",
+        "e79b0cd8fd24ac3d8fd06a1274fb3292ef88a4ba3127379cc6130e3dcd8bb0b5",
+        expired=True,
+    ),
+    Person(13, "ivan", "Ivan", _made_up_uid("ivan")),
+    Person(14, "trent", "Trent", _made_up_uid("trent"), expired=True),
+    *(_rep(number) for number in range(1, 9)),
+    Person(
+        24,
+        "sybil",
+        "Sybil",
+        "38783d24eb165b71d567a9f3c28b5662396ebf1f9f5e69201535f9078d0046a8",
+    ),
+    Person(
+        25,
+        "victor",
+        "Victor",
+        "9e48d6adfa28d4aa3bb0c820b13df3d73c2055517a5614a6e472074d391d1a75",
+    ),
+    Person(
+        26,
+        "peggy",
+        "Peggy",
+        "e20b211d69209430032433ab1bb398475109dca7d6daafc0ec6202c1280acb54",
+    ),
+    Person(
+        27,
+        "wendy",
+        "Wendy",
+        "808b658122a95f2b05da75c89e4ecb574d71b284fa1c19c22d32c99f85413602",
+    ),
+)
+
+_BY_NAME = {key: person for person in PEOPLE for key in (person.username, person.email)}
+
+
+def find(name: str) -> Person | None:
+    """Return the person of this user name or e-mail address, in any case, or None."""
+    return _BY_NAME.get(name.casefold())
