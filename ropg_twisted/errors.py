@@ -88,14 +88,35 @@ class AccessDenied(OAuthError):
     description = "Access denied"
 
 
+class NetworkNotAllowed(AccessDenied):
+    """The network of the client may not ask."""
+
+    status = 403
+
+
+class SlowDown(OAuthError):
+    """Too many attempts. ``retry_after``: seconds after which there may be room again."""
+
+    status = 429
+    code = "slow_down"
+    description = "Too many attempts"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
 class TemporarilyUnavailable(OAuthError):
-    """Nothing can be said about the password now."""
+    """Nothing can be said about the password now. ``retry_after``: as of :class:`SlowDown`."""
 
     status = 503
     code = "temporarily_unavailable"
     description = "The service is temporarily unavailable"
     retry_after: ClassVar[int] = 30
-    """Seconds after which a client may try again."""
+
+
+class Aborted(TemporarilyUnavailable):
+    """The same, for a client that takes every answer for a wrong password: it gets none."""
 
 
 class NotFound(OAuthError):

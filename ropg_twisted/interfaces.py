@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from ropg_twisted.verdict import Outcome, Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a person typed."""
+class Login:
+    """What a person typed, and the address of the machine that asks; ``None`` if it has none."""
 
     username: str
     password: str = field(repr=False)
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +44,30 @@ class Check:
     person: Person | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a password could be checked now.
+
+    ``obstacle``: why not. ``warning``: what is wrong though it could.
+    """
+
+    obstacle: Reason | None = None
+    warning: Reason | None = None
+
+
 class IPasswordVerifier(Interface):
     """Something that can say whether a password is right."""
 
-    def verify(credentials: Credentials) -> Awaitable[Check]:
-        """Check one password, within a deadline.
+    def verify(login: Login) -> Coroutine[Deferred[Any], Any, Check]:
+        """Check one password.
 
         Whatever goes wrong on the way is an outcome and no exception: ``unverifiable``, with its
         reason. Cancelling the wait gives up the check.
         """
 
-    def readiness() -> Awaitable[Reason | None]:
-        """Why no password could be checked now, or ``None`` if one could."""
+
+class IReadiness(Interface):
+    """Something that knows whether a password could be checked now."""
+
+    def look() -> Coroutine[Deferred[Any], Any, Readiness]:
+        """Look now, within a deadline. No fault on the way is an exception."""

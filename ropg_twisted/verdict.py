@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Verdict(StrEnum):
@@ -49,6 +50,9 @@ class Reason(StrEnum):
     SESSION_LOST = "session_lost"
     """Authentik has forgotten the login under way."""
 
+    OUTPOST_TOKEN_REFUSED = "outpost_token_refused"
+    """Authentik fails on every request that comes with our outpost token."""
+
     UPSTREAM_BODY = "upstream_body"
     """An answer that is no JSON object, is encoded, or is too large."""
     UPSTREAM_CONNECTION = "upstream_connection"
@@ -64,8 +68,29 @@ class Reason(StrEnum):
     UPSTREAM_TLS = "upstream_tls"
     """Authentik's certificate is not trusted, or TLS failed."""
 
+    BREAKER_OPEN = "breaker_open"
+    """Authentik is known to be down, and was not asked."""
+    OVERLOADED = "overloaded"
+    """No place at Authentik came free in time."""
+    STALE_PASSWORD = "stale_password"
+    """Authentik has refused the same password of the same user a short while ago."""
+    THROTTLED = "throttled"
+    """Too many attempts."""
+
     INTERNAL_ERROR = "internal_error"
     """A mistake in this program."""
+
+
+OUTAGES: Final = frozenset(
+    (
+        Reason.UPSTREAM_BODY,
+        Reason.UPSTREAM_CONNECTION,
+        Reason.UPSTREAM_STATUS,
+        Reason.UPSTREAM_TIMEOUT,
+        Reason.UPSTREAM_TLS,
+    )
+)
+"""What an Authentik that is down, or is not there, looks like."""
 
 
 @dataclass(frozen=True, slots=True)

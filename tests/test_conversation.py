@@ -18,7 +18,7 @@ from ropg_twisted.authentik.conversation import (
     Step,
 )
 from ropg_twisted.authentik.wire import Challenge, Moved, Session
-from ropg_twisted.interfaces import Credentials
+from ropg_twisted.interfaces import Login
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 Heard: TypeAlias = Moved | Challenge
@@ -91,7 +91,7 @@ PASSED: list[Heard] = [*ACCEPTED, USER_LOGIN]
 
 def conversation(**options: Any) -> Conversation:
     """A conversation about Alice."""
-    return Conversation(Credentials("alice", "secret"), root=ROOT, **options)
+    return Conversation(Login("alice", "secret"), root=ROOT, **options)
 
 
 def after(
@@ -185,7 +185,7 @@ class AnswerTests(SynchronousTestCase):
         """No representation of an answer or of credentials holds the password."""
         step = conversation().hear(COMBINED, ANONYMOUS)
         self.assertNotIn("secret", repr(step))
-        self.assertNotIn("secret", repr(Credentials("alice", "secret")))
+        self.assertNotIn("secret", repr(Login("alice", "secret")))
 
 
 class VerdictTests(SynchronousTestCase):
@@ -345,7 +345,7 @@ class VerdictTests(SynchronousTestCase):
 
     def test_the_root_may_be_a_prefix(self) -> None:
         """Authentik under a path has its root there."""
-        talk = Conversation(Credentials("a", "b"), root="https://example.com/auth/")
+        talk = Conversation(Login("a", "b"), root="https://example.com/auth/")
         for item in ACCEPTED:
             talk.hear(item, ANONYMOUS)
         step = talk.hear(challenge("xak-flow-redirect", to="/auth/"), ANONYMOUS)

@@ -38,7 +38,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urljoin
 
 from ropg_twisted.authentik.wire import Challenge, JSONObject, Moved, Session
-from ropg_twisted.interfaces import Credentials
+from ropg_twisted.interfaces import Login
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 IDENTIFICATION: Final = "ak-stage-identification"
@@ -115,15 +115,15 @@ def _interaction(reason: Reason) -> Outcome:
 class Conversation:
     """One login, walked challenge by challenge.
 
-    ``credentials``: what the person typed.
+    ``login``: what the person typed.
     ``login_stage``: whether the flow ends with a user-login stage; without one, an end of the flow
     behind an accepted password proves it, whatever the session says.
     ``root``: the URL of Authentik's own front page.
     """
 
-    def __init__(self, credentials: Credentials, *, root: str, login_stage: bool = True) -> None:
+    def __init__(self, login: Login, *, root: str, login_stage: bool = True) -> None:
         self.progress = Progress.OPENED
-        self._credentials = credentials
+        self._login = login
         self._login_stage = login_stage
         self._root = root
         self._answered: str | None = None
@@ -177,7 +177,7 @@ class Conversation:
         if self.progress is Progress.OPENED:
             if challenge.fields.get("captcha_stage"):
                 return _unverifiable(Reason.FLOW_NOT_HEADLESS)
-            name = {"uid_field": self._credentials.username}
+            name = {"uid_field": self._login.username}
             if challenge.fields.get("password_fields") is True:
                 return self._send_password(IDENTIFICATION, name, session)
             self.progress = Progress.IDENTIFIED
@@ -233,7 +233,7 @@ class Conversation:
     def _send_password(self, component: str, fields: JSONObject, session: Session) -> Answer:
         self.progress = Progress.SENT
         self._session = session
-        return self._answer(component, {**fields, "password": self._credentials.password})
+        return self._answer(component, {**fields, "password": self._login.password})
 
     def _answer(self, component: str, fields: JSONObject) -> Answer:
         self._answered = component

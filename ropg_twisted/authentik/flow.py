@@ -8,7 +8,7 @@ from urllib.parse import quote
 from ropg_twisted.authentik.conversation import Conversation, Follow
 from ropg_twisted.authentik.transport import Browser
 from ropg_twisted.authentik.wire import read_answer
-from ropg_twisted.interfaces import Credentials
+from ropg_twisted.interfaces import Login
 from ropg_twisted.verdict import Outcome, Reason, Unverifiable
 
 
@@ -33,14 +33,14 @@ class Flow:
         """
         return f"{self.authentik_url}/api/v3/flows/executor/{quote(self.slug)}/?query="
 
-    async def walk(self, credentials: Credentials, browser: Browser) -> Outcome:
+    async def walk(self, login: Login, browser: Browser) -> Outcome:
         """Log in with a browser that has been nowhere yet.
 
         Raises :exc:`Unverifiable` if an answer stays out or cannot be understood; it is a blip
         only as long as the password has not been sent.
         """
         conversation = Conversation(
-            credentials, root=f"{self.authentik_url}/", login_stage=self.login_stage
+            login, root=f"{self.authentik_url}/", login_stage=self.login_stage
         )
         try:
             response = await browser.get(self.executor)
@@ -60,7 +60,7 @@ class Flow:
 
     async def obstacle(self, browser: Browser) -> Reason | None:
         """Why no login could begin now, or ``None``: one GET, and nothing is sent."""
-        conversation = Conversation(Credentials("", ""), root=f"{self.authentik_url}/")
+        conversation = Conversation(Login("", ""), root=f"{self.authentik_url}/")
         try:
             heard = read_answer(await browser.get(self.executor), self.executor)
         except Unverifiable as unverifiable:

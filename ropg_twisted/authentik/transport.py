@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from ropg_twisted import __version__
+from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.wire import (
     SESSION_COOKIE,
     JSONObject,
@@ -53,16 +55,21 @@ class Transport:
     ``pooled``: keeps connections alive. ``fresh``: makes a new one for each request.
     """
 
-    def __init__(self, pooled: IAgent, fresh: IAgent) -> None:
+    def __init__(self, pooled: IAgent, fresh: IAgent, introduction: Introduction) -> None:
+        self.introduction = introduction
         self._pooled = PlainAgent(pooled)
         self._fresh = PlainAgent(fresh)
 
-    def browser(self, *, fresh: bool = False) -> Browser:
-        """A new browser without cookies; on connections of its own if ``fresh``."""
-        return Browser(self._fresh if fresh else self._pooled)
+    def browser(self, address: str | None, *, fresh: bool = False, insist: bool = False) -> Browser:
+        """A new browser without cookies, for a client at ``address``.
+
+        ``fresh``: on connections of its own. ``insist``: see :meth:`Introduction.headers`.
+        """
+        headers = self.introduction.headers(address, insist=insist)
+        return Browser(self._fresh if fresh else self._pooled, headers)
 
 
-def make_transport(reactor: Any, ca_pem: bytes | None) -> Transport:
+def make_transport(reactor: Any, ca_pem: bytes | None, introduction: Introduction) -> Transport:
     """The transport over real connections.
 
     ``ca_pem``: certificates to trust instead of the system's. Raises :exc:`ValueError` if there is
@@ -79,16 +86,18 @@ def make_transport(reactor: Any, ca_pem: bytes | None) -> Transport:
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = PERSISTENT_CONNECTIONS
     pool.cachedConnectionTimeout = IDLE_SECONDS
-    return Transport(Agent(reactor, policy, pool=pool), Agent(reactor, policy))
+    return Transport(Agent(reactor, policy, pool=pool), Agent(reactor, policy), introduction)
 
 
 class Browser:
     """One login's HTTP client: a cookie jar that nobody else has, and capped answers.
 
-    Every request raises :exc:`Unverifiable` if no whole answer comes.
+    ``headers``: to be sent with every request. Every request raises :exc:`Unverifiable` if no
+    whole answer comes.
     """
 
-    def __init__(self, agent: IAgent) -> None:
+    def __init__(self, agent: IAgent, headers: Mapping[str, str]) -> None:
+        self._headers = headers
         # Behind a reverse proxy the cookie is Secure even where the last hop is plain HTTP.
         self._jar = IndexableCookieJar(DefaultCookiePolicy(secure_protocols=("http", "https")))
         self._client = HTTPClient(agent, self._jar, data_to_body_producer=BytesProducer)
@@ -113,6 +122,8 @@ class Browser:
     ) -> Response:
         headers.setRawHeaders("Accept", ["application/json"])
         headers.setRawHeaders("User-Agent", [f"ropg-twisted/{__version__}"])
+        for name, value in self._headers.items():
+            headers.setRawHeaders(name, [value])
         try:
             response = await self._client.request(
                 method, url, headers=headers, data=data, allow_redirects=False, unbuffered=True

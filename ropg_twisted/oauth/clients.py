@@ -16,6 +16,10 @@ class Clients:
     def __init__(self, clients: Iterable[Client]) -> None:
         self._clients = {client.id: client for client in clients}
 
+    def find(self, client_id: str | None) -> Client | None:
+        """The client of that id, whoever it is that says so."""
+        return None if client_id is None else self._clients.get(client_id)
+
     def authenticate(self, credentials: ClientCredentials) -> Client:
         """The client that ``credentials`` belong to (RFC 6749 section 2.3).
 

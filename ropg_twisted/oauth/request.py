@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, unquote_plus
 
 from ropg_twisted.errors import InvalidRequest
-from ropg_twisted.interfaces import Credentials
 
 MAX_FIELDS: Final = 32
 """Parameters of one request; clients send fewer than ten."""
@@ -34,7 +34,8 @@ class ClientCredentials:
 class PasswordGrant:
     """A password grant. ``scope``: its words; empty if the client asked for none."""
 
-    credentials: Credentials
+    username: str
+    password: str = field(repr=False)
     scope: tuple[str, ...]
     nonce: str | None
 
@@ -52,7 +53,7 @@ def parse_form(content_type: str | None, query: bytes, body: bytes) -> Form:
         raise InvalidRequest("Parameters belong in the body, not in the URL")
     try:
         pairs = parse_qsl(
-            body.decode("utf-8"),
+            _with_plus_signs(body.decode("utf-8")),
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
@@ -64,6 +65,42 @@ def parse_form(content_type: str | None, query: bytes, body: bytes) -> Form:
     if len(form) < len(pairs):
         raise InvalidRequest("A parameter is repeated")
     return {name: value for name, value in form.items() if value}
+
+
+def _with_plus_signs(text: str) -> str:
+    """The form with the plus signs of its password escaped, if its sender writes blanks as ``%20``.
+
+    XCreds 5.4 escapes everything in a form but ``+``. A client that writes the blanks of another
+    value as ``%20`` means a plus sign where it writes one.
+    """
+    fields = text.split("&")
+    others = [field for field in fields if not field.startswith("password=")]
+    if not any("%20" in field for field in others) or any("+" in field for field in others):
+        return text
+    return "&".join(field if field in others else field.replace("+", "%2B") for field in fields)
+
+
+_UNDECODED: Final = re.compile(
+    r"grant_type=(?P<grant_type>password)&scope=(?P<scope>.*?)&username=(?P<username>.*?)"
+    r"&password=(?P<password>.*)&client_id=(?P<client_id>[^&]*)"
+    r"(?:&client_secret=(?P<client_secret>.*))?",
+    re.DOTALL,
+)
+
+
+def parse_undecoded_form(body: bytes) -> Form | None:
+    """The parameters of a form that was sent without escapes, as XCreds 5.3 does, or ``None``.
+
+    Its parameters come in a fixed order, and each goes on to where the next begins: whatever is
+    between ``&password=`` and the last ``&client_id=`` is the password.
+    """
+    try:
+        match = _UNDECODED.fullmatch(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        return None
+    if match is None:
+        return None
+    return {name: value for name, value in match.groupdict().items() if value}
 
 
 def parse_grant_type(form: Form) -> str:
@@ -101,7 +138,8 @@ def parse_password_grant(form: Form) -> PasswordGrant:
     if len(username) > MAX_USERNAME or not username.isprintable():
         raise InvalidRequest("The parameter username is malformed")
     return PasswordGrant(
-        credentials=Credentials(username, _required(form, "password")),
+        username=username,
+        password=_required(form, "password"),
         scope=tuple(form.get("scope", "").split()),
         nonce=form.get("nonce"),
     )

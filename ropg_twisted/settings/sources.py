@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ropg_twisted.errors import SettingError
+from ropg_twisted.networks import Networks
 from ropg_twisted.settings.model import Client, Settings
-from ropg_twisted.settings.table import CONFIG, TABLE, Setting
+from ropg_twisted.settings.table import CLIENT_TABLE, CONFIG, TABLE, Setting
 from ropg_twisted.settings.values import SANDBOX, WrongValue
 
 
@@ -32,8 +33,8 @@ class _Sources:
             if name.startswith("ROPG_") and not known & {name, name.removesuffix("_FILE")}:
                 raise SettingError(name, "is not a setting", ", ".join(sorted(known)))
 
-    def read_file(self) -> list[Client]:
-        """Read the settings file, if there is one; its clients come back."""
+    def read_file(self) -> list[Mapping[str, object]]:
+        """Read the settings file, if there is one; the tables of its clients come back."""
         path = self.value(CONFIG)
         if path is None:
             return []
@@ -41,7 +42,7 @@ class _Sources:
             self._file = tomllib.loads(path.read_text("utf-8"))
         except ValueError as error:
             raise SettingError(CONFIG.name, f"is not TOML ({error})", 'client_id = "mac"') from None
-        clients = [_client(table) for table in _tables(self._file.pop("clients", []))]
+        clients = _tables(self._file.pop("clients", []))
         known = {setting.key for setting in TABLE.values()}
         for key in self._file:
             if key not in known:
@@ -66,10 +67,7 @@ class _Sources:
             return None
         if raw == "" and setting.may_be_empty:
             return None
-        try:
-            return setting.parse(raw)
-        except WrongValue as wrong:
-            raise SettingError(setting.name, str(wrong), setting.assignment) from None
+        return _checked(setting, raw)
 
     def _raw(self, setting: Setting) -> str | None:
         option = self._options.get(setting.option) if setting.option else None
@@ -85,6 +83,13 @@ class _Sources:
         if credential.is_file():
             return _file_content(setting.name, credential)
         return _from_file(setting, self._file.get(setting.key))
+
+
+def _checked(setting: Setting, raw: str) -> Any:
+    try:
+        return setting.parse(raw)
+    except WrongValue as wrong:
+        raise SettingError(setting.name, str(wrong), setting.assignment) from None
 
 
 def _file_content(name: str, path: Path) -> str:
@@ -115,17 +120,37 @@ def _tables(value: object) -> list[Mapping[str, object]]:
     raise SettingError("clients", "is not a list of tables", '[[clients]] and id = "mac" below it')
 
 
-def _client(table: Mapping[str, object]) -> Client:
-    example = 'id = "mac"'
-    for key, value in table.items():
-        if key not in ("id", "secret"):
-            raise SettingError(f"clients.{key}", "is not a setting of a client", "id, secret")
-        if not isinstance(value, str) or not value:
-            raise SettingError(f"clients.{key}", "is not a text", example)
-    if "id" not in table:
-        raise SettingError("clients.id", "is missing", example)
-    secret = table.get("secret")
-    return Client(str(table["id"]), None if secret is None else str(secret))
+def _client(table: Mapping[str, object], value: Mapping[str, Any]) -> Client:
+    """A client of the file; what it does not say is as for all (``value``)."""
+    for key in table:
+        if key not in CLIENT_TABLE:
+            raise SettingError(f"clients.{key}", "is not a setting", ", ".join(CLIENT_TABLE))
+    own: dict[str, Any] = {}
+    for name, setting in CLIENT_TABLE.items():
+        raw = _from_file(setting, table.get(name)) or setting.default
+        if raw is None and setting.required:
+            raise SettingError(f"clients.{name}", "is missing", setting.assignment)
+        own[name] = None if raw is None else _checked(setting, raw)
+    return Client(
+        id=own["id"],
+        secret=own["secret"],
+        rates=own["limits"] or value["ROPG_LIMITS"],
+        aborts=(own["outage"] or value["ROPG_OUTAGE"]) == "abort",
+        undecoded=own["body"] == "undecoded",
+    )
+
+
+def _clients(
+    tables: list[Mapping[str, object]], value: Mapping[str, Any], *, named: bool
+) -> tuple[Client, ...]:
+    """All clients: those of the file, and that of CLIENT_ID if it is ``named`` or the only one."""
+    clients = [_client(table, value) for table in tables]
+    if named or not clients:
+        given = {"id": value["CLIENT_ID"], "secret": value["CLIENT_SECRET"]}
+        clients.append(_client(given, value))
+    if len({client.id for client in clients}) < len(clients):
+        raise SettingError("clients", "name the same id twice", 'id = "mac"')
+    return tuple(clients)
 
 
 def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
@@ -135,13 +160,9 @@ def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Set
     """
     sources = _Sources(options, environ)
     sources.check_names()
-    clients = sources.read_file()
+    tables = sources.read_file()
     value = {name: sources.value(setting) for name, setting in TABLE.items()}
 
-    if sources.is_given(TABLE["CLIENT_ID"]) or not clients:
-        clients.append(Client(value["CLIENT_ID"], value["CLIENT_SECRET"]))
-    if len({client.id for client in clients}) < len(clients):
-        raise SettingError("clients", "name the same id twice", 'id = "mac"')
     if value["JWT_SECRET"] and sources.is_given(TABLE["ROPG_SIGNING_ALG"]):
         raise SettingError(
             "ROPG_SIGNING_ALG", "cannot be had together with JWT_SECRET", "leave one of them out"
@@ -162,7 +183,7 @@ def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Set
         authentik_url=authentik_url,
         sandbox_port=sandbox_port,
         flow_slug=value["FLOW_SLUG"],
-        clients=tuple(clients),
+        clients=_clients(tables, value, named=sources.is_given(TABLE["CLIENT_ID"])),
         issuer=value["PROXY_ISSUER"],
         jwt_secret=value["JWT_SECRET"],
         listen=value["ROPG_LISTEN"],
@@ -173,6 +194,12 @@ def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Set
         typed_claims=value["ROPG_CLAIMS"] == "typed",
         invalidation_flow=value["ROPG_INVALIDATION_FLOW"],
         ca_file=value["ROPG_CA_FILE"],
+        outpost_token=value["ROPG_OUTPOST_TOKEN"],
+        trusted_proxies=value["ROPG_TRUSTED_PROXIES"] or Networks(),
+        allowed_networks=value["ROPG_ALLOWED_NETWORKS"],
         deadline=value["ROPG_DEADLINE"],
+        max_checks=value["ROPG_MAX_CHECKS"],
+        limits_store=value["ROPG_LIMITS_STORE"],
+        aborts=value["ROPG_OUTAGE"] == "abort",
         log=value["ROPG_LOG"],
     )

@@ -12,10 +12,10 @@ from ropg_twisted.settings import values
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table.
+    """One row of a table.
 
     ``name`` is the environment's; in the file it is written in small letters without ``ROPG_``.
-    ``parse`` raises for a value that it does not take.
+    A client's settings are in the file only. ``parse`` raises for a value that it does not take.
     """
 
     name: str
@@ -36,8 +36,12 @@ class Setting:
     @property
     def assignment(self) -> str:
         """A right way to set it."""
-        return f"{self.name}={self.example}"
+        if self.name.isupper():
+            return f"{self.name}={self.example}"
+        return f'{self.name} = "{self.example}"'
 
+
+DEFAULT_LIMITS: Final = "user 10 per 15 minutes, address 60 per minute"
 
 TABLE: Final = {
     setting.name: setting
@@ -136,7 +140,56 @@ TABLE: Final = {
             "/etc/ssl/certs/our-ca.pem",
             "PEM certificates to trust for Authentik instead of the system's",
         ),
+        Setting(
+            "ROPG_OUTPOST_TOKEN",
+            values.text,
+            "the token of an outpost",
+            "lets Authentik see the clients' own addresses",
+        ),
+        Setting(
+            "ROPG_TRUSTED_PROXIES",
+            values.networks,
+            "127.0.0.1 10.0.0.0/8",
+            "networks whose X-Forwarded-For is believed; unix for a UNIX socket",
+            repeatable=True,
+        ),
+        Setting(
+            "ROPG_ALLOWED_NETWORKS",
+            values.networks,
+            "10.0.0.0/8 2001:db8::/32",
+            "networks that may ask at all",
+            default="0.0.0.0/0 ::/0 unix",
+            repeatable=True,
+        ),
         Setting("ROPG_DEADLINE", values.deadline, "15", "seconds for one whole check", "15"),
+        Setting(
+            "ROPG_MAX_CHECKS",
+            values.places,
+            "64",
+            "checks at Authentik at a time; more wait, until their deadline",
+            default="64",
+        ),
+        Setting(
+            "ROPG_LIMITS",
+            values.rates,
+            DEFAULT_LIMITS,
+            "failed checks of a user, and checks of an address; off for any number",
+            default=DEFAULT_LIMITS,
+        ),
+        Setting(
+            "ROPG_LIMITS_STORE",
+            values.store,
+            "redis://127.0.0.1:6379/0",
+            "where attempts are counted; redis:// shares the counts among several daemons",
+            default="memory://",
+        ),
+        Setting(
+            "ROPG_OUTAGE",
+            values.one_of("503", "abort"),
+            "503",
+            "abort: cut the connection, for clients that take every answer for a wrong password",
+            default="503",
+        ),
         Setting(
             "ROPG_LOG",
             values.one_of("json", "text"),
@@ -145,6 +198,24 @@ TABLE: Final = {
         ),
     )
 }
+
+CLIENT_TABLE: Final = {
+    setting.name: setting
+    for setting in (
+        Setting("id", values.text, "jamf-connect", "its client_id", required=True),
+        Setting("secret", values.text, "a long random text", "its client_secret; none if public"),
+        Setting("limits", values.rates, "off", "as ROPG_LIMITS, for this client"),
+        Setting("outage", values.one_of("503", "abort"), "abort", "as ROPG_OUTAGE"),
+        Setting(
+            "body",
+            values.one_of("form", "undecoded"),
+            "undecoded",
+            "undecoded: it sends its form without escapes, as XCreds 5.3 does",
+            default="form",
+        ),
+    )
+}
+"""What a table ``[[clients]]`` of the file may hold."""
 
 CONFIG: Final = Setting(
     "ROPG_CONFIG", values.readable, "/etc/ropg.toml", "TOML file of settings", option="config"

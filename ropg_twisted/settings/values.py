@@ -6,7 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import limits
 from hyperlink import URL, URLParseError
+from limits import RateLimitItem
+
+from ropg_twisted.networks import Networks, parse_networks
+from ropg_twisted.settings.model import Rates
 
 SANDBOX: Final = "sandbox:"
 SANDBOX_PORT: Final = 8581
@@ -81,6 +86,44 @@ def deadline(value: str) -> float:
     if not 0.1 <= seconds <= 300:
         raise WrongValue("is not a number of seconds from 0.1 to 300")
     return seconds
+
+
+def places(value: str) -> int:
+    """How many checks may be under way."""
+    if not value.isdecimal() or not 1 <= int(value) <= 10_000:
+        raise WrongValue("is not a whole number from 1 to 10000")
+    return int(value)
+
+
+def networks(value: str) -> Networks:
+    """Networks, with blanks or commas between them."""
+    try:
+        return parse_networks(value.replace(",", " ").split())
+    except ValueError as error:
+        raise WrongValue(f"is not a list of networks ({error})") from None
+
+
+def rates(value: str) -> Rates:
+    """Rates by their kind, or ``off``."""
+    if value == "off":
+        return Rates()
+    found: dict[str, RateLimitItem] = {}
+    for part in value.split(","):
+        kind, _, rate = part.strip().partition(" ")
+        try:
+            found[kind] = limits.parse(rate)
+        except ValueError:
+            raise WrongValue("is not a list of rates") from None
+    if not found.keys() <= {"user", "address"}:
+        raise WrongValue("names other rates than user and address")
+    return Rates(**found)
+
+
+def store(value: str) -> str:
+    """A store of the limits library that daemons can share, or that of the process."""
+    if value != "memory://" and not value.startswith(("redis://", "rediss://", "redis+unix://")):
+        raise WrongValue("is neither memory:// nor a redis:// URL")
+    return value
 
 
 def endpoints(value: str) -> tuple[str, ...]:

@@ -2,30 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from ropg_twisted.errors import (
+    Aborted,
     AccessDenied,
     InteractionRequired,
     InvalidGrant,
     MFARequired,
+    NetworkNotAllowed,
     OAuthError,
+    SlowDown,
     TemporarilyUnavailable,
     UnsupportedGrantType,
 )
-from ropg_twisted.interfaces import Check, IPasswordVerifier
+from ropg_twisted.guard.throttle import Throttle
+from ropg_twisted.interfaces import Check, Login
+from ropg_twisted.networks import Networks, client_address
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.request import (
+    Form,
     parse_client,
     parse_form,
     parse_grant_type,
     parse_password_grant,
+    parse_undecoded_form,
 )
 from ropg_twisted.oauth.tokens import TokenIssuer
+from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, Verdict
-from ropg_twisted.web.http import BoundedRequest
+from ropg_twisted.web.request import BoundedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who may come in, and whose word about addresses is taken."""
+
+    allowed: Networks
+    trusted_proxies: Networks
+
+    def admit(self, request: BoundedRequest) -> str | None:
+        """The client's address, ``None`` if nobody knows it.
+
+        Raises :exc:`NetworkNotAllowed`.
+        """
+        peer = getattr(request.getClientAddress(), "host", None)
+        forwarded_for = request.requestHeaders.getRawHeaders("X-Forwarded-For", [])
+        address = client_address(peer, forwarded_for, self.trusted_proxies)
+        if address not in self.allowed:
+            raise NetworkNotAllowed
+        return None if address is None else str(address)
 
 
 class TokenEndpoint:
@@ -33,41 +63,66 @@ class TokenEndpoint:
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, clients: Clients, verifier: IPasswordVerifier, issuer: TokenIssuer) -> None:
+    def __init__(
+        self, door: Door, clients: Clients, throttle: Throttle, issuer: TokenIssuer
+    ) -> None:
+        self._door = door
         self._clients = clients
-        self._verifier = verifier
+        self._throttle = throttle
         self._issuer = issuer
 
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
-        form = parse_form(
-            request.getHeader("Content-Type"),
-            request.uri.partition(b"?")[2],
-            request.read_body(),
-        )
+        address = self._door.admit(request)
+        form = self._parse(request)
         if parse_grant_type(form) != "password":
             raise UnsupportedGrantType
         client = self._clients.authenticate(parse_client(form, request.getHeader("Authorization")))
         grant = parse_password_grant(form)
-        check = await self._verifier.verify(grant.credentials)
-        self._log(request, client.id, grant.credentials.username, check)
+        login = Login(grant.username, grant.password, address)
+        check = await self._check(request, client, login)
         if check.person is None:
-            raise refusal(check.outcome)
+            raise refusal(check.outcome, client)
         return self._issuer.issue(client.id, grant, check.person)
 
-    def _log(self, request: BoundedRequest, client_id: str, username: str, check: Check) -> None:
+    def _parse(self, request: BoundedRequest) -> Form:
+        body = request.read_body()
+        undecoded = parse_undecoded_form(body)
+        if undecoded is not None:
+            client = self._clients.find(undecoded.get("client_id"))
+            if client is not None and client.undecoded:
+                return undecoded
+        query = request.uri.partition(b"?")[2]
+        return parse_form(request.getHeader("Content-Type"), query, body)
+
+    async def _check(self, request: BoundedRequest, client: Client, login: Login) -> Check:
+        """Check the password, and log what came of it. A mistake of ours is no verdict."""
+        try:
+            check = await self._throttle.verify(login, client.rates)
+        except SlowDown:
+            self._log(request, client, login, Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED))
+            raise
+        except CancelledError:
+            raise
+        except Exception:
+            self.log.failure("internal_error", request=request.id)
+            check = Check(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR))
+        self._log(request, client, login, check.outcome)
+        return check
+
+    def _log(self, request: BoundedRequest, client: Client, login: Login, outcome: Outcome) -> None:
         self.log.info(
             "check of {username} for {client} from {address}: {verdict} ({reason})",
-            username=username,
-            client=client_id,
-            address=request.getClientAddress().host,
-            verdict=check.outcome.verdict.value,
-            reason=check.outcome.reason.value,
+            username=login.username,
+            client=client.id,
+            address=login.address,
+            verdict=outcome.verdict.value,
+            reason=outcome.reason.value,
             request=request.id,
         )
 
 
-def refusal(outcome: Outcome) -> OAuthError:
+def refusal(outcome: Outcome, client: Client) -> OAuthError:
     """The error that a client is told for an outcome that brings no tokens."""
     match outcome.verdict:
         case Verdict.REJECTED:
@@ -79,4 +134,4 @@ def refusal(outcome: Outcome) -> OAuthError:
         case Verdict.INTERACTION_REQUIRED:
             return InteractionRequired()
         case _:
-            return TemporarilyUnavailable()
+            return Aborted() if client.aborts else TemporarilyUnavailable()

@@ -1,0 +1,32 @@
+"""Telling Authentik whose login it is, so that its audit log and reputation see the client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Introduction:
+    """How a client's address is told to Authentik.
+
+    With the token of an outpost, Authentik takes our word for it. Without one, or with one that it
+    does not take, an X-Forwarded-For header says it to an Authentik that trusts us as its proxy.
+    ``refused``: the token has been found not to work.
+    """
+
+    outpost_token: str | None = field(default=None, repr=False)
+    refused: bool = False
+
+    def headers(self, address: str | None, *, insist: bool = False) -> dict[str, str]:
+        """The headers of a request for a client at ``address``, ``None`` if nobody knows it.
+
+        ``insist``: use the token even if it has been found not to work.
+        """
+        if address is None:
+            return {}
+        if self.outpost_token is None or (self.refused and not insist):
+            return {"X-Forwarded-For": address}
+        return {
+            "X-authentik-remote-ip": address,
+            "X-authentik-outpost-token": self.outpost_token,
+        }

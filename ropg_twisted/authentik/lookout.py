@@ -1,0 +1,62 @@
+"""Looking at Authentik without logging in: does it answer, and does it take our token?"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ropg_twisted.authentik.flow import Flow
+from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.interfaces import IReadiness, Readiness
+from ropg_twisted.verdict import Reason
+
+OWN_ADDRESS: Final = "127.0.0.1"
+"""Whose looks these are, where Authentik is told an address."""
+
+
+@implementer(IReadiness)
+class Lookout:
+    """Looks whether a login could begin now.
+
+    The same browsers, which never log in, serve all looks: each new one would leave a session of a
+    day in Authentik. ``deadline``: seconds for a look.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self, flow: Flow, transport: Transport, deadline: float, clock: IReactorTime
+    ) -> None:
+        self._flow = flow
+        self._introduction = transport.introduction
+        self._deadline = deadline
+        self._clock = clock
+        self._browser = transport.browser(None)
+        self._introduced = transport.browser(OWN_ADDRESS, insist=True)
+
+    async def look(self) -> Readiness:
+        """See :class:`IReadiness`."""
+        look = Deferred.fromCoroutine(self._look())
+        try:
+            return await look.addTimeout(self._deadline, self._clock)
+        except TimeoutError:
+            return Readiness(Reason.UPSTREAM_TIMEOUT)
+
+    async def _look(self) -> Readiness:
+        """A look without the token, and one with it.
+
+        Authentik answers every request that comes with the token of an account that is no outpost
+        with 500.
+        """
+        obstacle = await self._flow.obstacle(self._browser)
+        if obstacle is not None or self._introduction.outpost_token is None:
+            return Readiness(obstacle)
+        refused = await self._flow.obstacle(self._introduced) is Reason.UPSTREAM_STATUS
+        if refused and not self._introduction.refused:
+            self.log.error("Authentik refuses ROPG_OUTPOST_TOKEN: it is not used")
+        self._introduction.refused = refused
+        return Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED if refused else None)

@@ -1,0 +1,71 @@
+"""Passwords that Authentik has just refused are not sent to it again."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import OrderedDict
+from hashlib import blake2b
+from secrets import token_bytes
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
+from ropg_twisted.verdict import Outcome, Reason, Verdict
+
+LIFETIME: Final = 600
+"""Seconds for which a refusal is remembered."""
+
+MAX_USERS: Final = 10_000
+MAX_PASSWORDS: Final = 8
+"""Refused passwords remembered for one user."""
+
+_STALE: Final = Check(Outcome(Verdict.REJECTED, Reason.STALE_PASSWORD))
+
+
+def fold(username: str) -> str:
+    """One spelling for all the ways to write a user name that Authentik takes for the same."""
+    return unicodedata.normalize("NFKC", username).casefold()
+
+
+@implementer(IPasswordVerifier)
+class StalePasswords:
+    """Answers a password that was refused a short while ago, for the same user, by itself.
+
+    Macs repeat a stale password for days, and each try costs Authentik most of a second and the
+    user's reputation. Only hashes are kept, under a key that lives as long as the process.
+    """
+
+    def __init__(self, verifier: IPasswordVerifier, clock: IReactorTime) -> None:
+        self._verifier = verifier
+        self._clock = clock
+        self._key = token_bytes(32)
+        self._refused: OrderedDict[str, OrderedDict[bytes, float]] = OrderedDict()
+
+    async def verify(self, login: Login) -> Check:
+        """See :class:`IPasswordVerifier`."""
+        user = fold(login.username)
+        mark = blake2b(f"{user}\0{login.password}".encode(), key=self._key).digest()
+        if self._is_refused(user, mark):
+            return _STALE
+        check = await self._verifier.verify(login)
+        if check.outcome.verdict is Verdict.REJECTED:
+            self._remember(user, mark)
+        elif check.outcome.verdict in (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED):
+            self._refused.pop(user, None)
+        return check
+
+    def _is_refused(self, user: str, mark: bytes) -> bool:
+        marks = self._refused.get(user)
+        return marks is not None and marks.get(mark, 0) > self._clock.seconds()
+
+    def _remember(self, user: str, mark: bytes) -> None:
+        marks = self._refused.setdefault(user, OrderedDict())
+        self._refused.move_to_end(user)
+        marks[mark] = self._clock.seconds() + LIFETIME
+        marks.move_to_end(mark)
+        while len(marks) > MAX_PASSWORDS:
+            marks.popitem(last=False)
+        while len(self._refused) > MAX_USERS:
+            self._refused.popitem(last=False)

@@ -1,0 +1,45 @@
+"""JSON answers, and the headers that go with them."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.web.iweb import IRequest
+
+from ropg_twisted.errors import (
+    InvalidClient,
+    MethodNotAllowed,
+    OAuthError,
+    SlowDown,
+    TemporarilyUnavailable,
+)
+
+
+def json_body(
+    request: IRequest, payload: object, *, status: int = 200, cache: str = "no-store"
+) -> bytes:
+    """The bytes of a JSON answer to ``request``, with its status and headers set.
+
+    ``cache``: the Cache-Control header.
+    """
+    body = json.dumps(payload, separators=(",", ":")).encode("ascii")
+    request.setResponseCode(status)
+    request.setHeader("Content-Type", "application/json")
+    request.setHeader("Content-Length", str(len(body)))
+    request.setHeader("Cache-Control", cache)
+    if cache == "no-store":
+        request.setHeader("Pragma", "no-cache")
+    return body
+
+
+def error_body(request: IRequest, error: OAuthError) -> bytes:
+    """The bytes of an error answer (RFC 6749 section 5.2), with its status and headers set."""
+    match error:
+        case InvalidClient(basic=True):
+            request.setHeader("WWW-Authenticate", 'Basic realm="ropg", charset="UTF-8"')
+        case MethodNotAllowed():
+            request.setHeader("Allow", error.allowed)
+        case SlowDown() | TemporarilyUnavailable():
+            request.setHeader("Retry-After", str(error.retry_after))
+    payload = {"error": error.code, "error_description": error.description}
+    return json_body(request, payload, status=error.status)

@@ -1,0 +1,188 @@
+"""Small stand-ins: one for each thing that a test does not want to be real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Site
+from zope.interface import implementer
+
+from ropg_twisted.guard.counts import Counts
+from ropg_twisted.guard.throttle import Throttle
+from ropg_twisted.interfaces import (
+    Check,
+    IPasswordVerifier,
+    IReadiness,
+    Login,
+    Person,
+    Readiness,
+)
+from ropg_twisted.networks import EVERYWHERE, Networks
+from ropg_twisted.oauth.clients import Clients
+from ropg_twisted.oauth.discovery import discovery_document
+from ropg_twisted.oauth.keys import shared_secret
+from ropg_twisted.oauth.tokens import TokenIssuer
+from ropg_twisted.settings.model import Client
+from ropg_twisted.verdict import Outcome, Reason, Verdict
+from ropg_twisted.web.app import Provider
+from ropg_twisted.web.site import BoundedSite
+from ropg_twisted.web.token import Door, TokenEndpoint
+
+ISSUER = "https://ropg.example.com"
+ALICE = Person("5ub", "alice", "Alice Example", "alice@example.com", ("staff",))
+RIGHT = Check(Outcome(Verdict.VERIFIED, Reason.VERIFIED), ALICE)
+
+
+@implementer(ILogObserver)
+class Listens:
+    """Keeps every event of the log; for as long as ``test`` runs."""
+
+    def __init__(self, test: SynchronousTestCase) -> None:
+        self.events: list[LogEvent] = []
+        globalLogPublisher.addObserver(self)
+        test.addCleanup(globalLogPublisher.removeObserver, self)
+
+    def __call__(self, event: LogEvent) -> None:
+        """See :class:`ILogObserver`."""
+        self.events.append(event)
+
+
+@implementer(IPasswordVerifier)
+class Says:
+    """Comes to the same check every time, and keeps what it was asked."""
+
+    def __init__(self, check: Check) -> None:
+        self.asked: list[Login] = []
+        self.check = check
+
+    async def verify(self, login: Login) -> Check:
+        """See :class:`IPasswordVerifier`."""
+        self.asked.append(login)
+        return self.check
+
+
+@implementer(IPasswordVerifier)
+class Breaks(Says):
+    """Fails in a way that nobody has foreseen, with a secret in the text."""
+
+    async def verify(self, login: Login) -> Check:
+        """See :class:`IPasswordVerifier`."""
+        raise ZeroDivisionError(f"canary {login.password}")
+
+
+@implementer(IPasswordVerifier)
+class Ponders(Says):
+    """Comes to nothing by itself; ``waiting`` holds who waits, and drops who has given up."""
+
+    def __init__(self) -> None:
+        super().__init__(RIGHT)
+        self.waiting: list[Deferred[Check]] = []
+
+    async def verify(self, login: Login) -> Check:
+        """See :class:`IPasswordVerifier`."""
+        self.asked.append(login)
+        waiter: Deferred[Check] = Deferred(self.waiting.remove)
+        self.waiting.append(waiter)
+        return await waiter
+
+
+def outcome(verdict: Verdict, reason: Reason) -> Check:
+    """A check that brings no person."""
+    return Check(Outcome(verdict, reason))
+
+
+@implementer(IReadiness)
+class Sees:
+    """Is as ready as it is told."""
+
+    def __init__(self, obstacle: Reason | None = None, warning: Reason | None = None) -> None:
+        self.now = Readiness(obstacle, warning)
+
+    async def look(self) -> Readiness:
+        """See :class:`IReadiness`."""
+        return self.now
+
+
+def provider_site(
+    verifier: IPasswordVerifier,
+    *clients: Client,
+    clock: IReactorTime | None = None,
+    door: Door | None = None,
+    readiness: IReadiness | None = None,
+    aborts: bool = False,
+) -> BoundedSite:
+    """The whole web side on a verifier of the test's choice."""
+    clock = clock or Clock()
+    keys = shared_secret("0123456789abcdef0123456789abcdef")
+    endpoint = TokenEndpoint(
+        door or Door(EVERYWHERE, Networks()),
+        Clients(clients or (Client("mac"),)),
+        Throttle(verifier, Counts(None, clock)),
+        TokenIssuer(ISSUER, keys.signing, 3600, lambda: 1_800_000_000.5),
+    )
+    discovery = discovery_document(ISSUER, "https://authentik.example.com", "HS256")
+    provider = Provider(endpoint, readiness or Sees(), discovery, keys.jwks(), aborts=aborts)
+    return BoundedSite(provider.app.resource(), clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP response as it came over the wire. Header names are in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+
+class Wire:
+    """A connection to a site, without a socket."""
+
+    def __init__(self, site: Site, peer: str = "192.0.2.7") -> None:
+        address = IPv4Address("TCP", peer, 49152)
+        self.transport = StringTransport(peerAddress=address)
+        self.protocol: Any = site.buildProtocol(address)
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> Wire:
+        """Send bytes, as a client would."""
+        self.protocol.dataReceived(data)
+        return self
+
+    @property
+    def replies(self) -> list[Reply]:
+        """All responses so far."""
+        rest, found = self.transport.value(), []
+        while rest:
+            head, _, rest = rest.partition(b"\r\n\r\n")
+            status, *lines = head.decode("latin-1").split("\r\n")
+            pairs = (line.partition(": ") for line in lines)
+            headers = {name.lower(): value for name, _, value in pairs}
+            length = int(headers.get("content-length", 0))
+            found.append(Reply(int(status.split()[1]), headers, rest[:length]))
+            rest = rest[length:]
+        return found
+
+
+FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
+
+
+def post(body: str | bytes, headers: str = FORM, target: str = "/oauth/token") -> bytes:
+    """The bytes of a token request."""
+    data = body.encode() if isinstance(body, str) else body
+    head = f"POST {target} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data

@@ -1,0 +1,288 @@
+"""What clients are answered, to the byte and the header."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.interfaces import Check, Login
+from ropg_twisted.settings.model import Client
+from ropg_twisted.verdict import Reason, Verdict
+from ropg_twisted.web.request import MAX_BODY, MAX_DISCARDED
+from ropg_twisted.web.site import IDLE_SECONDS
+from tests.fakes import (
+    FORM,
+    RIGHT,
+    Breaks,
+    Listens,
+    Ponders,
+    Reply,
+    Says,
+    Sees,
+    Wire,
+    outcome,
+    post,
+    provider_site,
+)
+
+GOOD = {"grant_type": "password", "client_id": "mac", "username": "alice", "password": "secret"}
+
+
+def ask(verifier: Any, body: str, *clients: Client, headers: str = FORM) -> Reply:
+    """What a token request is answered."""
+    [reply] = Wire(provider_site(verifier, *clients)).send(post(body, headers)).replies
+    return reply
+
+
+def refused(error: str, description: str) -> bytes:
+    """The exact bytes of an error answer."""
+    return json.dumps(
+        {"error": error, "error_description": description}, separators=(",", ":")
+    ).encode()
+
+
+class TokenEndpointTests(SynchronousTestCase):
+    """``POST /oauth/token``."""
+
+    def test_a_right_password_brings_tokens(self) -> None:
+        """A verified password is answered with a token response, and nothing may keep it."""
+        reply = ask(Says(RIGHT), urlencode(GOOD))
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(
+            set(reply.json), {"token_type", "access_token", "id_token", "expires_in", "scope"}
+        )
+        self.assertEqual((reply.json["token_type"], reply.json["expires_in"]), ("Bearer", 3600))
+        self.assertEqual(reply.headers["cache-control"], "no-store")
+        self.assertEqual(reply.headers["pragma"], "no-cache")
+        self.assertEqual(reply.headers["content-type"], "application/json")
+        claims = jwt.decode(reply.json["id_token"], options={"verify_signature": False})
+        self.assertEqual((claims["sub"], claims["aud"]), ("5ub", "mac"))
+
+    def test_every_outcome_has_its_answer(self) -> None:
+        """Status and body of each refusal are fixed to the byte."""
+        later = (503, "temporarily_unavailable", "The service is temporarily unavailable")
+        for check, (status, error, description) in (
+            (
+                outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS),
+                (400, "invalid_grant", "Invalid username or password"),
+            ),
+            (
+                outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA),
+                (400, "interaction_required", "Multi-factor authentication required"),
+            ),
+            (
+                outcome(Verdict.INTERACTION_REQUIRED, Reason.INTERACTION),
+                (400, "interaction_required", "User interaction required"),
+            ),
+            (outcome(Verdict.DENIED, Reason.POLICY), (400, "access_denied", "Access denied")),
+            (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), later),
+            (outcome(Verdict.UNVERIFIABLE, Reason.FLOW_ERROR), later),
+        ):
+            reply = ask(Says(check), urlencode(GOOD))
+            self.assertEqual(reply.status, status, check)
+            self.assertEqual(reply.body, refused(error, description), check)
+            self.assertEqual("retry-after" in reply.headers, status == 503)
+            self.assertEqual(reply.headers["cache-control"], "no-store")
+
+    def test_requests_that_cannot_be_understood(self) -> None:
+        """What is missing, repeated or malformed is refused before anybody is asked."""
+        verifier = Says(RIGHT)
+        for change, headers, expected in (
+            ({"password": ""}, FORM, (400, "invalid_request")),
+            ({"username": ""}, FORM, (400, "invalid_request")),
+            ({"grant_type": ""}, FORM, (400, "invalid_request")),
+            ({"client_id": ""}, FORM, (400, "invalid_request")),
+            ({"username": "al\nice"}, FORM, (400, "invalid_request")),
+            ({"grant_type": "client_credentials"}, FORM, (400, "unsupported_grant_type")),
+            ({"client_id": "other"}, FORM, (401, "invalid_client")),
+            ({}, "", (400, "invalid_request")),
+            ({}, "Content-Type: application/json\r\n", (400, "invalid_request")),
+        ):
+            reply = ask(verifier, urlencode({**GOOD, **change}), headers=headers)
+            self.assertEqual((reply.status, reply.json["error"]), expected, (change, headers))
+        for body in ("", "%ff=%ff", "grant_type", urlencode(GOOD) + "&username=bob"):
+            self.assertEqual(ask(verifier, body).status, 400, body)
+        self.assertEqual(verifier.asked, [])
+
+    def test_parameters_in_the_url_are_refused(self) -> None:
+        """A password in the URL would be in logs, and is not looked at."""
+        verifier = Says(RIGHT)
+        target = "/oauth/token?" + urlencode(GOOD)
+        [reply] = Wire(provider_site(verifier)).send(post("", target=target)).replies
+        self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
+        self.assertEqual(verifier.asked, [])
+
+    def test_the_password_arrives_as_it_was_typed(self) -> None:
+        """Blanks, quotes, signs and letters of any script survive the form."""
+        verifier = Says(RIGHT)
+        typed = ' it\'s "1+1" & 100% %2B žluťoučký 密码 '
+        ask(verifier, urlencode({**GOOD, "password": typed}))
+        self.assertEqual(verifier.asked, [Login("alice", typed, "192.0.2.7")])
+
+    def test_a_wrong_secret_tried_by_basic_is_challenged(self) -> None:
+        """HTTP Basic with a wrong secret is answered 401 with a challenge; a right one goes on."""
+        client = Client("mac", "s3cret")
+        rest = urlencode({k: v for k, v in GOOD.items() if k != "client_id"})
+        for header, status in (("bWFjOnMzY3JldA==", 200), ("bWFjOndyb25n", 401)):
+            headers = f"{FORM}Authorization: Basic {header}\r\n"
+            reply = ask(Says(RIGHT), rest, client, headers=headers)
+            self.assertEqual(reply.status, status)
+            self.assertEqual("www-authenticate" in reply.headers, status == 401)
+        reply = ask(Says(RIGHT), urlencode(GOOD), client)
+        self.assertEqual((reply.status, "www-authenticate" in reply.headers), (401, False))
+
+    def test_a_mistake_of_ours_is_no_verdict(self) -> None:
+        """Whatever breaks inside is answered as an outage, and its text stays inside."""
+        reply = ask(Breaks(RIGHT), urlencode(GOOD))
+        self.assertEqual(
+            (reply.status, reply.body),
+            (503, refused("temporarily_unavailable", "The service is temporarily unavailable")),
+        )
+        [failure] = self.flushLoggedErrors(ZeroDivisionError)
+        self.assertIn("canary", str(failure.value))
+
+    def test_a_client_that_hangs_up_gives_up_its_check(self) -> None:
+        """The check of a client that is gone is cancelled."""
+        verifier = Ponders()
+        wire = Wire(provider_site(verifier)).send(post(urlencode(GOOD)))
+        self.assertEqual(len(verifier.waiting), 1)
+        wire.transport.loseConnection()
+        wire.protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(verifier.waiting, [])
+
+
+class BoundTests(SynchronousTestCase):
+    """What a request may cost."""
+
+    def test_a_large_body_is_refused_and_never_on_disk(self) -> None:
+        """Over 64 KiB a body is read to its end and refused, and no file holds any of it."""
+        self.patch(tempfile, "TemporaryFile", self.fail)
+        verifier = Says(RIGHT)
+        body = urlencode({**GOOD, "password": "x" * MAX_BODY})
+        wire = Wire(provider_site(verifier)).send(post(body))
+        [reply] = wire.replies
+        self.assertEqual((reply.status, reply.json["error"]), (413, "invalid_request"))
+        self.assertFalse(wire.transport.disconnecting)
+        self.assertEqual(verifier.asked, [])
+
+    def test_the_largest_body_is_answered(self) -> None:
+        """Exactly 64 KiB are taken."""
+        rest = MAX_BODY - len(urlencode({**GOOD, "password": ""}))
+        verifier = Says(RIGHT)
+        reply = ask(verifier, urlencode({**GOOD, "password": "x" * rest}))
+        self.assertEqual(reply.status, 200)
+
+    def test_chunked_bodies_have_the_same_bound(self) -> None:
+        """A body without a length is refused as well, and needs no file either."""
+        self.patch(tempfile, "TemporaryFile", self.fail)
+        head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
+        chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+        wire = Wire(provider_site(Says(RIGHT))).send(head.encode() + chunk * 3 + b"0\r\n\r\n")
+        [reply] = wire.replies
+        self.assertEqual(reply.status, 413)
+
+    def test_a_body_without_end_is_cut(self) -> None:
+        """After a mebibyte there is an answer, and the connection closes."""
+        head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
+        chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+        wire = Wire(provider_site(Says(RIGHT))).send(head.encode())
+        for _ in range(MAX_DISCARDED // 0x8000 + 5):
+            wire.send(chunk)
+        [reply] = wire.replies
+        self.assertEqual((reply.status, reply.headers["connection"]), (413, "close"))
+        self.assertTrue(wire.transport.disconnecting)
+
+    def test_a_length_without_measure_is_cut_at_once(self) -> None:
+        """A client that announces too much is answered before it sends anything."""
+        head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Content-Length: 9999999999\r\n\r\n"
+        wire = Wire(provider_site(Says(RIGHT))).send(head.encode())
+        [reply] = wire.replies
+        self.assertEqual((reply.status, reply.json["error"]), (413, "invalid_request"))
+        self.assertTrue(wire.transport.disconnecting)
+
+    def test_a_silent_connection_is_closed(self) -> None:
+        """A connection that does not finish its request goes away in time."""
+        clock = Clock()
+        wire = Wire(provider_site(Says(RIGHT), clock=clock)).send(b"POST /oauth/token HTTP/1.1\r\n")
+        clock.advance(IDLE_SECONDS + 1)
+        self.assertTrue(wire.transport.disconnecting)
+
+
+class RouteTests(SynchronousTestCase):
+    """The other routes."""
+
+    def get(self, target: str, readiness: Any = None, method: str = "GET") -> Reply:
+        """What a request without a body is answered."""
+        wire = Wire(provider_site(Says(RIGHT), readiness=readiness))
+        wire.send(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        [reply] = wire.replies
+        return reply
+
+    def test_health(self) -> None:
+        """A living process says so, whatever Authentik does."""
+        reply = self.get("/health", Sees(Reason.UPSTREAM_TIMEOUT))
+        self.assertEqual((reply.status, reply.json), (200, {"status": "healthy"}))
+
+    def test_ready(self) -> None:
+        """Readiness is Authentik's, with the reason if it is not there."""
+        reply = self.get("/ready")
+        self.assertEqual((reply.status, reply.json), (200, {"status": "ready"}))
+        reply = self.get("/ready", Sees(Reason.UPSTREAM_CONNECTION))
+        self.assertEqual(
+            (reply.status, reply.json),
+            (503, {"status": "unavailable", "reason": "upstream_connection"}),
+        )
+        reply = self.get("/ready", Sees(warning=Reason.OUTPOST_TOKEN_REFUSED))
+        self.assertEqual(
+            (reply.status, reply.json),
+            (200, {"status": "ready", "warning": "outpost_token_refused"}),
+        )
+
+    def test_discovery_and_keys_may_be_kept_for_minutes(self) -> None:
+        """Both documents are JSON, and cacheable."""
+        for target in ("/.well-known/openid-configuration", "/.well-known/jwks.json"):
+            reply = self.get(target)
+            self.assertEqual(
+                (reply.status, reply.headers["content-type"]), (200, "application/json")
+            )
+            self.assertEqual(reply.headers["cache-control"], "public, max-age=300")
+
+    def test_what_is_not_there(self) -> None:
+        """Other paths and methods are JSON as well, and 405 says what is allowed."""
+        for target in ("/", "/oauth", "/oauth/token/", "/OAUTH/TOKEN"):
+            reply = self.get(target)
+            self.assertEqual((reply.status, reply.json["error"]), (404, "not_found"), target)
+        reply = self.get("/oauth/token")
+        self.assertEqual((reply.status, reply.json["error"]), (405, "method_not_allowed"))
+        self.assertEqual(reply.headers["allow"], "POST")
+        self.assertEqual(self.get("/health", method="DELETE").headers["allow"], "GET, HEAD")
+
+    def test_every_answer_carries_an_id_of_its_own(self) -> None:
+        """X-Request-ID differs from answer to answer."""
+        ids = {self.get("/health").headers["x-request-id"] for _ in range(5)}
+        self.assertEqual(len(ids), 5)
+
+
+class CheckLogTests(SynchronousTestCase):
+    """The one line that a check leaves in the log."""
+
+    def test_the_line_names_who_and_why_but_no_secret(self) -> None:
+        """User, client, address, verdict, reason and request id; the password nowhere."""
+        events = Listens(self).events
+        check: Check = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_STATUS)
+        reply = ask(Says(check), urlencode({**GOOD, "password": "canary"}))
+        [event] = [event for event in events if "verdict" in event]
+        self.assertEqual(
+            (event["username"], event["client"], event["verdict"], event["reason"]),
+            ("alice", "mac", "unverifiable", "upstream_status"),
+        )
+        self.assertEqual(event["request"], reply.headers["x-request-id"])
+        self.assertNotIn("canary", repr(events))
