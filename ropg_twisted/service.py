@@ -1,0 +1,216 @@
+"""The one place that puts the daemon together."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar, Final
+
+from limits.errors import ConfigurationError
+from limits.storage import storage_from_string
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.authentik.flow import Flow
+from ropg_twisted.authentik.lookout import Lookout
+from ropg_twisted.authentik.session import SessionRemover
+from ropg_twisted.authentik.transport import Transport, make_transport
+from ropg_twisted.authentik.verifier import AuthentikVerifier
+from ropg_twisted.errors import SettingError
+from ropg_twisted.guard.breaker import Breaker
+from ropg_twisted.guard.counts import Counts
+from ropg_twisted.guard.room import Room
+from ropg_twisted.guard.shared import SharedChecks
+from ropg_twisted.guard.stale import StalePasswords
+from ropg_twisted.guard.throttle import Throttle
+from ropg_twisted.interfaces import IPasswordVerifier
+from ropg_twisted.oauth.clients import Clients
+from ropg_twisted.oauth.discovery import discovery_document
+from ropg_twisted.oauth.keys import KeyRing, open_keys, shared_secret
+from ropg_twisted.oauth.tokens import TokenIssuer
+from ropg_twisted.sandbox.app import Sandbox, sandbox_site
+from ropg_twisted.settings.model import Settings
+from ropg_twisted.web.app import Provider
+from ropg_twisted.web.site import BoundedSite
+from ropg_twisted.web.tls import listening_endpoint
+from ropg_twisted.web.token import Door, TokenEndpoint
+
+STORE_SECONDS: Final = 0.5
+"""How long a shared store of counts may take to answer."""
+
+STOP_SECONDS: Final = 20
+"""How long checks under way may take at the end. Longer than the usual deadline of one."""
+
+
+def make_service(settings: Settings, reactor: Any) -> MultiService:
+    """The whole daemon, not started yet.
+
+    Raises :exc:`SettingError` for a setting that turns out not to work.
+    """
+    keys = _keys(settings)
+    transport = _transport(settings, reactor)
+    flow = Flow(settings.authentik_url, settings.flow_slug, settings.login_stage)
+    lookout = Lookout(flow, transport, settings.deadline, reactor)
+    sessions = _sessions(settings, reactor)
+    verifier = guarded(
+        AuthentikVerifier(flow, transport, sessions, typed_claims=settings.typed_claims),
+        settings.max_checks,
+        settings.deadline,
+        reactor,
+    )
+    endpoint = TokenEndpoint(
+        Door(settings.allowed_networks, settings.trusted_proxies),
+        Clients(settings.clients),
+        Throttle(verifier, Counts(_limits_store(settings), reactor)),
+        TokenIssuer(settings.issuer, keys.signing, settings.token_lifetime, time.time),
+    )
+    provider = Provider(
+        endpoint,
+        lookout,
+        discovery_document(settings.issuer, settings.authentik_url, keys.signing.algorithm),
+        keys.jwks(),
+        aborts=settings.aborts,
+    )
+    site = BoundedSite(provider.app.resource(), reactor)
+
+    daemon = MultiService()
+    Work(site, sessions, lookout).setServiceParent(daemon)
+    if settings.sandbox_port is not None:
+        where = sandbox_endpoint(settings.sandbox_port)
+        sandbox = sandbox_site(Sandbox(reactor))
+        Listener("AUTHENTIK_URL", where, sandbox, reactor).setServiceParent(daemon)
+    for where in settings.listen:
+        Listener("ROPG_LISTEN", where, site, reactor).setServiceParent(daemon)
+    return daemon
+
+
+def guarded(
+    verifier: IPasswordVerifier, places: int, deadline: float, clock: IReactorTime
+) -> IPasswordVerifier:
+    """A verifier that is asked no more than needs be.
+
+    A login passes from the outside in: refused as stale, joined to an identical one, spared while
+    Authentik is down, let in when there is room.
+    """
+    roomy = Room(verifier, places, deadline, clock)
+    return StalePasswords(SharedChecks(Breaker(roomy, clock)), clock)
+
+
+def sandbox_endpoint(port: int) -> str:
+    """Where the sandbox listens: never anywhere but on this host."""
+    return f"tcp:{port}:interface=127.0.0.1"
+
+
+class Listener(Service):
+    """Serves a site at an endpoint; ``setting`` is what named it."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, setting: str, where: str, site: Site, reactor: Any) -> None:
+        self._setting = setting
+        self._where = where
+        self._site = site
+        self._port: IListeningPort | None = None
+        try:
+            self._endpoint = listening_endpoint(reactor, where)
+        except Exception as error:
+            raise self._unusable(error) from None
+
+    def privilegedStartService(self) -> None:
+        """Listen, while the process may still bind any port. Raises :exc:`SettingError`."""
+        failures: list[Failure] = []
+        self._endpoint.listen(self._site).addCallbacks(self._listening, failures.append)
+        for failure in failures:
+            raise self._unusable(failure.value)
+
+    def stopService(self) -> Deferred[None] | None:
+        """Take no more connections; those that are there stay."""
+        super().stopService()
+        return None if self._port is None else self._port.stopListening()
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+        self.log.info("listening at {endpoint}", endpoint=self._where)
+
+    def _unusable(self, error: BaseException | None) -> SettingError:
+        cause = getattr(error, "socketError", error)
+        return SettingError(self._setting, f"cannot listen at {self._where} ({cause})", "tcp:8580")
+
+
+class Work(Service):
+    """What the daemon does between its start and its end, and what it finishes first."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, site: BoundedSite, sessions: SessionRemover, lookout: Lookout) -> None:
+        self._site = site
+        self._sessions = sessions
+        self._lookout = lookout
+
+    def startService(self) -> None:
+        """Say in the log whether a password could be checked."""
+        super().startService()
+        Deferred.fromCoroutine(self._look())
+
+    def stopService(self) -> Deferred[None]:
+        """Answer who waits, and remove the sessions that are left."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._finish())
+
+    async def _look(self) -> None:
+        now = await self._lookout.look()
+        if now.obstacle is None:
+            self.log.info("ready: Authentik answers, and the flow asks for a name")
+        else:
+            self.log.error("not ready: {reason}", reason=now.obstacle.value)
+
+    async def _finish(self) -> None:
+        await self._site.drain(STOP_SECONDS)
+        await self._sessions.finished()
+
+
+def _keys(settings: Settings) -> KeyRing:
+    if settings.jwt_secret is not None:
+        return shared_secret(settings.jwt_secret)
+    state_dir = settings.state_dir
+    if settings.sandbox_port is not None:
+        # What the sandbox's public passwords open must never be signed by a key of the real one.
+        state_dir = state_dir / "sandbox"
+    return open_keys(state_dir, settings.signing_alg)
+
+
+def _sessions(settings: Settings, reactor: Any) -> SessionRemover:
+    flow = None
+    if settings.invalidation_flow is not None:
+        flow = Flow(settings.authentik_url, settings.invalidation_flow)
+    return SessionRemover(flow, settings.deadline, reactor)
+
+
+def _transport(settings: Settings, reactor: Any) -> Transport:
+    try:
+        ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
+        return make_transport(reactor, ca_pem, Introduction(settings.outpost_token))
+    except ValueError:
+        raise SettingError(
+            "ROPG_CA_FILE", "holds no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"
+        ) from None
+
+
+def _limits_store(settings: Settings) -> Any:
+    """The store that daemons share; this process keeps its own counts in any case."""
+    if settings.limits_store == "memory://":
+        return None
+    try:
+        return storage_from_string(
+            settings.limits_store,
+            socket_timeout=STORE_SECONDS,
+            socket_connect_timeout=STORE_SECONDS,
+        )
+    except ConfigurationError:
+        raise SettingError(
+            "ROPG_LIMITS_STORE", "needs the package redis", "pip install 'ropg-twisted[redis]'"
+        ) from None

@@ -1,0 +1,117 @@
+"""The daemon as a process of its own, started by its real command."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+TWISTD = Path(sys.executable).with_name("twistd")
+PATIENCE = 30
+"""Seconds after which something that should have happened will not any more."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """A child whose output is read line by line, and that is ended with the test."""
+
+    def __init__(self, *command: str, environ: Mapping[str, str], folder: Path) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("ROPG_")}
+        self.output: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._child = subprocess.Popen(
+            command,
+            env={**clean, **environ},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
+    def wait_for(self, wanted: Callable[[str], bool]) -> str:
+        """The next line that is wanted. Fails if the process ends without one."""
+        while True:
+            line = self._lines.get(timeout=PATIENCE)
+            if line is None:
+                raise AssertionError("the process has ended:\n" + "".join(self.output))
+            if wanted(line):
+                return line
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait, and return the exit status."""
+        if self._child.poll() is None:
+            self._child.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end and return the exit status; all output is read then."""
+        status = self._child.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end(signal.SIGKILL)
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        for line in self._child.stdout:
+            self.output.append(line)
+            self._lines.put(line)
+        self._child.stdout.close()
+        self._lines.put(None)
+
+
+class Daemon(Process):
+    """``twistd -n ropg`` on a sandbox of its own, listening at ``url``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        command: tuple[str, ...] = ("-n", "--pidfile=", "ropg"),
+        listen: str = "tcp:{port}:interface=127.0.0.1",
+        scheme: str = "http",
+        **environ: str,
+    ) -> None:
+        self.port = free_port()
+        self.url = f"{scheme}://localhost:{self.port}"
+        settings = {
+            "AUTHENTIK_URL": f"sandbox:{free_port()}",
+            "PROXY_ISSUER": self.url,
+            "ROPG_LISTEN": listen.format(port=self.port),
+            "ROPG_STATE_DIR": str(folder / "state"),
+            **environ,
+        }
+        super().__init__(str(TWISTD), *command, *options, environ=settings, folder=folder)
+        self.wait_for(lambda line: f"listening at {settings['ROPG_LISTEN']}" in line)
