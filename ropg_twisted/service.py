@@ -81,7 +81,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     Work(site, sessions, lookout).setServiceParent(daemon)
     if settings.sandbox_port is not None:
         where = sandbox_endpoint(settings.sandbox_port)
-        sandbox = sandbox_site(Sandbox(reactor))
+        sandbox = sandbox_site(Sandbox(TimeOfDay()))
         Listener("AUTHENTIK_URL", where, sandbox, reactor).setServiceParent(daemon)
     for where in settings.listen:
         Listener("ROPG_LISTEN", where, site, reactor).setServiceParent(daemon)
@@ -103,6 +103,14 @@ def guarded(
 def sandbox_endpoint(port: int) -> str:
     """Where the sandbox listens: never anywhere but on this host."""
     return f"tcp:{port}:interface=127.0.0.1"
+
+
+class TimeOfDay:
+    """The wall clock, which the reactor's may not be."""
+
+    def seconds(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
 
 
 class Listener(Service):

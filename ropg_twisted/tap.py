@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TextIO, cast
 
@@ -64,6 +66,9 @@ class Daemon(MultiService):
 
     def privilegedStartService(self) -> None:
         """Start, or end with one line that says why not."""
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # A core dump would hold passwords.
+        _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
         try:
             super().privilegedStartService()
         except SettingError as error:
@@ -96,6 +101,8 @@ def make_application(environ: Mapping[str, str]) -> Componentized:
 def _daemon(options: Mapping[str, Any], environ: Mapping[str, str], out: TextIO | None) -> Daemon:
     from twisted.internet import reactor
 
+    # A wall clock that jumps must not end all deadlines at once, or put them off for hours.
+    cast(Any, reactor).seconds = time.monotonic
     try:
         return Daemon(read_settings(options, environ), out, reactor)
     except SettingError as error:

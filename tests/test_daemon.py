@@ -170,7 +170,7 @@ class DaemonTests(SynchronousTestCase):
             environ={},
             folder=self.folder,
         ) as sandbox:
-            sandbox.wait_for(lambda line: "listening" in line)
+            sandbox.wait_for(lambda line: "The sandbox is at" in line)
             with Daemon(self.folder, AUTHENTIK_URL=f"http://127.0.0.1:{port}") as daemon:
                 self.assertEqual(ask(daemon.url, "alice", RIGHT).status_code, 200)
                 self.assertEqual(requests.get(f"{daemon.url}/ready", timeout=30).status_code, 200)

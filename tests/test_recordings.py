@@ -70,7 +70,7 @@ class NobodyListens:
         raise ConnectionRefusedError
 
 
-def credentials_in(recording: Recording) -> Login:
+def login_in(recording: Recording) -> Login:
     """What was typed in a recording: the first name and the first password in its bodies."""
     bodies = [e.request.body for e in recording.exchanges if isinstance(e.request.body, dict)]
     names = [body["uid_field"] for body in bodies if "uid_field" in body]
@@ -83,9 +83,8 @@ def replay(recording: Recording, *, login_stage: bool = True) -> tuple[Verdict, 
     site = Replay(recording)
     agent: Any = RequestTraversalAgent(site) if site._left else NobodyListens()
     flow = Flow(AUTHENTIK, _slug(recording), login_stage)
-    walk = flow.walk(
-        credentials_in(recording), Transport(agent, agent, Introduction()).browser(None)
-    )
+    browser = Transport(agent, agent, Introduction()).browser(None)
+    walk = flow.walk(login_in(recording), browser)
     result: list[Outcome] = []
     failures: list[Unverifiable] = []
     Deferred.fromCoroutine(walk).addCallbacks(

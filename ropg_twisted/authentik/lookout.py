@@ -12,6 +12,7 @@ from zope.interface import implementer
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.transport import Transport
 from ropg_twisted.interfaces import IReadiness, Readiness
+from ropg_twisted.sharing import Shared
 from ropg_twisted.verdict import Reason
 
 OWN_ADDRESS: Final = "127.0.0.1"
@@ -23,7 +24,7 @@ class Lookout:
     """Looks whether a login could begin now.
 
     The same browsers, which never log in, serve all looks: each new one would leave a session of a
-    day in Authentik. ``deadline``: seconds for a look.
+    day in Authentik. Looks at the same moment are one. ``deadline``: seconds for a look.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -35,11 +36,15 @@ class Lookout:
         self._introduction = transport.introduction
         self._deadline = deadline
         self._clock = clock
+        self._looks: Shared[None, Readiness] = Shared()
         self._browser = transport.browser(None)
         self._introduced = transport.browser(OWN_ADDRESS, insist=True)
 
     async def look(self) -> Readiness:
         """See :class:`IReadiness`."""
+        return await self._looks.join(None, self._look_in_time)
+
+    async def _look_in_time(self) -> Readiness:
         look = Deferred.fromCoroutine(self._look())
         try:
             return await look.addTimeout(self._deadline, self._clock)

@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificates
-from OpenSSL.crypto import FILETYPE_ASN1
 from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
 from treq.client import HTTPClient
@@ -17,11 +14,9 @@ from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
-    BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     ResponseDone,
 )
@@ -39,6 +34,7 @@ from ropg_twisted.authentik.wire import (
     Session,
     read_session,
 )
+from ropg_twisted.trust import tls_policy
 from ropg_twisted.verdict import Reason, Unverifiable
 
 MAX_BODY: Final = 1024 * 1024
@@ -75,14 +71,7 @@ def make_transport(reactor: Any, ca_pem: bytes | None, introduction: Introductio
     ``ca_pem``: certificates to trust instead of the system's. Raises :exc:`ValueError` if there is
     none in it.
     """
-    if ca_pem is None:
-        policy = BrowserLikePolicyForHTTPS()
-    else:
-        authorities = [
-            Certificate.load(certificate.public_bytes(Encoding.DER), FILETYPE_ASN1)
-            for certificate in load_pem_x509_certificates(ca_pem)
-        ]
-        policy = BrowserLikePolicyForHTTPS(trustRootFromCertificates(authorities))
+    policy = tls_policy(ca_pem)
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = PERSISTENT_CONNECTIONS
     pool.cachedConnectionTimeout = IDLE_SECONDS

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode
 
 from klein import Klein
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -21,7 +20,7 @@ from ropg_twisted.sandbox import pages
 from ropg_twisted.sandbox.executor import Executor
 from ropg_twisted.sandbox.flows import FLOWS, Flow
 from ropg_twisted.sandbox.people import APPLICATIONS, Person
-from ropg_twisted.sandbox.sessions import Session, Sessions
+from ropg_twisted.sandbox.sessions import Clock, Session, Sessions
 from ropg_twisted.sandbox.visits import Event, Reply, Visit
 from ropg_twisted.sandbox.wire import (
     READ,
@@ -54,7 +53,7 @@ class Sandbox:
     app: ClassVar[Klein] = Klein()
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.executor = Executor(clock)
         self.log.warn(

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
-from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.sandbox.people import Person
+from ropg_twisted.sandbox.sessions import Clock
 
 _STEP = 30
 
@@ -24,7 +24,7 @@ class Devices:
     Like Authentik, it takes the code of the step before and after as well, and no code twice.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last_step: dict[int, int] = {}
         self._spent: set[tuple[int, str]] = set()

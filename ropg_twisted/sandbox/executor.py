@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
-
 from ropg_twisted.sandbox import challenges
 from ropg_twisted.sandbox.challenges import Errors
 from ropg_twisted.sandbox.devices import Devices
@@ -30,7 +28,7 @@ from ropg_twisted.sandbox.flows import (
     TotpSetup,
 )
 from ropg_twisted.sandbox.people import Person, find
-from ropg_twisted.sandbox.sessions import Plan, Sessions
+from ropg_twisted.sandbox.sessions import Clock, Plan, Sessions
 from ropg_twisted.sandbox.visits import Event, Reply, Visit
 
 BAD_REPUTATION = -5
@@ -40,7 +38,7 @@ BAD_REPUTATION = -5
 class Executor:
     """Flows in progress, and what they leave behind: rows, events and reputation."""
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.sessions = Sessions(clock)
         self.devices = Devices(clock)
         self.events: list[Event] = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 import string
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import jwt
-from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.sandbox.flows import Binding, Flow
 from ropg_twisted.sandbox.people import Person
@@ -22,6 +22,13 @@ _ANONYMOUS = "anonymous"
 def random_text(length: int) -> str:
     """Return random lower-case letters and digits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+class Clock(Protocol):
+    """Tells the time of day, in seconds since the epoch."""
+
+    def seconds(self) -> float:
+        """Now."""
 
 
 @dataclass(slots=True)
@@ -61,7 +68,7 @@ class Session:
 class Sessions:
     """All rows that have not run out yet."""
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._rows: dict[str, Session] = {}
