@@ -143,5 +143,6 @@ class SettingError(Exception):
     """A setting that is missing or wrong, in one line that names it and shows a right one."""
 
     def __init__(self, setting: str, problem: str, example: str) -> None:
-        super().__init__(f"{setting} {problem}; for example: {example}")
+        line = f"{setting} {problem}; for example: {example}"
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
         self.setting = setting

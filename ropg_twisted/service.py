@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
+from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IReactorTime
@@ -34,8 +35,11 @@ from ropg_twisted.oauth.keys import KeyRing, open_keys, shared_secret
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.sandbox.app import Sandbox, sandbox_site
 from ropg_twisted.settings.model import Settings
+from ropg_twisted.watch.admin import Admin
+from ropg_twisted.watch.checks import CheckRecord
+from ropg_twisted.watch.metrics import Readers
 from ropg_twisted.web.app import Provider
-from ropg_twisted.web.site import BoundedSite
+from ropg_twisted.web.site import BoundedSite, QuietSite
 from ropg_twisted.web.tls import listening_endpoint
 from ropg_twisted.web.token import Door, TokenEndpoint
 
@@ -56,6 +60,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     flow = Flow(settings.authentik_url, settings.flow_slug, settings.login_stage)
     lookout = Lookout(flow, transport, settings.deadline, reactor)
     sessions = _sessions(settings, reactor)
+    registry = CollectorRegistry()
     verifier = guarded(
         AuthentikVerifier(flow, transport, sessions, typed_claims=settings.typed_claims),
         settings.max_checks,
@@ -67,6 +72,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         Clients(settings.clients),
         Throttle(verifier, Counts(_limits_store(settings), reactor)),
         TokenIssuer(settings.issuer, keys.signing, settings.token_lifetime, time.time),
+        CheckRecord(registry),
     )
     provider = Provider(
         endpoint,
@@ -76,6 +82,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         aborts=settings.aborts,
     )
     site = BoundedSite(provider.app.resource(), reactor)
+    registry.register(readers(site, sessions))
 
     daemon = MultiService()
     Work(site, sessions, lookout).setServiceParent(daemon)
@@ -85,7 +92,22 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         Listener("AUTHENTIK_URL", where, sandbox, reactor).setServiceParent(daemon)
     for where in settings.listen:
         Listener("ROPG_LISTEN", where, site, reactor).setServiceParent(daemon)
+    if settings.admin_listen is not None:
+        admin = QuietSite(Admin(lookout, registry).app.resource(), reactor=reactor)
+        where = settings.admin_listen
+        Listener("ROPG_ADMIN_LISTEN", where, admin, reactor).setServiceParent(daemon)
     return daemon
+
+
+def readers(site: BoundedSite, sessions: SessionRemover) -> Readers:
+    """The figures that others keep."""
+    return Readers(
+        counters={
+            "ropg_sessions_removed": ("Sessions removed.", lambda: sessions.removed),
+            "ropg_sessions_left": ("Sessions left at Authentik.", lambda: sessions.failed),
+        },
+        gauges={"ropg_connections": ("Connections of clients.", lambda: site.connections)},
+    )
 
 
 def guarded(

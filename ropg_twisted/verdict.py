@@ -77,6 +77,9 @@ class Reason(StrEnum):
     THROTTLED = "throttled"
     """Too many attempts."""
 
+    CLIENT_GONE = "client_gone"
+    """The client hung up before there was an answer."""
+
     INTERNAL_ERROR = "internal_error"
     """A mistake in this program."""
 

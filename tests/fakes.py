@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -34,6 +35,7 @@ from ropg_twisted.oauth.keys import shared_secret
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, Verdict
+from ropg_twisted.watch.checks import CheckRecord
 from ropg_twisted.web.app import Provider
 from ropg_twisted.web.site import BoundedSite
 from ropg_twisted.web.token import Door, TokenEndpoint
@@ -129,6 +131,7 @@ def provider_site(
         Clients(clients or (Client("mac"),)),
         Throttle(verifier, Counts(None, clock)),
         TokenIssuer(ISSUER, keys.signing, 3600, lambda: 1_800_000_000.5),
+        CheckRecord(CollectorRegistry()),
     )
     discovery = discovery_document(ISSUER, "https://authentik.example.com", "HS256")
     provider = Provider(endpoint, readiness or Sees(), discovery, keys.jwks(), aborts=aborts)

@@ -29,8 +29,9 @@ class Clients:
         client = self._clients.get(credentials.id)
         if client is None:
             raise InvalidClient(basic=credentials.basic)
-        if client.secret is not None and not compare_digest(
-            client.secret.encode(), (credentials.secret or "").encode()
+        if client.secret is not None and not any(
+            compare_digest(client.secret.encode(), secret.encode())
+            for secret in credentials.secrets
         ):
             raise InvalidClient(basic=credentials.basic)
         return client

@@ -81,10 +81,11 @@ def open_keys(state_dir: Path, algorithm: str) -> KeyRing:
         if not path.exists():
             _write(path, [_new(algorithm)], replace=False)
         stored = json.loads(path.read_text("ascii"))["keys"]
-        if algorithm not in {jwk["alg"] for jwk in stored}:
+        keys = tuple(_signing_key(jwk) for jwk in stored)
+        if algorithm not in {key.algorithm for key in keys}:
             stored = [*stored, _new(algorithm)]
             _write(path, stored, replace=True)
-        keys = tuple(_signing_key(jwk) for jwk in stored)
+            keys = tuple(_signing_key(jwk) for jwk in stored)
         return KeyRing([key for key in keys if key.algorithm == algorithm][-1], keys)
     except OSError as error:
         problem = f"cannot hold the keys: {path}: {error.strerror}"
@@ -108,6 +109,8 @@ def _new(algorithm: str) -> JWK:
 
 def _signing_key(jwk: JWK) -> SigningKey:
     public = {name: jwk[name] for name in (*_PUBLIC[jwk["kty"]], "alg", "use", "kid")}
+    if jwk["alg"] not in _GENERATE or "d" not in jwk:
+        raise ValueError
     return SigningKey(jwk["alg"], PyJWK(jwk).key, jwk["kid"], public)
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+from unicodedata import category
 from urllib.parse import parse_qsl, unquote_plus
 
 from ropg_twisted.errors import InvalidRequest
 
 MAX_FIELDS: Final = 32
 """Parameters of one request; clients send fewer than ten."""
+
+CONTROL: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))
+"""Unicode categories of characters that no user name holds."""
 
 MAX_USERNAME: Final = 254
 """Characters; the longest that Authentik stores is an e-mail address."""
@@ -26,8 +29,9 @@ class ClientCredentials:
     """How a client names itself, by the form or by HTTP Basic (RFC 6749 section 2.3.1)."""
 
     id: str
-    secret: str | None = field(repr=False)
-    basic: bool
+    secrets: tuple[str, ...] = field(repr=False)
+    """The ways to read the secret; empty if there is none."""
+    basic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +81,12 @@ def _with_plus_signs(text: str) -> str:
     others = [field for field in fields if not field.startswith("password=")]
     if not any("%20" in field for field in others) or any("+" in field for field in others):
         return text
-    return "&".join(field if field in others else field.replace("+", "%2B") for field in fields)
+    return "&".join(
+        field.replace("+", "%2B") if field.startswith("password=") else field for field in fields
+    )
 
 
-_UNDECODED: Final = re.compile(
-    r"grant_type=(?P<grant_type>password)&scope=(?P<scope>.*?)&username=(?P<username>.*?)"
-    r"&password=(?P<password>.*)&client_id=(?P<client_id>[^&]*)"
-    r"(?:&client_secret=(?P<client_secret>.*))?",
-    re.DOTALL,
-)
+_UNDECODED: Final = "grant_type=password&scope="
 
 
 def parse_undecoded_form(body: bytes) -> Form | None:
@@ -95,12 +96,26 @@ def parse_undecoded_form(body: bytes) -> Form | None:
     between ``&password=`` and the last ``&client_id=`` is the password.
     """
     try:
-        match = _UNDECODED.fullmatch(body.decode("utf-8"))
+        start, marker, rest = body.decode("utf-8").partition(_UNDECODED)
     except UnicodeDecodeError:
         return None
-    if match is None:
+    # No regular expression: on a hostile body it would try every way to split it.
+    scope, after_scope, rest = rest.partition("&username=")
+    username, after_username, rest = rest.partition("&password=")
+    password, after_password, rest = rest.rpartition("&client_id=")
+    client_id, _, secret = rest.partition("&client_secret=")
+    whole = marker and after_scope and after_username and after_password
+    if start or not whole or "&" in client_id:
         return None
-    return {name: value for name, value in match.groupdict().items() if value}
+    form = {
+        "grant_type": "password",
+        "scope": scope,
+        "username": username,
+        "password": password,
+        "client_id": client_id,
+        "client_secret": secret,
+    }
+    return {name: value for name, value in form.items() if value}
 
 
 def parse_grant_type(form: Form) -> str:
@@ -118,15 +133,18 @@ def parse_client(form: Form, authorization: str | None) -> ClientCredentials:
     if scheme.lower() != "basic":
         if client_id is None:
             raise InvalidRequest("The parameter client_id is missing")
-        return ClientCredentials(client_id, secret, basic=False)
+        return ClientCredentials(client_id, () if secret is None else (secret,))
     try:
         pair = base64.b64decode(token.strip(), validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
         raise InvalidRequest("The Authorization header is malformed") from None
-    basic_id, _, basic_secret = (unquote_plus(part) for part in pair.partition(":"))
+    basic_id, _, basic_secret = pair.partition(":")
+    basic_id = unquote_plus(basic_id)
     if secret is not None or client_id not in (None, basic_id):
         raise InvalidRequest("The client authenticates in more than one way")
-    return ClientCredentials(basic_id, basic_secret or None, basic=True)
+    # The RFC wants the secret form-encoded; many clients send it as it is.
+    secrets = (unquote_plus(basic_secret), basic_secret) if basic_secret else ()
+    return ClientCredentials(basic_id, secrets, basic=True)
 
 
 def parse_password_grant(form: Form) -> PasswordGrant:
@@ -135,7 +153,7 @@ def parse_password_grant(form: Form) -> PasswordGrant:
     Raises :exc:`InvalidRequest` if something is missing or malformed.
     """
     username = _required(form, "username")
-    if len(username) > MAX_USERNAME or not username.isprintable():
+    if len(username) > MAX_USERNAME or any(category(c) in CONTROL for c in username):
         raise InvalidRequest("The parameter username is malformed")
     return PasswordGrant(
         username=username,

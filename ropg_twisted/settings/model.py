@@ -45,6 +45,7 @@ class Settings:
     issuer: str
     jwt_secret: str | None = field(repr=False)
     listen: tuple[str, ...]
+    admin_listen: str | None
     state_dir: Path
     signing_alg: str
     token_lifetime: int

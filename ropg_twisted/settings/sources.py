@@ -58,16 +58,7 @@ class _Sources:
 
         Raises :exc:`SettingError` if it is wrong, or missing and required.
         """
-        raw = self._raw(setting)
-        if raw is None:
-            raw = setting.default
-        if raw is None:
-            if setting.required:
-                raise SettingError(setting.name, "is missing", setting.assignment)
-            return None
-        if raw == "" and setting.may_be_empty:
-            return None
-        return _checked(setting, raw)
+        return _value(setting, self._raw(setting))
 
     def _raw(self, setting: Setting) -> str | None:
         option = self._options.get(setting.option) if setting.option else None
@@ -85,8 +76,20 @@ class _Sources:
         return _from_file(setting, self._file.get(setting.key))
 
 
-def _checked(setting: Setting, raw: str) -> Any:
+def _value(setting: Setting, raw: str | None) -> Any:
+    """What a text stands for, or the default where there is none.
+
+    An empty text is none of a secret, which would leave a door open.
+    """
+    if raw is None:
+        raw = setting.default
+    if raw is None and setting.required:
+        raise SettingError(setting.name, "is missing", setting.assignment)
+    if raw is None or (setting.may_be_empty and not raw.strip()):
+        return None
     try:
+        if not raw.strip():
+            raise WrongValue("is empty")
         return setting.parse(raw)
     except WrongValue as wrong:
         raise SettingError(setting.name, str(wrong), setting.assignment) from None
@@ -97,7 +100,8 @@ def _file_content(name: str, path: Path) -> str:
     try:
         return path.read_text("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
-        raise SettingError(name, f"names {path}, which cannot be read", "/run/secrets/x") from None
+        # A secret that was put where its file's name belongs must not be shown.
+        raise SettingError(name, "names a file that cannot be read", "/run/secrets/x") from None
 
 
 def _from_file(setting: Setting, value: object) -> str | None:
@@ -111,7 +115,7 @@ def _from_file(setting: Setting, value: object) -> str | None:
             return str(value)
         case list() if setting.repeatable and all(isinstance(item, str) for item in value):
             return " ".join(value)
-    raise SettingError(setting.key, "is not a text or a number", f'{setting.key} = "..."')
+    raise SettingError(setting.name, "is not a text or a number", setting.assignment)
 
 
 def _tables(value: object) -> list[Mapping[str, object]]:
@@ -126,11 +130,8 @@ def _client(table: Mapping[str, object], value: Mapping[str, Any]) -> Client:
         if key not in CLIENT_TABLE:
             raise SettingError(f"clients.{key}", "is not a setting", ", ".join(CLIENT_TABLE))
     own: dict[str, Any] = {}
-    for name, setting in CLIENT_TABLE.items():
-        raw = _from_file(setting, table.get(name)) or setting.default
-        if raw is None and setting.required:
-            raise SettingError(f"clients.{name}", "is missing", setting.assignment)
-        own[name] = None if raw is None else _checked(setting, raw)
+    for key, setting in CLIENT_TABLE.items():
+        own[key] = _value(setting, _from_file(setting, table.get(key)))
     return Client(
         id=own["id"],
         secret=own["secret"],
@@ -145,12 +146,19 @@ def _clients(
 ) -> tuple[Client, ...]:
     """All clients: those of the file, and that of CLIENT_ID if it is ``named`` or the only one."""
     clients = [_client(table, value) for table in tables]
+    if value["CLIENT_SECRET"] and tables and not named:
+        raise SettingError("CLIENT_SECRET", "belongs to no client", "CLIENT_ID=jamf-connect")
     if named or not clients:
         given = {"id": value["CLIENT_ID"], "secret": value["CLIENT_SECRET"]}
         clients.append(_client(given, value))
     if len({client.id for client in clients}) < len(clients):
         raise SettingError("clients", "name the same id twice", 'id = "mac"')
     return tuple(clients)
+
+
+def _state_directory(environ: Mapping[str, str]) -> Path:
+    """The first of the directories that systemd has made, or ``state`` here."""
+    return Path(environ.get("STATE_DIRECTORY", "").partition(":")[0] or "state")
 
 
 def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
@@ -187,7 +195,8 @@ def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Set
         issuer=value["PROXY_ISSUER"],
         jwt_secret=value["JWT_SECRET"],
         listen=value["ROPG_LISTEN"],
-        state_dir=value["ROPG_STATE_DIR"] or Path(environ.get("STATE_DIRECTORY") or "state"),
+        admin_listen=value["ROPG_ADMIN_LISTEN"],
+        state_dir=value["ROPG_STATE_DIR"] or _state_directory(environ),
         signing_alg=value["ROPG_SIGNING_ALG"],
         token_lifetime=value["ROPG_TOKEN_LIFETIME"],
         login_stage=value["ROPG_LOGIN_STAGE"] == "required",

@@ -30,15 +30,15 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Its name in the file."""
-        return self.name.removeprefix("ROPG_").lower()
+        """Its name in its table of the file."""
+        return self.name.removeprefix("ROPG_").removeprefix("clients.").lower()
 
     @property
     def assignment(self) -> str:
         """A right way to set it."""
         if self.name.isupper():
             return f"{self.name}={self.example}"
-        return f'{self.name} = "{self.example}"'
+        return f'{self.key} = "{self.example}"'
 
 
 DEFAULT_LIMITS: Final = "user 10 per 15 minutes, address 60 per minute"
@@ -93,6 +93,13 @@ TABLE: Final = {
             default="tcp:8580:interface=127.0.0.1",
             option="listen",
             repeatable=True,
+        ),
+        Setting(
+            "ROPG_ADMIN_LISTEN",
+            values.text,
+            "tcp:8582:interface=127.0.0.1",
+            "endpoint of metrics, readiness and the status page",
+            option="admin-listen",
         ),
         Setting(
             "ROPG_STATE_DIR",
@@ -200,14 +207,16 @@ TABLE: Final = {
 }
 
 CLIENT_TABLE: Final = {
-    setting.name: setting
+    setting.key: setting
     for setting in (
-        Setting("id", values.text, "jamf-connect", "its client_id", required=True),
-        Setting("secret", values.text, "a long random text", "its client_secret; none if public"),
-        Setting("limits", values.rates, "off", "as ROPG_LIMITS, for this client"),
-        Setting("outage", values.one_of("503", "abort"), "abort", "as ROPG_OUTAGE"),
+        Setting("clients.id", values.text, "jamf-connect", "its client_id", required=True),
         Setting(
-            "body",
+            "clients.secret", values.text, "a long random text", "its client_secret; none if public"
+        ),
+        Setting("clients.limits", values.rates, "off", "as ROPG_LIMITS, for this client"),
+        Setting("clients.outage", values.one_of("503", "abort"), "abort", "as ROPG_OUTAGE"),
+        Setting(
+            "clients.body",
             values.one_of("form", "undecoded"),
             "undecoded",
             "undecoded: it sends its form without escapes, as XCreds 5.3 does",

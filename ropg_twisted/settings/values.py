@@ -37,14 +37,17 @@ def url(value: str) -> str:
     """An absolute http or https URL without query, fragment or user."""
     try:
         url = URL.from_text(value)
+        url.to_uri()  # What the HTTP client will do, and some hosts do not survive.
     except (URLParseError, ValueError):
         raise WrongValue("is not a URL") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise WrongValue("is not an http or https URL")
     if url.userinfo or url.query or url.fragment or "?" in value or "#" in value:
         raise WrongValue("holds more than scheme, host, port and path")
-    if "_" in url.host:
-        raise WrongValue("has a host name with _, which no host name may have")
+    if not value.isprintable() or " " in value:
+        raise WrongValue("holds blanks or characters that cannot be printed")
+    if not 0 < (url.port or 0) < 65536:
+        raise WrongValue("has a port that does not exist")
     return value
 
 
@@ -52,12 +55,14 @@ def authentik(value: str) -> str:
     if not value.startswith(SANDBOX):
         return url(value).rstrip("/")
     port = value.removeprefix(SANDBOX) or str(SANDBOX_PORT)
-    if not port.isdecimal() or not 0 < int(port) < 65536:
+    if not _is_whole(port, 1, 65535):
         raise WrongValue("names a sandbox by something else than a port")
     return SANDBOX + port
 
 
 def secret(value: str) -> str:
+    if not value.isprintable():
+        raise WrongValue("holds characters that cannot be printed")
     if len(value.encode()) < 32:
         raise WrongValue("is shorter than 32 bytes")
     return value
@@ -73,7 +78,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def lifetime(value: str) -> int:
-    if not value.isdecimal() or not 60 <= int(value) <= 86400:
+    if not _is_whole(value, 60, 86400):
         raise WrongValue("is not a whole number of seconds from 60 to 86400")
     return int(value)
 
@@ -90,9 +95,13 @@ def deadline(value: str) -> float:
 
 def places(value: str) -> int:
     """How many checks may be under way."""
-    if not value.isdecimal() or not 1 <= int(value) <= 10_000:
+    if not _is_whole(value, 1, 10_000):
         raise WrongValue("is not a whole number from 1 to 10000")
     return int(value)
+
+
+def _is_whole(value: str, least: int, most: int) -> bool:
+    return value.isdecimal() and len(value) < 10 and least <= int(value) <= most
 
 
 def networks(value: str) -> Networks:
@@ -111,9 +120,12 @@ def rates(value: str) -> Rates:
     for part in value.split(","):
         kind, _, rate = part.strip().partition(" ")
         try:
-            found[kind] = limits.parse(rate)
+            (item,) = limits.parse_many(rate)
         except ValueError:
             raise WrongValue("is not a list of rates") from None
+        if kind in found or item.amount < 1:
+            raise WrongValue("names a rate twice, or one of nothing")
+        found[kind] = item
     if not found.keys() <= {"user", "address"}:
         raise WrongValue("names other rates than user and address")
     return Rates(**found)

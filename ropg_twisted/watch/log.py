@@ -33,7 +33,7 @@ class LineObserver:
 def make_observer(out: TextIO, style: str | None) -> LineObserver:
     """An observer that writes to ``out``: ``json``, ``text``, or what fits ``out``."""
     if style is None:
-        style = "text" if out.isatty() else "json"
+        style = "text" if getattr(out, "isatty", bool)() else "json"
     return LineObserver(out, json_line if style == "json" else text_line)
 
 
@@ -58,10 +58,10 @@ def _head(event: LogEvent) -> dict[str, str]:
 
 def _message(event: LogEvent) -> str:
     """The event's text; of an exception only kind and place, because its text may hold anything."""
-    failure = event.get("log_failure")
+    failure = event.get("log_failure") or event.get("failure")
     if failure is None:
         return formatEvent(event)
-    text = event.get("why") if "log_legacy" in event else formatEvent(event)
+    text = event.get("why") if "failure" in event else formatEvent(event)
     return f"{text or 'unexpected'}: {failure.type.__qualname__} at {failure_place(failure)}"
 
 

@@ -13,6 +13,7 @@ from ropg_twisted.errors import (
     SlowDown,
     TemporarilyUnavailable,
 )
+from ropg_twisted.interfaces import Readiness
 
 
 def json_body(
@@ -43,3 +44,13 @@ def error_body(request: IRequest, error: OAuthError) -> bytes:
             request.setHeader("Retry-After", str(error.retry_after))
     payload = {"error": error.code, "error_description": error.description}
     return json_body(request, payload, status=error.status)
+
+
+def readiness_body(request: IRequest, now: Readiness) -> bytes:
+    """The bytes of an answer about readiness: 503 and the reason if a check could not be made."""
+    if now.obstacle is not None:
+        payload = {"status": "unavailable", "reason": now.obstacle}
+        return json_body(request, payload, status=503)
+    if now.warning is not None:
+        return json_body(request, {"status": "ready", "warning": now.warning})
+    return json_body(request, {"status": "ready"})

@@ -20,7 +20,7 @@ from ropg_twisted.errors import (
 )
 from ropg_twisted.interfaces import IReadiness
 from ropg_twisted.oauth.discovery import DISCOVERY_PATH, JWKS_PATH, TOKEN_PATH
-from ropg_twisted.web.answers import error_body, json_body
+from ropg_twisted.web.answers import error_body, json_body, readiness_body
 from ropg_twisted.web.request import BoundedRequest
 from ropg_twisted.web.token import TokenEndpoint
 
@@ -82,13 +82,7 @@ class Provider:
     @app.route("/ready", methods=["GET"])
     async def ready(self, request: BoundedRequest) -> bytes:
         """A password could be checked now, or why not."""
-        now = await self._readiness.look()
-        if now.obstacle is not None:
-            payload = {"status": "unavailable", "reason": now.obstacle}
-            return json_body(request, payload, status=503)
-        if now.warning is not None:
-            return json_body(request, {"status": "ready", "warning": now.warning})
-        return json_body(request, {"status": "ready"})
+        return readiness_body(request, await self._readiness.look())
 
     @app.handle_errors(OAuthError)
     def refused(self, request: IRequest, failure: Failure) -> bytes:

@@ -34,6 +34,11 @@ class BoundedRequest(Request):
             raise RequestTooLarge
         return self._body.getvalue()
 
+    def header(self, name: str) -> str | None:
+        """The value of a header, whatever bytes it holds."""
+        values = self.requestHeaders.getRawHeaders(name.encode("ascii"))
+        return values[-1].decode("latin-1") if values else None
+
     def gotLength(self, length: int | None) -> None:
         """Twisted would put a large body into a temporary file, the password with it."""
         self.content = self._body

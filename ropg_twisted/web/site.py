@@ -85,6 +85,11 @@ class BoundedSite(QuietSite):
         self._channels: dict[BoundedChannel, None] = {}
         self._emptied: Deferred[None] | None = None
 
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._channels)
+
     def joined(self, channel: BoundedChannel) -> None:
         """Take a connection in."""
         self._channels[channel] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, ClassVar
 
 from twisted.internet.defer import CancelledError
@@ -35,6 +36,7 @@ from ropg_twisted.oauth.request import (
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, Verdict
+from ropg_twisted.watch.checks import CheckRecord
 from ropg_twisted.web.request import BoundedRequest
 
 
@@ -51,7 +53,8 @@ class Door:
         Raises :exc:`NetworkNotAllowed`.
         """
         peer = getattr(request.getClientAddress(), "host", None)
-        forwarded_for = request.requestHeaders.getRawHeaders("X-Forwarded-For", [])
+        hops = request.requestHeaders.getRawHeaders(b"X-Forwarded-For", [])
+        forwarded_for = [value.decode("latin-1") for value in hops]
         address = client_address(peer, forwarded_for, self.trusted_proxies)
         if address not in self.allowed:
             raise NetworkNotAllowed
@@ -64,12 +67,18 @@ class TokenEndpoint:
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, door: Door, clients: Clients, throttle: Throttle, issuer: TokenIssuer
+        self,
+        door: Door,
+        clients: Clients,
+        throttle: Throttle,
+        issuer: TokenIssuer,
+        record: CheckRecord,
     ) -> None:
         self._door = door
         self._clients = clients
         self._throttle = throttle
         self._issuer = issuer
+        self._record = record
 
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
@@ -77,7 +86,7 @@ class TokenEndpoint:
         form = self._parse(request)
         if parse_grant_type(form) != "password":
             raise UnsupportedGrantType
-        client = self._clients.authenticate(parse_client(form, request.getHeader("Authorization")))
+        client = self._clients.authenticate(parse_client(form, request.header("Authorization")))
         grant = parse_password_grant(form)
         login = Login(grant.username, grant.password, address)
         check = await self._check(request, client, login)
@@ -93,33 +102,28 @@ class TokenEndpoint:
             if client is not None and client.undecoded:
                 return undecoded
         query = request.uri.partition(b"?")[2]
-        return parse_form(request.getHeader("Content-Type"), query, body)
+        return parse_form(request.header("Content-Type"), query, body)
 
     async def _check(self, request: BoundedRequest, client: Client, login: Login) -> Check:
-        """Check the password, and log what came of it. A mistake of ours is no verdict."""
+        """Check the password, and write down what came of it. A mistake of ours is no verdict."""
+        began = monotonic()
+
+        def record(outcome: Outcome) -> None:
+            self._record.write(request.id, client.id, login, outcome, monotonic() - began)
+
         try:
             check = await self._throttle.verify(login, client.rates)
         except SlowDown:
-            self._log(request, client, login, Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED))
+            record(Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED))
             raise
         except CancelledError:
+            record(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE))
             raise
         except Exception:
             self.log.failure("internal_error", request=request.id)
             check = Check(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR))
-        self._log(request, client, login, check.outcome)
+        record(check.outcome)
         return check
-
-    def _log(self, request: BoundedRequest, client: Client, login: Login, outcome: Outcome) -> None:
-        self.log.info(
-            "check of {username} for {client} from {address}: {verdict} ({reason})",
-            username=login.username,
-            client=client.id,
-            address=login.address,
-            verdict=outcome.verdict.value,
-            reason=outcome.reason.value,
-            request=request.id,
-        )
 
 
 def refusal(outcome: Outcome, client: Client) -> OAuthError:

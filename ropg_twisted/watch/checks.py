@@ -1,0 +1,50 @@
+"""What is kept of each check: one line in the log, and counts."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from twisted.logger import Logger
+
+from ropg_twisted.interfaces import Login
+from ropg_twisted.verdict import Outcome
+
+BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
+"""Seconds. A login costs Authentik about one; the deadline is 15 by default."""
+
+
+class CheckRecord:
+    """Writes down what became of checks. Passwords never come here."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._checks = Counter(
+            "ropg_checks", "Password checks.", ["verdict", "reason"], registry=registry
+        )
+        self._seconds = Histogram(
+            "ropg_check_seconds",
+            "Time that checks took.",
+            ["verdict"],
+            registry=registry,
+            buckets=BUCKETS,
+        )
+
+    def write(
+        self, request_id: str, client_id: str, login: Login, outcome: Outcome, seconds: float
+    ) -> None:
+        """Log and count one check that took ``seconds``."""
+        verdict, reason = outcome.verdict.value, outcome.reason.value
+        self._checks.labels(verdict, reason).inc()
+        self._seconds.labels(verdict).observe(seconds)
+        self.log.info(
+            "check of {username} for {client} from {address}: {verdict} ({reason})",
+            username=login.username,
+            client=client_id,
+            address=login.address,
+            verdict=verdict,
+            reason=reason,
+            seconds=round(seconds, 3),
+            request=request_id,
+        )

@@ -1,0 +1,110 @@
+"""The discovery document: complete, and true."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.interfaces import Person
+from ropg_twisted.oauth.claims import SCOPES, granted_scope
+from ropg_twisted.oauth.discovery import DISCOVERY_PATH, discovery_document
+from ropg_twisted.oauth.keys import shared_secret
+from ropg_twisted.oauth.request import PasswordGrant
+from ropg_twisted.oauth.tokens import TokenIssuer
+from ropg_twisted.web.app import Provider
+
+AUTHENTIK = "https://authentik.example.com/sso"
+
+#: OpenID Connect Discovery 1.0 section 3.
+REQUIRED = {
+    "issuer": str,
+    "authorization_endpoint": str,
+    "token_endpoint": str,
+    "jwks_uri": str,
+    "response_types_supported": list,
+    "subject_types_supported": list,
+    "id_token_signing_alg_values_supported": list,
+}
+
+
+def document(issuer: str = "https://ropg.example.com", algorithm: str = "RS256") -> dict[str, Any]:
+    """The document of an issuer."""
+    return discovery_document(issuer, AUTHENTIK, algorithm)
+
+
+class DiscoveryTests(SynchronousTestCase):
+    """What the document says."""
+
+    def test_required_members(self) -> None:
+        """All that the standard requires is there, and no member is empty (section 4.2)."""
+        found = document()
+        self.assertEqual({name: type(found[name]) for name in REQUIRED}, REQUIRED)
+        for name, value in found.items():
+            self.assertTrue(value, name)
+
+    def test_issuers(self) -> None:
+        """The issuer is repeated to the letter; a slash at its end is not doubled."""
+        for issuer, base in (
+            ("https://ropg.example.com", "https://ropg.example.com"),
+            ("https://ropg.example.com/", "https://ropg.example.com"),
+            ("https://example.com/ropg", "https://example.com/ropg"),
+            ("https://example.com/ropg/", "https://example.com/ropg"),
+            ("http://127.0.0.1:8580", "http://127.0.0.1:8580"),
+        ):
+            found = document(issuer)
+            self.assertEqual(found["issuer"], issuer)
+            self.assertEqual(found["token_endpoint"], f"{base}/oauth/token")
+            self.assertEqual(found["jwks_uri"], f"{base}/.well-known/jwks.json")
+
+    def test_people_log_in_at_authentik(self) -> None:
+        """The authorization endpoint is Authentik's, below the path it is served at."""
+        self.assertEqual(
+            document()["authorization_endpoint"],
+            "https://authentik.example.com/sso/application/o/authorize/",
+        )
+
+
+class TruthTests(SynchronousTestCase):
+    """What is named works."""
+
+    def test_the_endpoints_are_served(self) -> None:
+        """Each address on this host is a route, and so is that of the document itself."""
+        found = document()
+        routes = Provider.app.url_map.bind("ropg.example.com")
+        served = {name for name in found if str(found[name]).startswith(found["issuer"] + "/")}
+        self.assertEqual(served, {"token_endpoint", "jwks_uri"})
+        routes.match(urlsplit(found["token_endpoint"]).path, "POST")
+        routes.match(urlsplit(found["jwks_uri"]).path, "GET")
+        routes.match(DISCOVERY_PATH, "GET")
+
+    def test_scopes_are_granted(self) -> None:
+        """Each scope that is named is granted, and no other is there to be had."""
+        self.assertEqual(document()["scopes_supported"], list(SCOPES))
+        for scope in document()["scopes_supported"]:
+            self.assertEqual(granted_scope([scope]), (scope,))
+
+    def test_claims_are_made(self) -> None:
+        """An id token with everything in it has exactly the claims that are named."""
+        person = Person("uid-1", "alice", "Alice", "alice@example.com", ("staff",))
+        grant = PasswordGrant("alice", "hush", SCOPES, "nonce")
+        issuer = TokenIssuer("https://ropg.example.com", shared_secret("x" * 32).signing, 60, float)
+        token = issuer.issue("mac", grant, person)["id_token"]
+        claims = jwt.decode(token, options={"verify_signature": False})
+        self.assertEqual(sorted(document()["claims_supported"]), sorted(claims))
+
+    def test_the_algorithm_is_the_one_in_use(self) -> None:
+        """It names how id tokens are signed, and nothing else."""
+        for algorithm in ("RS256", "ES256", "EdDSA", "HS256"):
+            found = document(algorithm=algorithm)["id_token_signing_alg_values_supported"]
+            self.assertEqual(found, [algorithm])
+
+    def test_grants_and_client_authentication(self) -> None:
+        """Only the password grant, and all ways for a client to name itself."""
+        self.assertEqual(document()["grant_types_supported"], ["password"])
+        self.assertEqual(
+            set(document()["token_endpoint_auth_methods_supported"]),
+            {"none", "client_secret_post", "client_secret_basic"},
+        )

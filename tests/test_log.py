@@ -1,0 +1,188 @@
+"""The log: one event a line, whatever is in it, and never the text of an exception."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import Logger, LogLevel, globalLogPublisher
+from twisted.python import log as legacy
+from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.watch.log import make_observer
+
+SECRET = "typed-secret"
+
+EVENT = {
+    "log_namespace": "ropg_twisted.web.token",
+    "log_level": LogLevel.info,
+    "log_format": "check of {username}: {verdict}",
+    "log_time": 1_800_000_000.5,
+    "username": "alice",
+    "verdict": "rejected",
+    "seconds": 0.25,
+    "nothing": None,
+    "thing": ("a", 1),
+}
+
+
+class Terminal(StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        """Be one."""
+        return True
+
+
+def logged(style: str | None, event: dict[str, Any], out: StringIO | None = None) -> str:
+    """What is written for an event."""
+    out = StringIO() if out is None else out
+    make_observer(out, style)(event)
+    return out.getvalue()
+
+
+def fail_deeply() -> None:
+    """Raise an exception out of another, both with a text that nobody may read."""
+    try:
+        raise ValueError(SECRET)
+    except ValueError as error:
+        raise KeyError(SECRET) from error
+
+
+class LineTests(SynchronousTestCase):
+    """Events as lines."""
+
+    def test_json(self) -> None:
+        """A line is a JSON object: time in UTC, level, message, and each field by its name."""
+        line = logged("json", EVENT)
+        self.assertEqual((line.count("\n"), line[-1]), (1, "\n"))
+        self.assertEqual(
+            json.loads(line),
+            {
+                "time": "2027-01-15T08:00:00.500+00:00",
+                "level": "info",
+                "message": "check of alice: rejected",
+                "username": "alice",
+                "verdict": "rejected",
+                "seconds": 0.25,
+                "nothing": None,
+                "thing": "('a', 1)",
+            },
+        )
+
+    def test_text(self) -> None:
+        """A line has time, level and message."""
+        self.assertEqual(
+            logged("text", EVENT),
+            "2027-01-15T08:00:00.500+00:00 info     check of alice: rejected\n",
+        )
+
+    def test_the_style_fits_where_it_goes(self) -> None:
+        """Text on a terminal, JSON on a pipe and in twistd's log file, unless told otherwise."""
+        files: list[tuple[TextIO, Callable[[], str]]] = []
+        for memory in (Terminal(), StringIO()):
+            files.append((memory, memory.getvalue))
+        file = LogFile.fromFullPath(self.mktemp())
+        self.addCleanup(file.close)
+        files.append((cast(TextIO, file), Path(file.path).read_text))
+        for (out, content), fitting in zip(files, ("text", "json", "json"), strict=True):
+            for style in (None, "text", "json"):
+                before = len(content())
+                make_observer(out, style)(EVENT)
+                line = content()[before:]
+                self.assertEqual(line, logged(style or fitting, EVENT), f"{out} {style}")
+
+    def test_no_name_forges_a_line(self) -> None:
+        """Line ends and terminal sequences are escaped, and the rest can be read as it is."""
+        for name, shown in (
+            ("a\nb", r"a\nb"),
+            ("a\r\nb", r"a\r\nb"),
+            ("\x1b[2J\x1b]0;x\x07", r"\x1b[2J\x1b]0;x\x07"),
+            ("a\u2028b\x85\x0b\x0c", r"a\u2028b\x85\x0b\x0c"),
+            ("\u202ebob", r"\u202ebob"),
+            ("\udcff\0", r"\udcff\x00"),
+            ("Jürgen 李 😀", "Jürgen 李 😀"),
+        ):
+            line = logged("text", {**EVENT, "username": name})
+            self.assertIn(f" check of {shown}: rejected\n", line)
+
+    @given(st.text(st.characters(exclude_categories=[])))
+    def test_an_event_is_one_line(self, name: str) -> None:
+        """Any text is one printable line, and comes out of JSON as it went in."""
+        for style in ("text", "json"):
+            line = logged(style, {**EVENT, "username": name})
+            self.assertTrue(line[:-1].isprintable() and line.endswith("\n"), repr(line))
+        self.assertEqual(json.loads(line)["username"], name)
+
+
+class ExceptionTests(SynchronousTestCase):
+    """What is said of an exception."""
+
+    def assert_safe(self, line: str, message: str) -> None:
+        """The line says kind and place, and nothing of the exception's text."""
+        self.assertNotIn(SECRET, line)
+        self.assertEqual(line.count("\n"), 1, line)
+        self.assertIn(message, line)
+        self.assertRegex(line, r"KeyError at fail_deeply:\d+ < ")
+
+    def test_our_failures(self) -> None:
+        """An event with a failure has its kind and place in its message."""
+        for style in ("text", "json"):
+            out = StringIO()
+            log = Logger("ropg_twisted.web.app", observer=make_observer(out, style))
+            try:
+                fail_deeply()
+            except KeyError:
+                log.failure("internal_error {request}", request="r-1")
+            self.assert_safe(out.getvalue(), "internal_error r-1: KeyError at ")
+
+    def test_failures_of_others(self) -> None:
+        """So has one by Twisted's older functions, which many of its parts still use."""
+        for style in ("text", "json"):
+            out = StringIO()
+            observer = make_observer(out, style)
+            globalLogPublisher.addObserver(observer)
+            try:
+                fail_deeply()
+            except KeyError:
+                legacy.err(Failure(), "somewhere else")
+            finally:
+                globalLogPublisher.removeObserver(observer)
+            self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+            self.assert_safe(out.getvalue(), "somewhere else: KeyError at ")
+
+
+class SelectionTests(SynchronousTestCase):
+    """Which events are written."""
+
+    def test_others_are_heard_when_they_warn(self) -> None:
+        """All of this program's events are written, and those of others from a warning on."""
+        for namespace, level, written in (
+            ("ropg_twisted.service", LogLevel.debug, True),
+            ("ropg_twisted.service", LogLevel.info, True),
+            ("twisted.web.server.Site", LogLevel.info, False),
+            ("treq", LogLevel.debug, False),
+            ("log_legacy", LogLevel.info, False),
+            ("twisted.web.server.Site", LogLevel.warn, True),
+            ("log_legacy", LogLevel.critical, True),
+        ):
+            line = logged("text", {**EVENT, "log_namespace": namespace, "log_level": level})
+            self.assertEqual(bool(line), written, f"{namespace} {level}")
+
+    def test_lines_are_written_at_once(self) -> None:
+        """Nothing waits in a buffer for the next line."""
+        flushed = []
+
+        class Buffer(StringIO):
+            def flush(self) -> None:
+                flushed.append(self.getvalue())
+
+        logged("text", EVENT, Buffer())
+        self.assertIn("check of alice: rejected\n", flushed[-1])

@@ -1,0 +1,343 @@
+"""Token requests: what is taken exactly as typed, and what is refused without repeating it."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from base64 import b64encode
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus, urlencode
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.errors import InvalidRequest, OAuthError
+from ropg_twisted.oauth.request import (
+    MAX_FIELDS,
+    MAX_USERNAME,
+    ClientCredentials,
+    Form,
+    PasswordGrant,
+    parse_client,
+    parse_form,
+    parse_grant_type,
+    parse_password_grant,
+    parse_undecoded_form,
+)
+
+URLENCODED = "application/x-www-form-urlencoded"
+
+GRANT = {"grant_type": "password", "client_id": "mac", "username": "alice", "password": "secret"}
+
+TYPED = "typed-secret"
+
+HARD_PASSWORD = " a+b%20&c=d;\"e'\\ü😀\t\r\n\0%+ "
+
+
+def parse(body: bytes, content_type: str | None = URLENCODED, query: bytes = b"") -> Form:
+    """The parameters of a form."""
+    return parse_form(content_type, query, body)
+
+
+def basic(pair: str, scheme: str = "Basic") -> str:
+    """An Authorization header of RFC 7617."""
+    return f"{scheme} {b64encode(pair.encode()).decode()}"
+
+
+class RequestTestCase(SynchronousTestCase):
+    """Refusals, with a look at what they give away."""
+
+    def refusal(self, error: OAuthError) -> str:
+        """The description of an error that neither is nor shows anything that was sent."""
+        self.assertIsInstance(error, InvalidRequest)
+        self.assertEqual((error.status, error.code), (400, "invalid_request"))
+        self.assertIsNone(error.__cause__)
+        self.assertTrue(error.__suppress_context__ or error.__context__ is None)
+        shown = "".join([str(error), repr(error), *traceback.format_exception_only(error)])
+        self.assertNotIn(TYPED, shown)
+        self.assertNotIn(TYPED, "".join(traceback.format_exception(error)))
+        return error.description
+
+
+class FormTests(RequestTestCase):
+    """The body as a form."""
+
+    @given(
+        st.dictionaries(st.text(), st.text(), min_size=1, max_size=MAX_FIELDS),
+        st.sampled_from([quote, quote_plus]),
+    )
+    def test_every_text_comes_through_exactly(
+        self, fields: dict[str, str], quoting: Callable[..., str]
+    ) -> None:
+        """Whatever is encoded comes out the same, but for parameters without a value."""
+        body = urlencode(fields, quote_via=quoting).encode()
+        self.assertEqual(parse(body), {name: value for name, value in fields.items() if value})
+
+    def test_hard_passwords(self) -> None:
+        """Blanks, signs, quotes and any letters arrive, in each way to write them."""
+        for body in (
+            urlencode({"password": HARD_PASSWORD}),
+            urlencode({"password": HARD_PASSWORD}, quote_via=quote),
+            "password=" + "".join(f"%{byte:02x}" for byte in HARD_PASSWORD.encode()),
+        ):
+            self.assertEqual(parse(body.encode())["password"], HARD_PASSWORD)
+        for raw, password in (
+            ("ü", "ü"),
+            ("a=b", "a=b"),
+            ("a;b", "a;b"),
+            ("100%", "100%"),
+            ("%zz%2", "%zz%2"),
+            ("a+b", "a b"),
+        ):
+            self.assertEqual(parse(f"password={raw}".encode())["password"], password)
+
+    def test_plus_signs(self) -> None:
+        """A raw plus is a blank, unless the form writes blanks in another way, as XCreds 5.4."""
+        for body, password in (
+            ("scope=openid+email&password=a+b", "a b"),
+            ("scope=openid&password=a+b", "a b"),
+            ("scope=openid&password=a+b%20c", "a b c"),
+            ("scope=openid%20email&password=a+b", "a+b"),
+            ("password=a+b+%20&scope=openid%20email", "a+b+ "),
+            ("scope=openid%20email&password=a%2Bb", "a+b"),
+            ("scope=openid%20email&username=a+b&password=a+b", "a b"),
+        ):
+            self.assertEqual(parse(body.encode())["password"], password, body)
+
+    def test_content_types(self) -> None:
+        """Only forms are read, in any writing of the media type."""
+        for content_type in (
+            URLENCODED,
+            "Application/X-WWW-Form-URLencoded",
+            f" {URLENCODED} ; charset=UTF-8",
+        ):
+            self.assertEqual(parse(b"a=b", content_type), {"a": "b"})
+        for wrong in (
+            None,
+            "",
+            "application/json",
+            "text/plain",
+            "multipart/form-data; boundary=x",
+            f"text/plain; {URLENCODED}",
+            f"{URLENCODED}2",
+        ):
+            error = self.assertRaises(InvalidRequest, parse, f"password={TYPED}".encode(), wrong)
+            self.assertIn("content type", self.refusal(error), wrong)
+
+    def test_parameters_in_the_url(self) -> None:
+        """A query is refused, even beside a right body."""
+        error = self.assertRaises(
+            InvalidRequest, parse, b"a=b", URLENCODED, f"password={TYPED}".encode()
+        )
+        self.assertIn("URL", self.refusal(error))
+
+    def test_repeated_parameters(self) -> None:
+        """A parameter counts once, whatever its values are."""
+        for body in ("a={}&a=other", "a={0}&a={0}", "a={}&b=c&a=", "a=&b={}&a=", "a={}&%61=x"):
+            error = self.assertRaises(InvalidRequest, parse, body.format(TYPED).encode())
+            self.assertIn("repeated", self.refusal(error), body)
+
+    def test_what_is_no_form(self) -> None:
+        """A body that is not a form in UTF-8, or has too many fields, is refused."""
+        typed = TYPED.encode()
+        for body in (
+            typed,
+            b"password=" + typed + b"&",
+            b"a=b&&password=" + typed,
+            b'{"password": "' + typed + b'"}',
+            b"password=" + typed + b"\xff",
+            b"password=" + typed + b"%ff",
+            b"password=" + typed + b"%ed%a0%80",
+            b"%ff=" + typed,
+            b"&".join(b"%d=" % number + typed for number in range(MAX_FIELDS + 1)),
+        ):
+            error = self.assertRaises(InvalidRequest, parse, body)
+            self.assertIn("not a form", self.refusal(error), repr(body))
+        most = b"&".join(b"%d=x" % number for number in range(MAX_FIELDS))
+        self.assertEqual(len(parse(most)), MAX_FIELDS)
+
+    def test_nothing_at_all(self) -> None:
+        """An empty body is a form without parameters."""
+        self.assertEqual(parse(b""), {})
+
+
+class UndecodedFormTests(SynchronousTestCase):
+    """Forms without escapes."""
+
+    @given(st.text(min_size=1), st.sampled_from(["", "&client_secret=a%b+c"]))
+    def test_any_password_comes_through_exactly(self, password: str, rest: str) -> None:
+        """Whatever is in the password, even what looks like more parameters."""
+        for typed in (password, f"{password}&client_id=x&client_secret=y", f"&password={password}"):
+            body = (
+                "grant_type=password&scope=openid profile&username=alice a&password="
+                f"{typed}&client_id=mac{rest}"
+            )
+            form = dict(parse_undecoded_form(body.encode()) or {})
+            secret = form.pop("client_secret", None)
+            self.assertEqual(
+                form,
+                {
+                    "grant_type": "password",
+                    "scope": "openid profile",
+                    "username": "alice a",
+                    "password": typed,
+                    "client_id": "mac",
+                },
+            )
+            self.assertEqual(secret, "a%b+c" if rest else None)
+
+    def test_what_is_no_such_form(self) -> None:
+        """Another order, other parameters and other letters are for the usual parser."""
+        for body in (
+            b"",
+            b"grant_type=password&scope=openid&username=a&password=b",
+            b"grant_type=password&username=a&password=b&client_id=mac",
+            b"grant_type=password&scope=openid&username=a&password=b&client_id=mac&nonce=n",
+            b"grant_type=refresh_token&scope=openid&username=a&password=b&client_id=mac",
+            b"client_id=mac&grant_type=password&scope=openid&username=a&password=b",
+            b"x=&grant_type=password&scope=openid&username=a&password=b&client_id=mac",
+            b"grant_type=password&scope=openid&username=a&password=\xff&client_id=mac",
+        ):
+            self.assertIsNone(parse_undecoded_form(body), body)
+
+    def test_no_body_keeps_it_busy(self) -> None:
+        """A body that is almost such a form, over and over, is given up at once."""
+
+        def stop(*_: object) -> None:
+            raise AssertionError("still busy")
+
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, stop))
+        self.addCleanup(signal.alarm, 0)
+        signal.alarm(10)
+        parts = (b"&username=", b"&password=", b"&client_id=")
+        for repeated in (b"".join(part * 2000 for part in parts), b"".join(parts) * 2000):
+            body = b"grant_type=password&scope=" + repeated + b"&"
+            self.assertIsNone(parse_undecoded_form(body))
+
+
+class GrantTests(RequestTestCase):
+    """The parameters of a password grant."""
+
+    def test_a_whole_request(self) -> None:
+        """All parameters arrive, and those that nobody knows do not disturb."""
+        form = parse(
+            urlencode(
+                {
+                    **GRANT,
+                    "password": HARD_PASSWORD,
+                    "scope": "openid  groups offline_access",
+                    "nonce": "n-0S6",
+                    "redirect_uri": "https://127.0.0.1/jamfconnect",
+                }
+            ).encode()
+        )
+        self.assertEqual(parse_grant_type(form), "password")
+        self.assertEqual(
+            parse_password_grant(form),
+            PasswordGrant("alice", HARD_PASSWORD, ("openid", "groups", "offline_access"), "n-0S6"),
+        )
+        self.assertEqual(
+            parse_password_grant(parse(urlencode(GRANT).encode())),
+            PasswordGrant("alice", "secret", (), None),
+        )
+
+    def test_missing_and_empty_parameters(self) -> None:
+        """Each required parameter is asked for by its name; an empty one is a missing one."""
+        for name in GRANT:
+            rest = {key: value for key, value in GRANT.items() if key != name}
+            for fields in (rest, {**rest, name: ""}):
+                form = parse(urlencode(fields).encode())
+                error = self.assertRaises(InvalidRequest, self.parse_all, form)
+                self.assertEqual(self.refusal(error), f"The parameter {name} is missing")
+        for name in ("scope", "nonce", "client_secret"):
+            form = parse(urlencode({**GRANT, name: ""}).encode())
+            self.assertEqual(parse_password_grant(form).scope, ())
+            self.assertIsNone(parse_password_grant(form).nonce)
+            self.assertEqual(parse_client(form, None).secrets, ())
+
+    def parse_all(self, form: Form) -> None:
+        """Read all that a password grant must have."""
+        parse_grant_type(form)
+        parse_client(form, None)
+        parse_password_grant(form)
+
+    def test_user_names(self) -> None:
+        """Names may be of any script and up to a length; control characters are refused."""
+        for name in ("x" * MAX_USERNAME, "å" * MAX_USERNAME, "Ünal İpek", "alice@example.com"):
+            form = parse(urlencode({**GRANT, "username": name}).encode())
+            self.assertEqual(parse_password_grant(form).username, name)
+        for name in ("x" * (MAX_USERNAME + 1), f"{TYPED}\n", f"{TYPED}\0", f"\x1b[2J{TYPED}"):
+            form = parse(urlencode({**GRANT, "username": name}).encode())
+            error = self.assertRaises(InvalidRequest, parse_password_grant, form)
+            self.assertEqual(self.refusal(error), "The parameter username is malformed")
+
+    def test_secrets_do_not_show(self) -> None:
+        """No representation of what was parsed holds a password or a secret."""
+        form = {**GRANT, "password": TYPED, "client_secret": TYPED}
+        self.assertNotIn(TYPED, repr(parse_password_grant(form)))
+        self.assertNotIn(TYPED, repr(parse_client(form, None)))
+
+    @given(st.binary(), st.binary(), st.none() | st.text(), st.binary(max_size=2))
+    def test_any_bytes_are_parsed_or_refused(
+        self, before: bytes, after: bytes, header: str | None, query: bytes
+    ) -> None:
+        """No body and no header leads to anything but parameters or an answer without them."""
+        body = before + b"&password=" + TYPED.encode() + after
+        for start in (b"", b"grant_type=password&client_id=mac&username=alice"):
+            try:
+                form = parse(start + body, query=query)
+                parse_client(form, header)
+                self.parse_all(form)
+            except OAuthError as error:
+                self.refusal(error)
+
+
+class ClientCredentialsTests(RequestTestCase):
+    """Who asks, by the form or by HTTP Basic."""
+
+    @given(st.text(min_size=1), st.text())
+    def test_basic_credentials_come_through_exactly(self, client_id: str, secret: str) -> None:
+        """The secret is read as form-encoded (RFC 6749 section 2.3.1), and as it stands."""
+        header = basic(f"{quote_plus(client_id)}:{quote_plus(secret)}")
+        expected = (secret, quote_plus(secret)) if secret else ()
+        self.assertEqual(parse_client({}, header), ClientCredentials(client_id, expected, True))
+
+    def test_each_way(self) -> None:
+        """The form, Basic, or Basic with the same id in the form; other schemes say nothing."""
+        by_form = ClientCredentials("mac", ())
+        by_form_with_secret = ClientCredentials("mac", ("a:b",))
+        by_basic = ClientCredentials("mac", ("a:b", "a:b"), basic=True)
+        encoded = ClientCredentials("mac", ("a:b", "a%3Ab"), basic=True)
+        rows: list[tuple[Form, str | None, ClientCredentials]] = [
+            ({"client_id": "mac"}, None, by_form),
+            ({"client_id": "mac"}, "", by_form),
+            ({"client_id": "mac"}, "Bearer bWFjOmE6Yg==", by_form),
+            ({"client_id": "mac", "client_secret": "a:b"}, None, by_form_with_secret),
+            ({}, basic("mac:a:b"), by_basic),
+            ({}, basic("mac:a:b", "bASIC"), by_basic),
+            ({}, basic("mac:a%3Ab", "Basic "), encoded),
+            ({"client_id": "mac"}, basic("mac:a:b"), by_basic),
+            ({}, basic("mac:"), ClientCredentials("mac", (), basic=True)),
+        ]
+        for form, header, expected in rows:
+            self.assertEqual(parse_client(form, header), expected, f"{form} {header}")
+
+    def test_refusals(self) -> None:
+        """No client, two ways at once, and what is no Basic header."""
+        rows: list[tuple[Form, str | None, str]] = [
+            ({}, None, "client_id is missing"),
+            ({"client_secret": TYPED}, None, "client_id is missing"),
+            ({}, f"Bearer {TYPED}", "client_id is missing"),
+            ({"client_id": "web"}, basic(f"mac:{TYPED}"), "more than one way"),
+            ({"client_secret": TYPED}, basic(f"mac:{TYPED}"), "more than one way"),
+            ({"client_id": "mac", "client_secret": TYPED}, basic("mac:"), "more than one way"),
+            ({}, f"Basic mac:{TYPED}", "malformed"),
+            ({}, f"Basic {TYPED}=", "malformed"),
+            ({}, "Basic bWFj\nOmE6Yg==", "malformed"),
+            ({}, "Basic bWFjOv8=", "malformed"),
+            ({}, "Basic ümlaut", "malformed"),
+        ]
+        for form, header, expected in rows:
+            error = self.assertRaises(InvalidRequest, parse_client, form, header)
+            self.assertIn(expected, self.refusal(error), f"{form} {header}")
