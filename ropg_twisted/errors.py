@@ -15,8 +15,8 @@ class OAuthError(Exception):
     people that names no value that a client has sent.
     """
 
-    status: ClassVar[int] = 400
-    code: ClassVar[str]
+    status: int = 400
+    code: str
     description: str
 
     def __init__(self, description: str | None = None) -> None:
@@ -52,6 +52,34 @@ class InvalidClient(OAuthError):
     def __init__(self, *, basic: bool = False) -> None:
         super().__init__()
         self.basic = basic
+
+
+class InvalidToken(OAuthError):
+    """An access token that is not valid (RFC 6750 section 3.1). ``given``: there was one."""
+
+    status = 401
+    code = "invalid_token"
+    description = "The access token is not valid"
+
+    def __init__(self, *, given: bool = True) -> None:
+        super().__init__()
+        self.given = given
+
+
+class UnauthorizedClient(OAuthError):
+    """The client may not use this grant."""
+
+    code = "unauthorized_client"
+    description = "The client may not use this grant"
+
+
+class Relayed(OAuthError):
+    """An error that Authentik has answered with."""
+
+    def __init__(self, status: int, code: str, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.code = code
 
 
 class UnsupportedGrantType(OAuthError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,29 @@ from ropg_twisted.verdict import Outcome, Reason
 
 
 @dataclass(frozen=True, slots=True)
+class CodeRequest:
+    """The authorization code that a session is to fetch, and who exchanges it (RFC 6749 4.1)."""
+
+    client_id: str
+    client_secret: str | None = field(repr=False)
+    redirect_uri: str
+    scope: tuple[str, ...]
+    nonce: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
-    """What a person typed, and the address of the machine that asks; ``None`` if it has none."""
+    """What a person typed, and what is to come of it.
+
+    ``address``: of the machine that asks, ``None`` if it has none. ``code``: of a second factor.
+    ``tokens``: which tokens of Authentik's own a verified login is to bring, if any.
+    """
 
     username: str
     password: str = field(repr=False)
     address: str | None = None
+    code: str | None = field(default=None, repr=False)
+    tokens: CodeRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +52,23 @@ class Person:
     email: str = ""
     groups: tuple[str, ...] = ()
 
+    @classmethod
+    def typed(cls, username: str) -> Person:
+        """What a typed name says by itself."""
+        email = username if "@" in username else ""
+        return cls(sub=username, username=username, name=username, email=email)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a password check came to. There is a person if, and only if, it is verified."""
+    """What a password check came to. There is a person if, and only if, it is verified.
+
+    ``tokens``: the answer of Authentik's token endpoint, if the login asked for tokens.
+    """
 
     outcome: Outcome
     person: Person | None = None
+    tokens: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

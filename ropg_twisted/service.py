@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from limits.errors import ConfigurationError
@@ -16,8 +17,11 @@ from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.documents import Documents
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.lookout import Lookout
+from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.session import SessionRemover
 from ropg_twisted.authentik.transport import Transport, make_transport
 from ropg_twisted.authentik.verifier import AuthentikVerifier
@@ -29,19 +33,26 @@ from ropg_twisted.guard.shared import SharedChecks
 from ropg_twisted.guard.stale import StalePasswords
 from ropg_twisted.guard.throttle import Throttle
 from ropg_twisted.interfaces import IPasswordVerifier
+from ropg_twisted.oauth.access import AccessTokens
 from ropg_twisted.oauth.clients import Clients
-from ropg_twisted.oauth.discovery import discovery_document
-from ropg_twisted.oauth.keys import KeyRing, open_keys, shared_secret
+from ropg_twisted.oauth.discovery import Provided
+from ropg_twisted.oauth.keys import KeyRing, shared_secret
+from ropg_twisted.oauth.keystore import KeyStore
+from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.sandbox.app import Sandbox, sandbox_site
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.watch.admin import Admin
-from ropg_twisted.watch.checks import CheckRecord
 from ropg_twisted.watch.metrics import Readers
+from ropg_twisted.watch.record import Record
 from ropg_twisted.web.app import Provider
+from ropg_twisted.web.password import PasswordGrants
+from ropg_twisted.web.published import Published
+from ropg_twisted.web.relay import ForeignTokens, RelayedGrants
 from ropg_twisted.web.site import BoundedSite, QuietSite
 from ropg_twisted.web.tls import listening_endpoint
 from ropg_twisted.web.token import Door, TokenEndpoint
+from ropg_twisted.web.userinfo import UserinfoEndpoint
 
 STORE_SECONDS: Final = 0.5
 """How long a shared store of counts may take to answer."""
@@ -55,30 +66,48 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
 
     Raises :exc:`SettingError` for a setting that turns out not to work.
     """
-    keys = _keys(settings)
+    keys, algorithm = _keys(settings)
     transport = _transport(settings, reactor)
     flow = Flow(settings.authentik_url, settings.flow_slug, settings.login_stage)
-    lookout = Lookout(flow, transport, settings.deadline, reactor)
+    application = _application(settings)
+    documents = Documents(application, transport, settings.deadline, reactor)
+    lookout = Lookout(flow, transport, documents, settings.deadline, reactor)
     sessions = _sessions(settings, reactor)
     registry = CollectorRegistry()
+    record = Record(registry)
     verifier = guarded(
-        AuthentikVerifier(flow, transport, sessions, typed_claims=settings.typed_claims),
+        AuthentikVerifier(
+            flow,
+            transport,
+            sessions,
+            application,
+            checks_access=settings.checks_access,
+            typed_claims=settings.typed_claims,
+        ),
         settings.max_checks,
         settings.deadline,
         reactor,
     )
-    endpoint = TokenEndpoint(
-        Door(settings.allowed_networks, settings.trusted_proxies),
-        Clients(settings.clients),
-        Throttle(verifier, Counts(_limits_store(settings), reactor)),
-        TokenIssuer(settings.issuer, keys.signing, settings.token_lifetime, time.time),
-        CheckRecord(registry),
-    )
+    clients = Clients(settings.clients)
+    relay = Relay(application, transport, settings.deadline, reactor)
+    foreign = ForeignTokens(documents, Reissuer(settings.issuer, keys))
+    issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
     provider = Provider(
-        endpoint,
+        TokenEndpoint(
+            Door(settings.allowed_networks, settings.trusted_proxies),
+            clients,
+            PasswordGrants(
+                Throttle(verifier, Counts(_limits_store(settings), reactor)),
+                issuer,
+                foreign,
+                record,
+            ),
+            RelayedGrants(relay, foreign, record),
+        ),
+        UserinfoEndpoint(AccessTokens(settings.issuer, keys), relay),
+        Published(Provided(settings.issuer, algorithm, settings.authentik_url), documents, keys),
         lookout,
-        discovery_document(settings.issuer, settings.authentik_url, keys.signing.algorithm),
-        keys.jwks(),
+        clients,
         aborts=settings.aborts,
     )
     site = BoundedSite(provider.app.resource(), reactor)
@@ -203,14 +232,22 @@ class Work(Service):
         await self._sessions.finished()
 
 
-def _keys(settings: Settings) -> KeyRing:
+def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:
+    """What tells the key ring now, and the algorithm that it signs with."""
     if settings.jwt_secret is not None:
-        return shared_secret(settings.jwt_secret)
+        ring = shared_secret(settings.jwt_secret)
+        return lambda: ring, ring.signing.algorithm
     state_dir = settings.state_dir
     if settings.sandbox_port is not None:
         # What the sandbox's public passwords open must never be signed by a key of the real one.
         state_dir = state_dir / "sandbox"
-    return open_keys(state_dir, settings.signing_alg)
+    store = KeyStore(state_dir, settings.signing_alg, time.time)
+    return store.ring, settings.signing_alg
+
+
+def _application(settings: Settings) -> Application:
+    slug = settings.app_slug or settings.clients[0].id
+    return Application(settings.authentik_url, slug, named=settings.app_slug is not None)
 
 
 def _sessions(settings: Settings, reactor: Any) -> SessionRemover:

@@ -30,10 +30,23 @@ class Reason(StrEnum):
     """The one word by which the log explains a check. Clients never see it."""
 
     VERIFIED = "verified"
+    VERIFIED_WITH_CODE = "verified_with_code"
+    """A code of a second factor came with the password and was accepted as well."""
     WRONG_CREDENTIALS = "wrong_credentials"
+    WRONG_CODE = "wrong_code"
+    """The password is right; the code that came with it is not."""
     MFA = "mfa"
     INTERACTION = "interaction"
     POLICY = "policy"
+
+    APPLICATION_MISSING = "application_missing"
+    """Authentik has no application of the slug that is set."""
+    APPLICATION_NO_CODE = "application_no_code"
+    """Authentik gave no authorization code to a session that may have one."""
+    PROVIDER_WITHOUT_KEY = "provider_without_key"
+    """Authentik's provider has no signing key, so its tokens cannot be verified."""
+    PROVIDER_TOKEN = "provider_token"
+    """An id token of Authentik's that does not verify."""
 
     FLOW_DENIED = "flow_denied"
     """Authentik refuses the flow itself, before any name was sent."""
@@ -102,6 +115,12 @@ class Outcome:
 
     verdict: Verdict
     reason: Reason
+
+    @property
+    def accepts_password(self) -> bool:
+        """Whether the password itself is known to be right."""
+        right = (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED)
+        return self.verdict in right or self.reason is Reason.WRONG_CODE
 
 
 class Unverifiable(Exception):

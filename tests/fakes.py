@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from treq.testing import RequestTraversalAgent
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -15,9 +16,15 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
 from zope.interface import implementer
 
+from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.documents import Documents
+from ropg_twisted.authentik.relay import Relay
+from ropg_twisted.authentik.transport import Transport
 from ropg_twisted.guard.counts import Counts
 from ropg_twisted.guard.throttle import Throttle
 from ropg_twisted.interfaces import (
@@ -29,18 +36,25 @@ from ropg_twisted.interfaces import (
     Readiness,
 )
 from ropg_twisted.networks import EVERYWHERE, Networks
+from ropg_twisted.oauth.access import AccessTokens
 from ropg_twisted.oauth.clients import Clients
-from ropg_twisted.oauth.discovery import discovery_document
+from ropg_twisted.oauth.discovery import Provided
 from ropg_twisted.oauth.keys import shared_secret
+from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, Verdict
-from ropg_twisted.watch.checks import CheckRecord
+from ropg_twisted.watch.record import Record
 from ropg_twisted.web.app import Provider
+from ropg_twisted.web.password import PasswordGrants
+from ropg_twisted.web.published import Published
+from ropg_twisted.web.relay import ForeignTokens, RelayedGrants
 from ropg_twisted.web.site import BoundedSite
 from ropg_twisted.web.token import Door, TokenEndpoint
+from ropg_twisted.web.userinfo import UserinfoEndpoint
 
 ISSUER = "https://ropg.example.com"
+AUTHENTIK = "http://authentik.example.com"
 ALICE = Person("5ub", "alice", "Alice Example", "alice@example.com", ("staff",))
 RIGHT = Check(Outcome(Verdict.VERIFIED, Reason.VERIFIED), ALICE)
 
@@ -122,19 +136,36 @@ def provider_site(
     door: Door | None = None,
     readiness: IReadiness | None = None,
     aborts: bool = False,
+    authentik: IResource | None = None,
 ) -> BoundedSite:
-    """The whole web side on a verifier of the test's choice."""
+    """The whole web side on a verifier of the test's choice.
+
+    ``authentik``: what is asked for documents and relayed grants; nothing is there by default.
+    """
     clock = clock or Clock()
-    keys = shared_secret("0123456789abcdef0123456789abcdef")
-    endpoint = TokenEndpoint(
-        door or Door(EVERYWHERE, Networks()),
-        Clients(clients or (Client("mac"),)),
-        Throttle(verifier, Counts(None, clock)),
-        TokenIssuer(ISSUER, keys.signing, 3600, lambda: 1_800_000_000.5),
-        CheckRecord(CollectorRegistry()),
+    ring = shared_secret("0123456789abcdef0123456789abcdef")
+    agent = RequestTraversalAgent(authentik or Resource())
+    transport = Transport(agent, agent, Introduction())
+    application = Application(AUTHENTIK, "mac", named=False)
+    documents = Documents(application, transport, 15, clock)
+    relay = Relay(application, transport, 15, clock)
+    foreign = ForeignTokens(documents, Reissuer(ISSUER, lambda: ring))
+    issuer = TokenIssuer(ISSUER, lambda: ring, 3600, lambda: 1_800_000_000.5)
+    known = Clients(clients or (Client("mac"),))
+    record = Record(CollectorRegistry())
+    provider = Provider(
+        TokenEndpoint(
+            door or Door(EVERYWHERE, Networks()),
+            known,
+            PasswordGrants(Throttle(verifier, Counts(None, clock)), issuer, foreign, record),
+            RelayedGrants(relay, foreign, record),
+        ),
+        UserinfoEndpoint(AccessTokens(ISSUER, lambda: ring), relay),
+        Published(Provided(ISSUER, "HS256", AUTHENTIK), documents, lambda: ring),
+        readiness or Sees(),
+        known,
+        aborts=aborts,
     )
-    discovery = discovery_document(ISSUER, "https://authentik.example.com", "HS256")
-    provider = Provider(endpoint, readiness or Sees(), discovery, keys.jwks(), aborts=aborts)
     return BoundedSite(provider.app.resource(), clock)
 
 

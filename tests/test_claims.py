@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.interfaces import Person
 from ropg_twisted.oauth.claims import CLAIMS, SCOPES, claims_of, granted_scope
+from ropg_twisted.settings.model import Client
 
 ALICE = Person("uid-1", "alice", "Alice Ä.", "alice@example.com", ("staff", "admins"))
 
@@ -27,8 +28,8 @@ class ScopeTests(SynchronousTestCase):
             (SCOPES, SCOPES),
         ]
         for asked, granted in rows:
-            self.assertEqual(granted_scope(asked), granted, asked)
-            self.assertEqual(granted_scope(word for word in asked), granted, asked)
+            self.assertEqual(granted_scope(asked, Client("mac")), granted, asked)
+            self.assertEqual(granted_scope((word for word in asked), Client("mac")), granted, asked)
 
 
 class ClaimsTests(SynchronousTestCase):

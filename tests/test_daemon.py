@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import signal
 import socket
@@ -11,48 +10,16 @@ from typing import Any
 
 import jwt
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from oauthlib.oauth2 import LegacyApplicationClient
 from oauthlib.oauth2.rfc6749.errors import InvalidGrantError
 from requests_oauthlib import OAuth2Session
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.people import PEOPLE
+from tests.certificates import make_certificate
 from tests.daemon import TWISTD, Daemon, Process, free_port
 
 RIGHT = "correct horse battery staple"
-
-
-def make_certificate(folder: Path) -> str:
-    """A PEM file with a key and a certificate for localhost, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "localhost.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return str(path)
 
 
 def ask(url: str, username: str, password: str, **more: str) -> requests.Response:
@@ -76,7 +43,11 @@ class DaemonTests(SynchronousTestCase):
 
     def test_everybody_gets_the_answer_of_the_contract(self) -> None:
         """Each person of the sandbox, with the right and with a wrong password."""
-        answers = {"bob": "interaction_required", "frank": "interaction_required"}
+        answers = {
+            "bob": "interaction_required",
+            "frank": "interaction_required",
+            "grace": "access_denied",
+        }
         with Daemon(self.folder) as daemon:
             for person in PEOPLE:
                 right = ask(daemon.url, person.username, person.password)

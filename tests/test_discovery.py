@@ -10,15 +10,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.interfaces import Person
 from ropg_twisted.oauth.claims import SCOPES, granted_scope
-from ropg_twisted.oauth.discovery import DISCOVERY_PATH, discovery_document
+from ropg_twisted.oauth.discovery import DISCOVERY_PATH, Provided, own_document
 from ropg_twisted.oauth.keys import shared_secret
 from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.tokens import TokenIssuer
+from ropg_twisted.settings.model import Client
 from ropg_twisted.web.app import Provider
 
 AUTHENTIK = "https://authentik.example.com/sso"
 
-#: OpenID Connect Discovery 1.0 section 3.
 REQUIRED = {
     "issuer": str,
     "authorization_endpoint": str,
@@ -28,11 +28,12 @@ REQUIRED = {
     "subject_types_supported": list,
     "id_token_signing_alg_values_supported": list,
 }
+"""OpenID Connect Discovery 1.0 section 3."""
 
 
 def document(issuer: str = "https://ropg.example.com", algorithm: str = "RS256") -> dict[str, Any]:
     """The document of an issuer."""
-    return discovery_document(issuer, AUTHENTIK, algorithm)
+    return own_document(Provided(issuer, algorithm, AUTHENTIK))
 
 
 class DiscoveryTests(SynchronousTestCase):
@@ -75,23 +76,25 @@ class TruthTests(SynchronousTestCase):
         found = document()
         routes = Provider.app.url_map.bind("ropg.example.com")
         served = {name for name in found if str(found[name]).startswith(found["issuer"] + "/")}
-        self.assertEqual(served, {"token_endpoint", "jwks_uri"})
+        self.assertEqual(served, {"token_endpoint", "jwks_uri", "userinfo_endpoint"})
         routes.match(urlsplit(found["token_endpoint"]).path, "POST")
         routes.match(urlsplit(found["jwks_uri"]).path, "GET")
+        routes.match(urlsplit(found["userinfo_endpoint"]).path, "GET")
         routes.match(DISCOVERY_PATH, "GET")
 
     def test_scopes_are_granted(self) -> None:
         """Each scope that is named is granted, and no other is there to be had."""
         self.assertEqual(document()["scopes_supported"], list(SCOPES))
         for scope in document()["scopes_supported"]:
-            self.assertEqual(granted_scope([scope]), (scope,))
+            self.assertEqual(granted_scope([scope], Client("mac")), (scope,))
 
     def test_claims_are_made(self) -> None:
         """An id token with everything in it has exactly the claims that are named."""
         person = Person("uid-1", "alice", "Alice", "alice@example.com", ("staff",))
         grant = PasswordGrant("alice", "hush", SCOPES, "nonce")
-        issuer = TokenIssuer("https://ropg.example.com", shared_secret("x" * 32).signing, 60, float)
-        token = issuer.issue("mac", grant, person)["id_token"]
+        ring = shared_secret("x" * 32)
+        issuer = TokenIssuer("https://ropg.example.com", lambda: ring, 60, float)
+        token = issuer.issue(Client("mac"), grant, person, amr=["pwd"])["id_token"]
         claims = jwt.decode(token, options={"verify_signature": False})
         self.assertEqual(sorted(document()["claims_supported"]), sorted(claims))
 

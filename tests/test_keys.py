@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from errno import ENOSPC
 from pathlib import Path
 from stat import S_IMODE
@@ -19,13 +20,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.errors import SettingError
 from ropg_twisted.oauth import keys
-from ropg_twisted.oauth.keys import KEYS_FILE, KeyRing, open_keys, shared_secret, thumbprint
+from ropg_twisted.oauth.keys import KeyRing, shared_secret, thumbprint
+from ropg_twisted.oauth.keystore import KEYS_FILE, KeyStore
+
+
+def open_keys(state_dir: Path, algorithm: str) -> KeyRing:
+    """The key ring of a start at this moment."""
+    return KeyStore(state_dir, algorithm, time.time).ring()
+
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
-#: The example of RFC 7638 section 3.1, with members that do not count.
 EXAMPLE_KEY = {
     "kty": "RSA",
     "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJ"
@@ -37,6 +44,7 @@ EXAMPLE_KEY = {
     "kid": "2011-04-29",
     "use": "sig",
 }
+"""The example of RFC 7638 section 3.1, with members that do not count."""
 
 
 class KeysTestCase(SynchronousTestCase):
@@ -203,7 +211,13 @@ class RefusalTests(KeysTestCase):
             {"keys": None},
             {"keys": [None]},
             {"keys": ["ES256"]},
-            *({"keys": [{k: v for k, v in key.items() if k != name}]} for name in key),
+            *(
+                {"keys": [{k: v for k, v in key.items() if k != name}]}
+                for name in key.keys() - {"iat", "nbf"}
+            ),
+            {"keys": [{**key, "nbf": "soon"}]},
+            {"keys": [{**key, "nbf": None}]},
+            {"keys": [{**key, "exp": 0}]},
             *({"keys": [{**key, "alg": alg}]} for alg in ("none", "HS256", "RS256")),
             *({"keys": [{**key, "kty": kty}]} for kty in ("RSA", "oct", "")),
             {"keys": [{**key, "x": key["y"]}]},

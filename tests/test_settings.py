@@ -18,9 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.errors import SettingError
 from ropg_twisted.networks import EVERYWHERE, Networks, parse_networks
 from ropg_twisted.service import make_service
-from ropg_twisted.settings.model import Client, Rates, Settings
+from ropg_twisted.settings.clients import CLIENT_TABLE
+from ropg_twisted.settings.model import Client, Rates, SecondFactor, Settings
 from ropg_twisted.settings.sources import read_settings
-from ropg_twisted.settings.table import CLIENT_TABLE, CONFIG, TABLE
+from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.tap import Options
 
 REQUIRED = {
@@ -28,12 +29,21 @@ REQUIRED = {
     "PROXY_ISSUER": "https://ropg.example.com",
 }
 
+NO_LOGIN_STAGE = {
+    "ROPG_LOGIN_STAGE": "none",
+    "ROPG_CLAIMS": "typed",
+    "ROPG_CHECK_ACCESS": "off",
+}
+MFA_TOKENS = {"ROPG_MFA": "tokens", "ROPG_CLAIMS": "typed", "ROPG_CHECK_ACCESS": "off"}
+
 RATES = Rates(parse("10 per 15 minutes"), parse("60 per minute"))
 
 DEFAULTS = Settings(
     authentik_url="https://authentik.example.com",
     sandbox_port=None,
     flow_slug="default-authentication-flow",
+    app_slug=None,
+    checks_access=True,
     clients=(Client("jamf-connect", rates=RATES),),
     issuer="https://ropg.example.com",
     jwt_secret=None,
@@ -171,6 +181,20 @@ VALUES = {
     "ROPG_LOGIN_STAGE": Values(
         lambda settings: settings.login_stage, {"required": True}, ("no", "None")
     ),
+    "ROPG_APP_SLUG": Values(
+        lambda settings: settings.app_slug, {"macs": "macs"}, ("the macs", "macs/")
+    ),
+    "ROPG_CHECK_ACCESS": Values(
+        lambda settings: settings.checks_access, {"on": True, "off": False}, ("yes", "On")
+    ),
+    "ROPG_MFA": Values(
+        lambda settings: settings.clients[0].second_factor,
+        {"interaction_required": SecondFactor.REFUSED, "code": SecondFactor.CODE},
+        ("off", "Code"),
+    ),
+    "ROPG_TOKENS": Values(
+        lambda settings: settings.clients[0].foreign_tokens, {"own": False}, ("theirs", "Own")
+    ),
     "ROPG_CLAIMS": Values(
         lambda settings: settings.typed_claims,
         {"authentik": False, "typed": True},
@@ -253,6 +277,56 @@ CLIENT_VALUES = {
     "id": Values(lambda settings: settings.clients[0].id, {"web": "web"}, ("", "a\nb")),
     "secret": Values(
         lambda settings: settings.clients[0].secret, {"a +%:&ü": "a +%:&ü"}, ("", "hush\nhush")
+    ),
+    "secret_sha256": Values(
+        lambda settings: settings.clients[0].proof,
+        {"ab" * 32: b"\xab" * 32},
+        ("", "ab" * 31, "hush", "xy" * 32),
+    ),
+    "profile": Values(
+        lambda settings: settings.clients[0].aliases,
+        {
+            "jamf-connect": (("unique_name", "preferred_username"),),
+            "xcreds": (("unique_name", "preferred_username"), ("upn", "email")),
+            "fleet": (),
+        },
+        ("", "nomad"),
+    ),
+    "redirect_uri": Values(
+        lambda settings: settings.clients[0].redirect_uri,
+        {"https://127.0.0.1/jamfconnect": "https://127.0.0.1/jamfconnect"},
+        ("", "jamfconnect"),
+    ),
+    "grants": Values(
+        lambda settings: settings.clients[0].grants,
+        {"password refresh_token": ("password", "refresh_token")},
+        ("", "implicit"),
+    ),
+    "scopes": Values(
+        lambda settings: settings.clients[0].scopes,
+        {"openid  email": ("openid", "email")},
+        ("", "openid\nemail"),
+    ),
+    "extra_scopes": Values(
+        lambda settings: settings.clients[0].extra_scopes, {"groups": ("groups",)}, ("",)
+    ),
+    "aliases": Values(
+        lambda settings: settings.clients[0].aliases,
+        {
+            "unique_name=preferred_username, upn=email": (
+                ("unique_name", "preferred_username"),
+                ("upn", "email"),
+            )
+        },
+        ("", "upn", "upn=", "=email", "a=b=c"),
+    ),
+    "mfa": Values(
+        lambda settings: settings.clients[0].second_factor,
+        {"code": SecondFactor.CODE},
+        ("", "none"),
+    ),
+    "tokens": Values(
+        lambda settings: settings.clients[0].foreign_tokens, {"own": False}, ("", "x")
     ),
     "limits": Values(
         lambda settings: settings.clients[0].rates,
@@ -534,20 +608,29 @@ class RefusalTests(SettingsTestCase):
     def test_conflicts(self) -> None:
         """Settings that contradict each other stop the start."""
         listed = self.config('[[clients]]\nid = "mac"\n')
+        foreign = '[[clients]]\nid = "mac"\ntokens = "authentik"\nredirect_uri = "https://x"\n'
         twice = self.put('[[clients]]\nid = "mac"\n' * 2)
         for environ, named in (
             ({"JWT_SECRET": "x" * 32, "ROPG_SIGNING_ALG": "RS256"}, "ROPG_SIGNING_ALG"),
             ({"ROPG_LOGIN_STAGE": "none"}, "ROPG_CLAIMS"),
             ({"ROPG_LOGIN_STAGE": "none", "ROPG_CLAIMS": "authentik"}, "ROPG_CLAIMS"),
+            ({"ROPG_LOGIN_STAGE": "none", "ROPG_CLAIMS": "typed"}, "ROPG_CHECK_ACCESS"),
             ({**listed, "CLIENT_ID": "mac"}, "clients"),
+            ({**listed, "CLIENT_SECRET": "hush"}, "CLIENT_SECRET"),
             ({CONFIG.name: twice}, "clients"),
+            ({"ROPG_MFA": "tokens"}, "ROPG_CLAIMS"),
+            ({"ROPG_MFA": "tokens", "ROPG_CLAIMS": "typed"}, "ROPG_CHECK_ACCESS"),
+            ({**MFA_TOKENS, "ROPG_TOKENS": "authentik"}, "ROPG_TOKENS"),
+            ({"ROPG_TOKENS": "authentik"}, "clients.redirect_uri"),
+            (self.config(f'{foreign}secret_sha256 = "{"0" * 64}"'), "clients.secret"),
+            ({**NO_LOGIN_STAGE, **self.config(foreign)}, "ROPG_TOKENS"),
+            (self.config(f'{foreign}secret = "x"\nsecret_sha256 = "00"'), "clients.secret_sha256"),
         ):
             line = self.refusal({**REQUIRED, **environ})
             self.assertTrue(line.startswith(f"{named} "), line)
-        settings = read_settings(
-            {}, {**REQUIRED, "ROPG_LOGIN_STAGE": "none", "ROPG_CLAIMS": "typed"}
-        )
-        self.assertFalse(settings.login_stage)
+        self.assertFalse(read_settings({}, {**REQUIRED, **NO_LOGIN_STAGE}).login_stage)
+        [client] = read_settings({}, {**REQUIRED, **MFA_TOKENS}).clients
+        self.assertIs(client.second_factor, SecondFactor.TOKENS)
 
     def test_an_error_is_one_line_whatever_a_name_holds(self) -> None:
         """A line end in a name or in a path makes no second line."""

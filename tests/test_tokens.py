@@ -10,9 +10,11 @@ import jwt
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.interfaces import Person
-from ropg_twisted.oauth.keys import KeyRing, open_keys, shared_secret
+from ropg_twisted.oauth.keys import KeyRing, shared_secret
+from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.tokens import TokenIssuer
+from ropg_twisted.settings.model import Client
 
 ISSUER = "https://ropg.example.com"
 SECRET = "a secret that is shared by both ends"
@@ -27,8 +29,8 @@ def grant(scope: str = "", nonce: str | None = None) -> PasswordGrant:
 
 def issue(ring: KeyRing, scope: str = "", nonce: str | None = None) -> dict[str, Any]:
     """The token response for Alice."""
-    issuer = TokenIssuer(ISSUER, ring.signing, 600, lambda: NOW)
-    return issuer.issue("mac", grant(scope, nonce), ALICE)
+    issuer = TokenIssuer(ISSUER, lambda: ring, 600, lambda: NOW)
+    return issuer.issue(Client("mac"), grant(scope, nonce), ALICE, amr=["pwd"])
 
 
 def read(token: str, key: Any, algorithm: str) -> dict[str, Any]:
@@ -58,7 +60,7 @@ class TokenTests(SynchronousTestCase):
     def test_each_algorithm_is_verified_with_what_is_published(self) -> None:
         """Type and key id are in the header, and the key of that id verifies."""
         for algorithm in ("RS256", "ES256", "EdDSA"):
-            ring = open_keys(Path(self.mktemp()), algorithm)
+            ring = KeyStore(Path(self.mktemp()), algorithm, lambda: NOW).ring()
             published = jwt.PyJWKSet.from_dict(json.loads(json.dumps(ring.jwks())))
             response = issue(ring)
             for kind, typ in (("access_token", "at+jwt"), ("id_token", "JWT")):

@@ -15,6 +15,9 @@ what comes                     when                next answer, or verdict
                                to the password     rejected
                                after the password  denied
 ``ak-stage-user-login``        after the password  ``remember_me: false``
+``...authenticator-validate``  after the password  the code, if one came with the password and it
+                                                   takes such codes
+ ... with errors               to the code         rejected (a wrong code)
 ``ak-stage-authenticator-*``   after the password  interaction required
 any other stage that is known  after the password  interaction required
 ``xak-flow-redirect``          after the password  verified if the session is authenticated, or if
@@ -49,6 +52,10 @@ FLOW_ERROR: Final = "ak-stage-flow-error"
 FLOW_SHELL: Final = "xak-flow-shell"
 REDIRECT: Final = "xak-flow-redirect"
 AUTHENTICATOR: Final = "ak-stage-authenticator-"
+VALIDATE: Final = "ak-stage-authenticator-validate"
+
+DEVICES_WITH_CODES: Final = frozenset(("static", "totp"))
+"""Classes of devices whose codes a person knows before they are asked for."""
 
 STAGES_FOR_A_PERSON: Final = frozenset(
     f"ak-stage-{name}"
@@ -101,7 +108,7 @@ class Progress(IntEnum):
 
 _REJECTED = Outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
 _DENIED = Outcome(Verdict.DENIED, Reason.POLICY)
-_VERIFIED = Outcome(Verdict.VERIFIED, Reason.VERIFIED)
+_WRONG_CODE = Outcome(Verdict.REJECTED, Reason.WRONG_CODE)
 
 
 def _unverifiable(reason: Reason) -> Outcome:
@@ -127,6 +134,7 @@ class Conversation:
         self._login_stage = login_stage
         self._root = root
         self._answered: str | None = None
+        self._code_sent = False
         self._session = Session()
         self._steps = 0
 
@@ -145,6 +153,7 @@ class Conversation:
         if self._steps > MAX_STEPS:
             return _unverifiable(Reason.FLOW_LOOP)
         if isinstance(heard, Moved):
+            self._answered = None
             if self.progress is Progress.SENT:
                 self.progress = Progress.ACCEPTED
             return Follow()
@@ -163,15 +172,16 @@ class Conversation:
         return _unverifiable(Reason.FLOW_UNKNOWN_STAGE)
 
     def _refused(self, challenge: Challenge) -> Outcome:
-        """Errors are a refusal of the credentials only where they answer the credentials."""
-        mine = challenge.component == self._answered
-        if not mine and challenge.component == IDENTIFICATION and self.password_sent:
+        """Errors are a refusal only where they answer what was typed."""
+        errors = challenge.fields["response_errors"]
+        if challenge.component == self._answered:
+            if challenge.component in (IDENTIFICATION, PASSWORD) and _refuse(errors, CREDENTIALS):
+                return _REJECTED
+            if challenge.component == VALIDATE and _refuse(errors, CODE):
+                return _WRONG_CODE
+        elif challenge.component == IDENTIFICATION and self.password_sent:
             return _unverifiable(Reason.SESSION_LOST)
-        if not mine or challenge.component not in (IDENTIFICATION, PASSWORD):
-            return _unverifiable(Reason.FLOW_ERROR)
-        if self.progress > Progress.SENT or not _are_refusals(challenge.fields["response_errors"]):
-            return _unverifiable(Reason.FLOW_ERROR)
-        return _REJECTED
+        return _unverifiable(Reason.FLOW_ERROR)
 
     def _identification(self, challenge: Challenge, session: Session) -> Step:
         if self.progress is Progress.OPENED:
@@ -207,10 +217,14 @@ class Conversation:
         if ends:
             return self._end(challenge.fields.get("to"), session)
         if challenge.component == USER_LOGIN:
-            if self.progress is Progress.PASSED:
+            if self._answered == USER_LOGIN:
                 return _unverifiable(Reason.FLOW_ERROR)
             self.progress = Progress.PASSED
             return self._answer(USER_LOGIN, {"remember_me": False})
+        if self._login.code is not None and not self._code_sent and _takes_code(challenge):
+            self.progress = Progress.PASSED
+            self._code_sent = True
+            return self._answer(VALIDATE, {"code": self._login.code})
         if challenge.component.startswith(AUTHENTICATOR):
             return _interaction(Reason.MFA)
         return _interaction(Reason.INTERACTION)
@@ -225,7 +239,8 @@ class Conversation:
         if "/api/v3/flows/executor/" in target:
             return _unverifiable(Reason.FLOW_LOOP)
         if session.authenticated or not self._login_stage:
-            return _VERIFIED
+            reason = Reason.VERIFIED_WITH_CODE if self._code_sent else Reason.VERIFIED
+            return Outcome(Verdict.VERIFIED, reason)
         if target.rstrip("/") == self._root.rstrip("/"):
             return _DENIED
         return _interaction(Reason.INTERACTION)
@@ -248,16 +263,32 @@ def _is_stage_behind_password(component: str) -> bool:
     )
 
 
-def _are_refusals(errors: Any) -> bool:
-    """Whether ``response_errors`` says that the name or the password is not right.
+def _takes_code(challenge: Challenge) -> bool:
+    devices = challenge.fields.get("device_challenges")
+    return (
+        challenge.component == VALIDATE
+        and isinstance(devices, list)
+        and any(
+            isinstance(device, Mapping) and device.get("device_class") in DEVICES_WITH_CODES
+            for device in devices
+        )
+    )
+
+
+CREDENTIALS: Final = frozenset(("uid_field", "password", "non_field_errors"))
+CODE: Final = frozenset(("code",))
+
+
+def _refuse(errors: Any, typed: frozenset[str]) -> bool:
+    """Whether ``response_errors`` says that what was ``typed`` into these fields is not right.
 
     Its shape is ``{field: [{"string": ..., "code": ...}]}``. An error of another field, or one that
-    says that a field is missing, is about the form of the answer and not about the credentials.
+    says that a field is missing, is about the form of the answer and not about what was typed.
     """
     if not isinstance(errors, Mapping):
         return False
     for name, reasons in errors.items():
-        if name not in ("uid_field", "password", "non_field_errors"):
+        if name not in typed:
             return False
         if not isinstance(reasons, list) or not reasons:
             return False

@@ -9,11 +9,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ropg_twisted.authentik.documents import Documents
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.transport import Transport
 from ropg_twisted.interfaces import IReadiness, Readiness
 from ropg_twisted.sharing import Shared
-from ropg_twisted.verdict import Reason
+from ropg_twisted.verdict import Reason, Unverifiable
 
 OWN_ADDRESS: Final = "127.0.0.1"
 """Whose looks these are, where Authentik is told an address."""
@@ -30,8 +31,14 @@ class Lookout:
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, flow: Flow, transport: Transport, deadline: float, clock: IReactorTime
+        self,
+        flow: Flow,
+        transport: Transport,
+        documents: Documents,
+        deadline: float,
+        clock: IReactorTime,
     ) -> None:
+        self._documents = documents
         self._flow = flow
         self._introduction = transport.introduction
         self._deadline = deadline
@@ -52,14 +59,21 @@ class Lookout:
             return Readiness(Reason.UPSTREAM_TIMEOUT)
 
     async def _look(self) -> Readiness:
-        """A look without the token, and one with it.
-
-        Authentik answers every request that comes with the token of an account that is no outpost
-        with 500.
-        """
         obstacle = await self._flow.obstacle(self._browser)
-        if obstacle is not None or self._introduction.outpost_token is None:
+        if obstacle is not None:
             return Readiness(obstacle)
+        try:
+            without_key = await self._documents.lacks_key()
+        except Unverifiable as unverifiable:
+            return Readiness(unverifiable.reason)
+        if without_key:
+            return Readiness(warning=Reason.PROVIDER_WITHOUT_KEY)
+        return await self._look_with_token()
+
+    async def _look_with_token(self) -> Readiness:
+        """Authentik answers every request with the token of no outpost by 500."""
+        if self._introduction.outpost_token is None:
+            return Readiness()
         refused = await self._flow.obstacle(self._introduced) is Reason.UPSTREAM_STATUS
         if refused and not self._introduction.refused:
             self.log.error("Authentik refuses ROPG_OUTPOST_TOKEN: it is not used")

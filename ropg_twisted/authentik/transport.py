@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
@@ -97,14 +98,22 @@ class Browser:
         values = [cookie.value for cookie in self._jar if cookie.name == SESSION_COOKIE]
         return read_session(values[0] if values else None)
 
-    async def get(self, url: str) -> Response:
+    async def get(self, url: str, authorization: str | None = None) -> Response:
         """GET ``url``, without following a redirect."""
-        return await self._exchange("GET", url, Headers(), None)
+        return await self._exchange("GET", url, _authorized(authorization), None)
 
     async def post(self, url: str, body: JSONObject) -> Response:
         """POST ``body`` as JSON to ``url``, without following a redirect."""
         headers = Headers({"Content-Type": ["application/json"]})
         return await self._exchange("POST", url, headers, json.dumps(body).encode("ascii"))
+
+    async def post_form(
+        self, url: str, form: Mapping[str, str], authorization: str | None = None
+    ) -> Response:
+        """POST ``form`` to ``url``, without following a redirect."""
+        headers = _authorized(authorization)
+        headers.setRawHeaders("Content-Type", ["application/x-www-form-urlencoded"])
+        return await self._exchange("POST", url, headers, urlencode(form).encode("ascii"))
 
     async def _exchange(
         self, method: str, url: str, headers: Headers, data: bytes | None
@@ -220,6 +229,10 @@ def _read_body(response: IResponse) -> Deferred[bytes]:
     body = CappedBody()
     response.deliverBody(body)
     return body.whole
+
+
+def _authorized(authorization: str | None) -> Headers:
+    return Headers({} if authorization is None else {"Authorization": [authorization]})
 
 
 def _header(response: IResponse, name: str) -> str | None:

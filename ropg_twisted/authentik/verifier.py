@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
+from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.session import SessionRemover, fetch_person
 from ropg_twisted.authentik.transport import Browser, Transport
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login, Person
-from ropg_twisted.verdict import Outcome, Unverifiable, Verdict
+from ropg_twisted.verdict import Outcome, Reason, Unverifiable, Verdict
 
 
 @implementer(IPasswordVerifier)
 class AuthentikVerifier:
     """Checks passwords by Authentik's own login flow.
 
-    ``typed_claims``: take the typed name for the person instead of asking Authentik whose session
-    it is.
+    ``application``: whose tokens a login may ask for. ``checks_access``: whether its policies are
+    asked as well. ``typed_claims``: take the typed name for the person instead of asking Authentik
+    whose session it is.
     """
 
     def __init__(
-        self, flow: Flow, transport: Transport, sessions: SessionRemover, *, typed_claims: bool
+        self,
+        flow: Flow,
+        transport: Transport,
+        sessions: SessionRemover,
+        application: Application,
+        *,
+        checks_access: bool,
+        typed_claims: bool,
     ) -> None:
+        self._application = application
+        self._checks_access = checks_access
         self._flow = flow
         self._transport = transport
         self._sessions = sessions
@@ -43,17 +54,25 @@ class AuthentikVerifier:
             return Check(Outcome(Verdict.UNVERIFIABLE, unverifiable.reason))
 
     async def _attempt(self, login: Login, browser: Browser) -> Check:
+        removes_session = True
         try:
             outcome = await self._flow.walk(login, browser)
             if outcome.verdict is not Verdict.VERIFIED:
                 return Check(outcome)
-            if self._typed_claims:
-                return Check(outcome, _typed_person(login.username))
-            return Check(outcome, await fetch_person(self._flow.authentik_url, browser))
+            if self._checks_access and not await self._application.admits(browser):
+                return Check(Outcome(Verdict.DENIED, Reason.POLICY))
+            person = await self._person(login, browser)
+            if login.tokens is None:
+                return Check(outcome, person)
+            tokens = await self._application.fetch_tokens(login.tokens, browser)
+            # Authentik's access tokens die with the session that they came from.
+            removes_session = False
+            return Check(outcome, person, tokens)
         finally:
-            self._sessions.remove(browser)
+            if removes_session:
+                self._sessions.remove(browser)
 
-
-def _typed_person(username: str) -> Person:
-    email = username if "@" in username else ""
-    return Person(sub=username, username=username, name=username, email=email)
+    async def _person(self, login: Login, browser: Browser) -> Person:
+        if self._typed_claims:
+            return Person.typed(login.username)
+        return await fetch_person(self._flow.authentik_url, browser)

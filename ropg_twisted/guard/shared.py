@@ -10,13 +10,15 @@ from ropg_twisted.sharing import Shared
 
 @implementer(IPasswordVerifier)
 class SharedChecks:
-    """Lets a check join one that is under way for the same name and password."""
+    """Lets a check join one that is under way for the same name, password and code."""
 
     def __init__(self, verifier: IPasswordVerifier) -> None:
         self._verifier = verifier
-        self._checks: Shared[tuple[str, str], Check] = Shared()
+        self._checks: Shared[tuple[str, str, str | None], Check] = Shared()
 
     async def verify(self, login: Login) -> Check:
-        """See :class:`IPasswordVerifier`."""
-        same = (login.username, login.password)
+        """See :class:`IPasswordVerifier`. Tokens that are fetched are for one client alone."""
+        if login.tokens is not None:
+            return await self._verifier.verify(login)
+        same = (login.username, login.password, login.code)
         return await self._checks.join(same, lambda: self._verifier.verify(login))

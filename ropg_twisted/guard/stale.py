@@ -50,9 +50,9 @@ class StalePasswords:
         if self._is_refused(user, mark):
             return _STALE
         check = await self._verifier.verify(login)
-        if check.outcome.verdict is Verdict.REJECTED:
+        if check.outcome.reason is Reason.WRONG_CREDENTIALS:
             self._remember(user, mark)
-        elif check.outcome.verdict in (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED):
+        elif check.outcome.accepts_password:
             self._refused.pop(user, None)
         return check
 

@@ -48,7 +48,7 @@ class Throttle:
         if not await self._counts.has_room(rate, "user", user, cost=self._under_way[user]):
             raise await self._slow_down(rate, "user", user)
         check = await self._verifier.verify(login)
-        if check.outcome.reason is Reason.WRONG_CREDENTIALS:
+        if check.outcome.reason in (Reason.WRONG_CREDENTIALS, Reason.WRONG_CODE):
             await self._counts.hit(rate, "user", user)
         return check
 

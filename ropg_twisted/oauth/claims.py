@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ropg_twisted.interfaces import Person
+from ropg_twisted.settings.model import Client
 
 SCOPES: Final = ("openid", "profile", "email", "groups")
 DEFAULT_SCOPE: Final = ("openid", "profile", "email")
 """What a client gets that asks for none."""
 
 
-def granted_scope(asked: Iterable[str]) -> tuple[str, ...]:
-    """The scopes that a client gets; those that are not known here are left out.
+def granted_scope(asked: Iterable[str], client: Client) -> tuple[str, ...]:
+    """The scopes that ``client`` gets of those that it asks for.
 
-    OpenID Connect Core 1.0 section 3.1.2.1: unknown scopes are ignored.
+    What it may not have is left out, as is what is not known here (OpenID Connect Core section
+    3.1.2.1).
     """
-    asked = set(asked)
-    if not asked:
-        return DEFAULT_SCOPE
-    return tuple(scope for scope in SCOPES if scope in asked)
+    wanted = client.narrow((*(tuple(asked) or DEFAULT_SCOPE), *client.extra_scopes))
+    return tuple(scope for scope in SCOPES if scope in wanted)
+
+
+def with_aliases(claims: Mapping[str, Any], client: Client) -> dict[str, Any]:
+    """The claims, with those that ``client`` wants under another name as well."""
+    aliases = {new: claims[old] for new, old in client.aliases if old in claims}
+    return {**aliases, **claims}
 
 
 def claims_of(person: Person, scope: Iterable[str]) -> dict[str, Any]:

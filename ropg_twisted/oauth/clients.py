@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from hmac import compare_digest
 
 from ropg_twisted.errors import InvalidClient
@@ -26,12 +27,18 @@ class Clients:
         A public client has nothing to prove, and a secret that it sends is not looked at. Raises
         :exc:`InvalidClient` for an unknown client and for a wrong secret, which look alike.
         """
-        client = self._clients.get(credentials.id)
-        if client is None:
-            raise InvalidClient(basic=credentials.basic)
-        if client.secret is not None and not any(
-            compare_digest(client.secret.encode(), secret.encode())
+        client = self.named(credentials)
+        proof = client.proof
+        if proof is not None and not any(
+            compare_digest(proof, sha256(secret.encode()).digest())
             for secret in credentials.secrets
         ):
+            raise InvalidClient(basic=credentials.basic)
+        return client
+
+    def named(self, credentials: ClientCredentials) -> Client:
+        """The client that ``credentials`` name. Raises :exc:`InvalidClient` for an unknown one."""
+        client = self._clients.get(credentials.id)
+        if client is None:
             raise InvalidClient(basic=credentials.basic)
         return client

@@ -1,16 +1,13 @@
-"""The keys that sign tokens: made once, kept in the state directory, published as a JWK Set."""
+"""Keys that sign tokens, and the set that is published of them. No I/O."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from math import inf
 from typing import Any, Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
@@ -19,13 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
-from jwt.exceptions import PyJWTError
-
-from ropg_twisted.errors import SettingError
 
 JWK: TypeAlias = dict[str, Any]
 
-KEYS_FILE: Final = "keys.json"
+PUBLISH_AHEAD: Final = 600
+"""Seconds for which a new key is published before it signs: twice as long as clients keep keys."""
+
+LONGEST_TOKEN: Final = 86400
+"""Seconds for which an old key stays published: no token may live longer."""
 
 _GENERATE: Final[Mapping[str, Callable[[], JWK]]] = {
     "RS256": lambda: RSAAlgorithm.to_jwk(generate_rsa(65537, 2048), as_dict=True),
@@ -43,17 +41,22 @@ _PUBLIC: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key that signs. A shared secret has no ``kid`` and nothing to publish."""
+    """A key that signs. A shared secret has no ``kid`` and nothing to publish.
+
+    ``signs_from``, ``published_until``: seconds since the epoch, ``inf`` for never.
+    """
 
     algorithm: str
     private: Any = field(repr=False)
     kid: str | None = None
     public: JWK | None = None
+    signs_from: float = 0
+    published_until: float = inf
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The key that signs, and all keys whose tokens may still be in use."""
+    """The key that signs now, and all keys whose tokens may be in use, or soon will be."""
 
     signing: SigningKey
     published: tuple[SigningKey, ...] = ()
@@ -68,30 +71,82 @@ def shared_secret(secret: str) -> KeyRing:
     return KeyRing(SigningKey("HS256", secret))
 
 
-def open_keys(state_dir: Path, algorithm: str) -> KeyRing:
-    """The keys in ``<state_dir>/keys.json``, a private JWK Set (RFC 7517) of mode 0600.
+def ring_at(now: float, keys: Iterable[SigningKey], algorithm: str) -> KeyRing:
+    """The key ring at a time.
 
-    The newest for ``algorithm`` signs; one is made if there is none. Keys of other algorithms stay
-    published, so that their tokens stay valid. Raises :exc:`SettingError` if the keys cannot be
-    read or written.
+    A key signs only as long as it will be published for longer than any of its tokens can live.
+    The newest of them signs. Raises :exc:`ValueError` if there is none for ``algorithm``.
     """
-    path = state_dir / KEYS_FILE
-    try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            _write(path, [_new(algorithm)], replace=False)
-        stored = json.loads(path.read_text("ascii"))["keys"]
-        keys = tuple(_signing_key(jwk) for jwk in stored)
-        if algorithm not in {key.algorithm for key in keys}:
-            stored = [*stored, _new(algorithm)]
-            _write(path, stored, replace=True)
-            keys = tuple(_signing_key(jwk) for jwk in stored)
-        return KeyRing([key for key in keys if key.algorithm == algorithm][-1], keys)
-    except OSError as error:
-        problem = f"cannot hold the keys: {path}: {error.strerror}"
-    except (KeyError, TypeError, ValueError, PyJWTError):
-        problem = f"holds no readable keys: {path}"
-    raise SettingError("ROPG_STATE_DIR", problem, "ROPG_STATE_DIR=/var/lib/ropg")
+    published = tuple(key for key in keys if now < key.published_until)
+    signing = [
+        key
+        for key in published
+        if key.algorithm == algorithm
+        if key.signs_from <= now and now + LONGEST_TOKEN <= key.published_until
+    ]
+    return KeyRing(max(reversed(signing), key=lambda key: key.signs_from), published)
+
+
+def new_key(algorithm: str, now: float, *, signs_from: float | None) -> JWK:
+    """A new private JWK, as it is stored; ``signs_from`` is ``None`` for not yet.
+
+    Beside the members of RFC 7517 it has ``iat``, since when it is published, and ``nbf``, from
+    when it signs; a key that has been replaced has ``exp`` as well, until when it is published.
+    """
+    jwk = _GENERATE[algorithm]()
+    jwk.pop("key_ops", None)
+    times = {"iat": int(now), "nbf": signs_from}
+    return {**jwk, "alg": algorithm, "use": "sig", "kid": thumbprint(jwk), **times}
+
+
+def read_key(jwk: JWK) -> SigningKey:
+    """A stored key. Raises :exc:`ValueError`, ``KeyError``, ``TypeError`` or an error of PyJWT."""
+    if jwk["alg"] not in _GENERATE or "d" not in jwk:
+        raise ValueError
+    signs_from = jwk.get("nbf", 0)
+    return SigningKey(
+        algorithm=jwk["alg"],
+        private=PyJWK(jwk).key,
+        kid=jwk["kid"],
+        public={name: jwk[name] for name in (*_PUBLIC[jwk["kty"]], "alg", "use", "kid")},
+        signs_from=inf if signs_from is None else float(signs_from),
+        published_until=float(jwk.get("exp", inf)),
+    )
+
+
+def rotate(jwks: Iterable[JWK], algorithm: str, now: float) -> list[JWK]:
+    """The stored keys after a rotation.
+
+    The key that waits, or a new one, signs as soon as it has been published for long enough. The
+    keys before it stay published until their last token has expired.
+    """
+    jwks = [dict(jwk) for jwk in jwks]
+    waiting = [jwk for jwk in jwks if jwk["alg"] == algorithm and jwk.get("nbf", 0) is None]
+    if not waiting:
+        waiting = [new_key(algorithm, now, signs_from=None)]
+        jwks += waiting
+    following = waiting[0]
+    following["nbf"] = max(int(now), following["iat"] + PUBLISH_AHEAD)
+    for jwk in jwks:
+        if jwk["alg"] == algorithm and jwk.get("nbf", 0) is not None and jwk is not following:
+            jwk.setdefault("exp", following["nbf"] + LONGEST_TOKEN)
+    return jwks
+
+
+def retire(jwks: Iterable[JWK], kid: str, now: float) -> list[JWK]:
+    """The stored keys after one has been told to sign no more; it stays published for a day.
+
+    Raises :exc:`LookupError` if there is no such key, and :exc:`ValueError` if no other could sign
+    in its place.
+    """
+    jwks = [dict(jwk) for jwk in jwks]
+    found = [jwk for jwk in jwks if jwk["kid"] == kid]
+    if not found:
+        raise LookupError(kid)
+    leaving = found[0]
+    leaving["exp"] = min(leaving.get("exp", inf), int(now) + LONGEST_TOKEN)
+    ring_at(now + 1, map(read_key, jwks), leaving["alg"])
+    return jwks
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:
@@ -99,36 +154,3 @@ def thumbprint(jwk: Mapping[str, Any]) -> str:
     members = {name: jwk[name] for name in _PUBLIC[jwk["kty"]]}
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode("ascii")
     return urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode("ascii")
-
-
-def _new(algorithm: str) -> JWK:
-    jwk = _GENERATE[algorithm]()
-    jwk.pop("key_ops", None)
-    return {**jwk, "alg": algorithm, "use": "sig", "kid": thumbprint(jwk)}
-
-
-def _signing_key(jwk: JWK) -> SigningKey:
-    public = {name: jwk[name] for name in (*_PUBLIC[jwk["kty"]], "alg", "use", "kid")}
-    if jwk["alg"] not in _GENERATE or "d" not in jwk:
-        raise ValueError
-    return SigningKey(jwk["alg"], PyJWK(jwk).key, jwk["kid"], public)
-
-
-def _write(path: Path, jwks: list[JWK], *, replace: bool) -> None:
-    """Write a key file whole or not at all.
-
-    Without ``replace``, a file that another daemon has written in the meantime stays.
-    """
-    descriptor, draft = tempfile.mkstemp(prefix=".keys-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump({"keys": jwks}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            os.replace(draft, path)
-        else:
-            with suppress(FileExistsError):
-                os.link(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)

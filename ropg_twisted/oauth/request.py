@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -161,6 +162,18 @@ def parse_password_grant(form: Form) -> PasswordGrant:
         scope=tuple(form.get("scope", "").split()),
         nonce=form.get("nonce"),
     )
+
+
+def split_code(typed: str) -> tuple[str, str | None]:
+    """A password, and the code of a second factor typed behind it with a ``;`` between.
+
+    Six digits, or eight letters and digits, are a code, as Authentik's own outposts take it; a
+    password may hold any other ``;`` itself.
+    """
+    password, separator, code = typed.rpartition(";")
+    if not separator or not re.fullmatch(r"[0-9]{6}|[0-9A-Za-z]{8}", code):
+        return typed, None
+    return password, code
 
 
 def _required(form: Form, name: str) -> str:

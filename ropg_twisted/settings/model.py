@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from limits import RateLimitItem
 
@@ -18,18 +22,57 @@ class Rates:
     address: RateLimitItem | None = None
 
 
+class SecondFactor(StrEnum):
+    """What is told of a right password that a second factor must follow."""
+
+    REFUSED = "interaction_required"
+    """That a person is needed."""
+    TOKENS = "tokens"
+    """That it is right: tokens."""
+    CODE = "code"
+    """The same as ``REFUSED``, unless its code came with the password."""
+
+
+GRANTS: Final = ("password", "authorization_code", "refresh_token")
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """An OAuth2 client. Without a secret it is a public one (RFC 6749 section 2.1).
 
-    ``aborts``: an outage cuts its connection. ``undecoded``: it sends forms without escapes.
+    ``secret_hash``: SHA-256 of its secret, where the secret itself is not known. ``scopes``: those
+    that it may have, ``None`` for any. ``extra_scopes``: those that it gets without asking.
+    ``foreign_tokens``: a password brings Authentik's own tokens, by way of ``redirect_uri``.
+    ``aliases``: pairs of a new name and the claim that it stands for. ``aborts``: an outage cuts
+    its connection. ``undecoded``: it sends forms without escapes.
     """
 
     id: str
     secret: str | None = field(default=None, repr=False)
+    secret_hash: bytes | None = field(default=None, repr=False)
+    redirect_uri: str | None = None
+    grants: tuple[str, ...] = GRANTS
+    scopes: tuple[str, ...] | None = None
+    extra_scopes: tuple[str, ...] = ()
+    second_factor: SecondFactor = SecondFactor.REFUSED
+    foreign_tokens: bool = False
+    aliases: tuple[tuple[str, str], ...] = ()
     rates: Rates = Rates()
     aborts: bool = False
     undecoded: bool = False
+
+    @property
+    def proof(self) -> bytes | None:
+        """The SHA-256 of the secret that it has to show, ``None`` if it need not."""
+        if self.secret is not None:
+            return sha256(self.secret.encode()).digest()
+        return self.secret_hash
+
+    def narrow(self, scope: Iterable[str]) -> tuple[str, ...]:
+        """What it may have of ``scope``, each word once."""
+        return tuple(
+            word for word in dict.fromkeys(scope) if self.scopes is None or word in self.scopes
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +84,9 @@ class Settings:
     sandbox_port: int | None
     """Where the embedded stand-in listens on 127.0.0.1, if that is what is asked."""
     flow_slug: str
+    app_slug: str | None
+    """The application; ``None`` for one that is called as the first client, if there is one."""
+    checks_access: bool
     clients: tuple[Client, ...]
     issuer: str
     jwt_secret: str | None = field(repr=False)

@@ -13,9 +13,10 @@ from typing import Any
 
 from ropg_twisted.errors import SettingError
 from ropg_twisted.networks import Networks
+from ropg_twisted.settings.clients import check_clients, read_client
 from ropg_twisted.settings.model import Client, Settings
-from ropg_twisted.settings.table import CLIENT_TABLE, CONFIG, TABLE, Setting
-from ropg_twisted.settings.values import SANDBOX, WrongValue
+from ropg_twisted.settings.table import CONFIG, TABLE, Setting
+from ropg_twisted.settings.values import SANDBOX
 
 
 class _Sources:
@@ -58,7 +59,7 @@ class _Sources:
 
         Raises :exc:`SettingError` if it is wrong, or missing and required.
         """
-        return _value(setting, self._raw(setting))
+        return setting.value(self._raw(setting))
 
     def _raw(self, setting: Setting) -> str | None:
         option = self._options.get(setting.option) if setting.option else None
@@ -73,26 +74,7 @@ class _Sources:
         credential = Path(self._environ.get("CREDENTIALS_DIRECTORY") or "/nowhere", setting.name)
         if credential.is_file():
             return _file_content(setting.name, credential)
-        return _from_file(setting, self._file.get(setting.key))
-
-
-def _value(setting: Setting, raw: str | None) -> Any:
-    """What a text stands for, or the default where there is none.
-
-    An empty text is none of a secret, which would leave a door open.
-    """
-    if raw is None:
-        raw = setting.default
-    if raw is None and setting.required:
-        raise SettingError(setting.name, "is missing", setting.assignment)
-    if raw is None or (setting.may_be_empty and not raw.strip()):
-        return None
-    try:
-        if not raw.strip():
-            raise WrongValue("is empty")
-        return setting.parse(raw)
-    except WrongValue as wrong:
-        raise SettingError(setting.name, str(wrong), setting.assignment) from None
+        return setting.text_in_file(self._file.get(setting.key))
 
 
 def _file_content(name: str, path: Path) -> str:
@@ -104,55 +86,25 @@ def _file_content(name: str, path: Path) -> str:
         raise SettingError(name, "names a file that cannot be read", "/run/secrets/x") from None
 
 
-def _from_file(setting: Setting, value: object) -> str | None:
-    """A value of the settings file, as the text that the environment would have."""
-    match value:
-        case None:
-            return None
-        case str():
-            return value
-        case int() | float() if not isinstance(value, bool):
-            return str(value)
-        case list() if setting.repeatable and all(isinstance(item, str) for item in value):
-            return " ".join(value)
-    raise SettingError(setting.name, "is not a text or a number", setting.assignment)
-
-
 def _tables(value: object) -> list[Mapping[str, object]]:
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return value
     raise SettingError("clients", "is not a list of tables", '[[clients]] and id = "mac" below it')
 
 
-def _client(table: Mapping[str, object], value: Mapping[str, Any]) -> Client:
-    """A client of the file; what it does not say is as for all (``value``)."""
-    for key in table:
-        if key not in CLIENT_TABLE:
-            raise SettingError(f"clients.{key}", "is not a setting", ", ".join(CLIENT_TABLE))
-    own: dict[str, Any] = {}
-    for key, setting in CLIENT_TABLE.items():
-        own[key] = _value(setting, _from_file(setting, table.get(key)))
-    return Client(
-        id=own["id"],
-        secret=own["secret"],
-        rates=own["limits"] or value["ROPG_LIMITS"],
-        aborts=(own["outage"] or value["ROPG_OUTAGE"]) == "abort",
-        undecoded=own["body"] == "undecoded",
-    )
-
-
 def _clients(
     tables: list[Mapping[str, object]], value: Mapping[str, Any], *, named: bool
 ) -> tuple[Client, ...]:
     """All clients: those of the file, and that of CLIENT_ID if it is ``named`` or the only one."""
-    clients = [_client(table, value) for table in tables]
+    clients = [read_client(table, value) for table in tables]
     if value["CLIENT_SECRET"] and tables and not named:
         raise SettingError("CLIENT_SECRET", "belongs to no client", "CLIENT_ID=jamf-connect")
     if named or not clients:
         given = {"id": value["CLIENT_ID"], "secret": value["CLIENT_SECRET"]}
-        clients.append(_client(given, value))
+        clients.append(read_client(given, value))
     if len({client.id for client in clients}) < len(clients):
         raise SettingError("clients", "name the same id twice", 'id = "mac"')
+    check_clients(clients, value)
     return tuple(clients)
 
 
@@ -181,6 +133,12 @@ def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Set
             "must be typed, because a flow without a login stage tells nobody's name",
             "ROPG_CLAIMS=typed",
         )
+    if value["ROPG_LOGIN_STAGE"] == "none" and value["ROPG_CHECK_ACCESS"] != "off":
+        raise SettingError(
+            "ROPG_CHECK_ACCESS",
+            "must be off, because a flow without a login stage leaves no session to ask with",
+            "ROPG_CHECK_ACCESS=off",
+        )
 
     authentik_url: str = value["AUTHENTIK_URL"]
     sandbox_port = None
@@ -191,6 +149,8 @@ def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Set
         authentik_url=authentik_url,
         sandbox_port=sandbox_port,
         flow_slug=value["FLOW_SLUG"],
+        app_slug=value["ROPG_APP_SLUG"],
+        checks_access=value["ROPG_CHECK_ACCESS"] == "on",
         clients=_clients(tables, value, named=sources.is_given(TABLE["CLIENT_ID"])),
         issuer=value["PROXY_ISSUER"],
         jwt_secret=value["JWT_SECRET"],

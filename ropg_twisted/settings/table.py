@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ropg_twisted.errors import SettingError
 from ropg_twisted.settings import values
 
 
@@ -39,6 +40,36 @@ class Setting:
         if self.name.isupper():
             return f"{self.name}={self.example}"
         return f'{self.key} = "{self.example}"'
+
+    def value(self, raw: str | None) -> Any:
+        """What a text stands for, or the default where there is none.
+
+        An empty text is none of a secret, which would leave a door open. Raises
+        :exc:`SettingError` for a wrong text, and for none if it is required.
+        """
+        if raw is None:
+            raw = self.default
+        if raw is None and self.required:
+            raise SettingError(self.name, "is missing", self.assignment)
+        if raw is None or (self.may_be_empty and not raw.strip()):
+            return None
+        try:
+            if not raw.strip():
+                raise values.WrongValue("is empty")
+            return self.parse(raw)
+        except values.WrongValue as wrong:
+            raise SettingError(self.name, str(wrong), self.assignment) from None
+
+    def text_in_file(self, value: object) -> str | None:
+        """A value of the settings file, as the text that the environment would have."""
+        match value:
+            case None | str():
+                return value
+            case int() | float() if not isinstance(value, bool):
+                return str(value)
+            case list() if self.repeatable and all(isinstance(item, str) for item in value):
+                return " ".join(value)
+        raise SettingError(self.name, "is not a text or a number", self.assignment)
 
 
 DEFAULT_LIMITS: Final = "user 10 per 15 minutes, address 60 per minute"
@@ -127,6 +158,34 @@ TABLE: Final = {
             default="required",
         ),
         Setting(
+            "ROPG_APP_SLUG",
+            values.slug,
+            "jamf-connect",
+            "application in Authentik; by default one called as the client, if there is one",
+            option="application",
+        ),
+        Setting(
+            "ROPG_CHECK_ACCESS",
+            values.one_of("on", "off"),
+            "on",
+            "off: do not ask Authentik whether the person may use the application",
+            default="on",
+        ),
+        Setting(
+            "ROPG_MFA",
+            values.second_factor,
+            "interaction_required",
+            "a second factor after a right password: interaction_required, tokens or code",
+            default="interaction_required",
+        ),
+        Setting(
+            "ROPG_TOKENS",
+            values.one_of("own", "authentik"),
+            "own",
+            "authentik: a password brings Authentik's own tokens",
+            default="own",
+        ),
+        Setting(
             "ROPG_CLAIMS",
             values.one_of("authentik", "typed"),
             "authentik",
@@ -205,26 +264,6 @@ TABLE: Final = {
         ),
     )
 }
-
-CLIENT_TABLE: Final = {
-    setting.key: setting
-    for setting in (
-        Setting("clients.id", values.text, "jamf-connect", "its client_id", required=True),
-        Setting(
-            "clients.secret", values.text, "a long random text", "its client_secret; none if public"
-        ),
-        Setting("clients.limits", values.rates, "off", "as ROPG_LIMITS, for this client"),
-        Setting("clients.outage", values.one_of("503", "abort"), "abort", "as ROPG_OUTAGE"),
-        Setting(
-            "clients.body",
-            values.one_of("form", "undecoded"),
-            "undecoded",
-            "undecoded: it sends its form without escapes, as XCreds 5.3 does",
-            default="form",
-        ),
-    )
-}
-"""What a table ``[[clients]]`` of the file may hold."""
 
 CONFIG: Final = Setting(
     "ROPG_CONFIG", values.readable, "/etc/ropg.toml", "TOML file of settings", option="config"

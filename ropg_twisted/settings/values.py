@@ -11,7 +11,7 @@ from hyperlink import URL, URLParseError
 from limits import RateLimitItem
 
 from ropg_twisted.networks import Networks, parse_networks
-from ropg_twisted.settings.model import Rates
+from ropg_twisted.settings.model import GRANTS, Rates, SecondFactor
 
 SANDBOX: Final = "sandbox:"
 SANDBOX_PORT: Final = 8581
@@ -75,6 +75,40 @@ def one_of(*words: str) -> Callable[[str], str]:
         return value
 
     return parse
+
+
+def second_factor(value: str) -> SecondFactor:
+    """What is made of a second factor."""
+    return SecondFactor(one_of(*SecondFactor)(value))
+
+
+def sha256_hex(value: str) -> bytes:
+    """A SHA-256 in hexadecimal digits."""
+    try:
+        digest = bytes.fromhex(value)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise WrongValue("is not a SHA-256 of 64 hexadecimal digits")
+    return digest
+
+
+def words(value: str) -> tuple[str, ...]:
+    """Words with blanks between them."""
+    return tuple(text(value).split())
+
+
+def grants(value: str) -> tuple[str, ...]:
+    """Grants that are served here."""
+    return tuple(one_of(*GRANTS)(word) for word in value.split())
+
+
+def aliases(value: str) -> tuple[tuple[str, str], ...]:
+    """New names of claims, each with ``=`` and the claim that it stands for."""
+    pairs = [tuple(part.split("=")) for part in text(value).replace(",", " ").split()]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise WrongValue("is not a list of new=old")
+    return tuple((new, old) for new, old in pairs)
 
 
 def lifetime(value: str) -> int:

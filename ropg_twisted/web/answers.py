@@ -8,6 +8,7 @@ from twisted.web.iweb import IRequest
 
 from ropg_twisted.errors import (
     InvalidClient,
+    InvalidToken,
     MethodNotAllowed,
     OAuthError,
     SlowDown,
@@ -38,6 +39,10 @@ def error_body(request: IRequest, error: OAuthError) -> bytes:
     match error:
         case InvalidClient(basic=True):
             request.setHeader("WWW-Authenticate", 'Basic realm="ropg", charset="UTF-8"')
+        case InvalidToken(given=True):
+            request.setHeader("WWW-Authenticate", 'Bearer realm="ropg", error="invalid_token"')
+        case InvalidToken():
+            request.setHeader("WWW-Authenticate", 'Bearer realm="ropg"')
         case MethodNotAllowed():
             request.setHeader("Allow", error.allowed)
         case SlowDown() | TemporarilyUnavailable():

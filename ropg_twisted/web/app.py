@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 from klein import Klein
 from twisted.logger import Logger
@@ -19,10 +18,14 @@ from ropg_twisted.errors import (
     TemporarilyUnavailable,
 )
 from ropg_twisted.interfaces import IReadiness
-from ropg_twisted.oauth.discovery import DISCOVERY_PATH, JWKS_PATH, TOKEN_PATH
+from ropg_twisted.oauth.clients import Clients
+from ropg_twisted.oauth.discovery import DISCOVERY_PATH, JWKS_PATH, TOKEN_PATH, USERINFO_PATH
+from ropg_twisted.verdict import Unverifiable
 from ropg_twisted.web.answers import error_body, json_body, readiness_body
+from ropg_twisted.web.published import Published
 from ropg_twisted.web.request import BoundedRequest
 from ropg_twisted.web.token import TokenEndpoint
+from ropg_twisted.web.userinfo import UserinfoEndpoint
 
 CACHE = "public, max-age=300"
 """How long discovery and keys may be kept."""
@@ -31,8 +34,7 @@ CACHE = "public, max-age=300"
 class Provider:
     """The OpenID provider that clients see.
 
-    ``discovery``, ``jwks``: the two documents to publish. ``aborts``: whether an outage cuts
-    connections; then there is no discovery document in one either.
+    ``aborts``: whether an outage cuts the connections of clients that nobody has said more about.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -40,39 +42,54 @@ class Provider:
 
     def __init__(
         self,
-        token_endpoint: TokenEndpoint,
+        token: TokenEndpoint,
+        userinfo: UserinfoEndpoint,
+        published: Published,
         readiness: IReadiness,
-        discovery: Mapping[str, Any],
-        jwks: Mapping[str, Any],
+        clients: Clients,
         *,
         aborts: bool,
     ) -> None:
-        self._token_endpoint = token_endpoint
+        self._token = token
+        self._userinfo = userinfo
+        self._published = published
         self._readiness = readiness
-        self._discovery = discovery
-        self._jwks = jwks
+        self._clients = clients
         self._aborts = aborts
 
     @app.route(TOKEN_PATH, methods=["POST"])
     async def token(self, request: BoundedRequest) -> bytes:
-        """Check a password."""
-        return json_body(request, await self._token_endpoint.answer(request))
+        """Grant tokens."""
+        return json_body(request, await self._token.answer(request))
+
+    @app.route(USERINFO_PATH, methods=["GET", "POST"])
+    async def userinfo(self, request: BoundedRequest) -> bytes:
+        """Say whose an access token is."""
+        return json_body(request, await self._userinfo.answer(request))
 
     @app.route(DISCOVERY_PATH, methods=["GET"])
     async def discovery(self, request: BoundedRequest) -> bytes:
         """OpenID Connect Discovery 1.0 section 4.
 
         Some clients fetch it before each check, and take a failure of it, but no other answer, for
-        an outage.
+        an outage. A client whose outages are others than usual names itself in the URL, by
+        ``?client_id=``.
         """
-        if self._aborts and (await self._readiness.look()).obstacle is not None:
+        [named] = request.args.get(b"client_id", [b""])[:1]
+        client = self._clients.find(named.decode("latin-1"))
+        aborts = self._aborts if client is None else client.aborts
+        if aborts and (await self._readiness.look()).obstacle is not None:
             raise Aborted
-        return json_body(request, self._discovery, cache="no-store" if self._aborts else CACHE)
+        try:
+            document = await self._published.discovery()
+        except Unverifiable:
+            raise (Aborted if aborts else TemporarilyUnavailable) from None
+        return json_body(request, document, cache="no-store" if aborts else CACHE)
 
     @app.route(JWKS_PATH, methods=["GET"])
-    def jwks(self, request: BoundedRequest) -> bytes:
+    async def jwks(self, request: BoundedRequest) -> bytes:
         """A JWK Set (RFC 7517 section 5)."""
-        return json_body(request, self._jwks, cache=CACHE)
+        return json_body(request, await self._published.jwks(), cache=CACHE)
 
     @app.route("/health", methods=["GET"])
     def health(self, request: BoundedRequest) -> bytes:

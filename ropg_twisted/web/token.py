@@ -1,28 +1,11 @@
-"""The token endpoint: a request's whole way, from its bytes to its tokens."""
+"""The token endpoint: a request's way from its bytes to the grant that it asks for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import monotonic
-from typing import Any, ClassVar
+from typing import Any
 
-from twisted.internet.defer import CancelledError
-from twisted.logger import Logger
-
-from ropg_twisted.errors import (
-    Aborted,
-    AccessDenied,
-    InteractionRequired,
-    InvalidGrant,
-    MFARequired,
-    NetworkNotAllowed,
-    OAuthError,
-    SlowDown,
-    TemporarilyUnavailable,
-    UnsupportedGrantType,
-)
-from ropg_twisted.guard.throttle import Throttle
-from ropg_twisted.interfaces import Check, Login
+from ropg_twisted.errors import NetworkNotAllowed, UnauthorizedClient, UnsupportedGrantType
 from ropg_twisted.networks import Networks, client_address
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.request import (
@@ -30,13 +13,10 @@ from ropg_twisted.oauth.request import (
     parse_client,
     parse_form,
     parse_grant_type,
-    parse_password_grant,
     parse_undecoded_form,
 )
-from ropg_twisted.oauth.tokens import TokenIssuer
-from ropg_twisted.settings.model import Client
-from ropg_twisted.verdict import Outcome, Reason, Verdict
-from ropg_twisted.watch.checks import CheckRecord
+from ropg_twisted.web.password import PasswordGrants
+from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.request import BoundedRequest
 
 
@@ -62,37 +42,35 @@ class Door:
 
 
 class TokenEndpoint:
-    """``POST /oauth/token`` with ``grant_type=password`` (RFC 6749 section 4.3)."""
-
-    log: ClassVar[Logger] = Logger()
+    """``POST /oauth/token`` (RFC 6749 section 3.2)."""
 
     def __init__(
-        self,
-        door: Door,
-        clients: Clients,
-        throttle: Throttle,
-        issuer: TokenIssuer,
-        record: CheckRecord,
+        self, door: Door, clients: Clients, passwords: PasswordGrants, relayed: RelayedGrants
     ) -> None:
         self._door = door
         self._clients = clients
-        self._throttle = throttle
-        self._issuer = issuer
-        self._record = record
+        self._grants: dict[str, PasswordGrants | RelayedGrants] = {
+            "password": passwords,
+            "authorization_code": relayed,
+            "refresh_token": relayed,
+        }
 
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
         address = self._door.admit(request)
         form = self._parse(request)
-        if parse_grant_type(form) != "password":
+        grant_type = parse_grant_type(form)
+        grants = self._grants.get(grant_type)
+        if grants is None:
             raise UnsupportedGrantType
-        client = self._clients.authenticate(parse_client(form, request.header("Authorization")))
-        grant = parse_password_grant(form)
-        login = Login(grant.username, grant.password, address)
-        check = await self._check(request, client, login)
-        if check.person is None:
-            raise refusal(check.outcome, client)
-        return self._issuer.issue(client.id, grant, check.person)
+        credentials = parse_client(form, request.header("Authorization"))
+        if grant_type == "password":
+            client = self._clients.authenticate(credentials)
+        else:
+            client = self._clients.named(credentials)
+        if grant_type not in client.grants:
+            raise UnauthorizedClient
+        return await grants.answer(request, client, form, address)
 
     def _parse(self, request: BoundedRequest) -> Form:
         body = request.read_body()
@@ -103,39 +81,3 @@ class TokenEndpoint:
                 return undecoded
         query = request.uri.partition(b"?")[2]
         return parse_form(request.header("Content-Type"), query, body)
-
-    async def _check(self, request: BoundedRequest, client: Client, login: Login) -> Check:
-        """Check the password, and write down what came of it. A mistake of ours is no verdict."""
-        began = monotonic()
-
-        def record(outcome: Outcome) -> None:
-            self._record.write(request.id, client.id, login, outcome, monotonic() - began)
-
-        try:
-            check = await self._throttle.verify(login, client.rates)
-        except SlowDown:
-            record(Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED))
-            raise
-        except CancelledError:
-            record(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE))
-            raise
-        except Exception:
-            self.log.failure("internal_error", request=request.id)
-            check = Check(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR))
-        record(check.outcome)
-        return check
-
-
-def refusal(outcome: Outcome, client: Client) -> OAuthError:
-    """The error that a client is told for an outcome that brings no tokens."""
-    match outcome.verdict:
-        case Verdict.REJECTED:
-            return InvalidGrant()
-        case Verdict.DENIED:
-            return AccessDenied()
-        case Verdict.INTERACTION_REQUIRED if outcome.reason is Reason.MFA:
-            return MFARequired()
-        case Verdict.INTERACTION_REQUIRED:
-            return InteractionRequired()
-        case _:
-            return Aborted() if client.aborts else TemporarilyUnavailable()

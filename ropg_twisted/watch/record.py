@@ -1,4 +1,4 @@
-"""What is kept of each check: one line in the log, and counts."""
+"""What is kept of each request: one line in the log, and counts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 """Seconds. A login costs Authentik about one; the deadline is 15 by default."""
 
 
-class CheckRecord:
-    """Writes down what became of checks. Passwords never come here."""
+class Record:
+    """Writes down what became of requests. Passwords and tokens never come here."""
 
     log: ClassVar[Logger] = Logger()
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._checks = Counter(
             "ropg_checks", "Password checks.", ["verdict", "reason"], registry=registry
+        )
+        self._relayed = Counter(
+            "ropg_relayed", "Grants that Authentik answers.", ["grant", "result"], registry=registry
         )
         self._seconds = Histogram(
             "ropg_check_seconds",
@@ -31,10 +34,10 @@ class CheckRecord:
             buckets=BUCKETS,
         )
 
-    def write(
+    def check(
         self, request_id: str, client_id: str, login: Login, outcome: Outcome, seconds: float
     ) -> None:
-        """Log and count one check that took ``seconds``."""
+        """Log and count one password check that took ``seconds``."""
         verdict, reason = outcome.verdict.value, outcome.reason.value
         self._checks.labels(verdict, reason).inc()
         self._seconds.labels(verdict).observe(seconds)
@@ -46,5 +49,19 @@ class CheckRecord:
             verdict=verdict,
             reason=reason,
             seconds=round(seconds, 3),
+            request=request_id,
+        )
+
+    def relay(
+        self, request_id: str, client_id: str, grant: str, address: str | None, result: str
+    ) -> None:
+        """Log and count one request that Authentik has answered, or has not."""
+        self._relayed.labels(grant, result).inc()
+        self.log.info(
+            "{grant} for {client} from {address}: {result}",
+            grant=grant,
+            client=client_id,
+            address=address,
+            result=result,
             request=request_id,
         )

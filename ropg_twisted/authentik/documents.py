@@ -1,0 +1,121 @@
+"""What Authentik publishes of an application, kept: its discovery document and its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Generic, TypeVar
+
+from jwt import PyJWK, PyJWKSet
+from jwt.exceptions import PyJWTError
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
+from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.authentik.wire import JSONObject
+from ropg_twisted.sharing import Shared
+from ropg_twisted.verdict import Reason, Unverifiable
+
+T = TypeVar("T")
+
+FRESH_SECONDS: Final = 300
+STALE_SECONDS: Final = 86400
+"""For how long an old copy counts while Authentik is down."""
+
+REFETCH_SECONDS: Final = 30
+"""Between two looks for a key that is not known."""
+
+
+class Kept(Generic[T]):
+    """Something fetched, used while it is fresh, and for longer while it cannot be fetched."""
+
+    def __init__(
+        self, fetch: Callable[[], Coroutine[Deferred[Any], Any, T]], clock: IReactorTime
+    ) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._fetching: Shared[None, T] = Shared()
+        self._copies: list[T] = []
+        self._fetched = 0.0
+
+    async def get(self, *, fresh: float = FRESH_SECONDS, stale: float = STALE_SECONDS) -> T:
+        """A copy that is at most ``fresh`` seconds old, or at most ``stale`` if none is to be had.
+
+        Raises :exc:`Unverifiable` if there is none of that either.
+        """
+        if self._copies and self._age() < fresh:
+            return self._copies[0]
+        try:
+            copy = await self._fetching.join(None, self._fetch)
+        except Unverifiable:
+            if self._copies and self._age() < stale:
+                return self._copies[0]
+            raise
+        self._copies = [copy]
+        self._fetched = self._clock.seconds()
+        return copy
+
+    def _age(self) -> float:
+        return self._clock.seconds() - self._fetched
+
+
+class Documents:
+    """The published documents of one application. ``deadline``: seconds for one fetch.
+
+    Every method raises :exc:`Unverifiable`.
+    """
+
+    def __init__(
+        self, application: Application, transport: Transport, deadline: float, clock: IReactorTime
+    ) -> None:
+        self.application = application
+        self._transport = transport
+        self._deadline = deadline
+        self._clock = clock
+        self._discovery: Kept[JSONObject | None] = Kept(self._fetch_discovery, clock)
+        self._jwks: Kept[JSONObject] = Kept(self._fetch_jwks, clock)
+
+    async def discovery(self, *, stale: bool = True) -> JSONObject | None:
+        """The discovery document, ``None`` if there is no such application and need not be one.
+
+        ``stale``: an old copy will do while Authentik is down.
+        """
+        return await self._discovery.get(stale=STALE_SECONDS if stale else 0)
+
+    async def lacks_key(self) -> bool:
+        """Whether there is an application whose provider signs with a shared secret."""
+        return await self.discovery() is not None and not await self.jwks()
+
+    async def jwks(self) -> list[JSONObject]:
+        """The published keys, as JWKs; none without an application, or if its provider has none."""
+        if await self.discovery() is None:
+            return []
+        keys = (await self._jwks.get()).get("keys", [])
+        return [key for key in keys if isinstance(key, dict)] if isinstance(keys, list) else []
+
+    async def key(self, kid: str | None) -> PyJWK:
+        """The key of that id; one that is not known is looked for anew, now and then."""
+        for age in (FRESH_SECONDS, REFETCH_SECONDS):
+            published = await self._jwks.get(fresh=age)
+            if not published.get("keys"):
+                raise Unverifiable(Reason.PROVIDER_WITHOUT_KEY)
+            try:
+                for key in PyJWKSet.from_dict(published).keys:
+                    if key.key_id == kid:
+                        return key
+            except PyJWTError:
+                break
+        raise Unverifiable(Reason.PROVIDER_TOKEN)
+
+    async def _fetch_discovery(self) -> JSONObject | None:
+        browser = self._transport.browser(None)
+        return await self._in_time(self.application.discovery(browser))
+
+    async def _fetch_jwks(self) -> JSONObject:
+        return await self._in_time(self.application.jwks(self._transport.browser(None)))
+
+    async def _in_time(self, fetch: Coroutine[Deferred[Any], Any, T]) -> T:
+        try:
+            return await Deferred.fromCoroutine(fetch).addTimeout(self._deadline, self._clock)
+        except TimeoutError:
+            raise Unverifiable(Reason.UPSTREAM_TIMEOUT) from None

@@ -1,0 +1,86 @@
+"""Requests that Authentik answers itself, handed on and back."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
+from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.authentik.wire import JSONObject, Response, read_json
+from ropg_twisted.verdict import Reason, Unverifiable
+
+T = TypeVar("T")
+
+PARAMETERS: Final = (
+    "grant_type",
+    "client_id",
+    "client_secret",
+    "code",
+    "code_verifier",
+    "redirect_uri",
+    "refresh_token",
+    "scope",
+)
+"""The parameters of a token request that are handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error answer of Authentik's token endpoint."""
+
+    status: int
+    error: str
+    description: str
+
+
+class Relay:
+    """The way to the token and userinfo endpoints. ``deadline``: seconds for one request.
+
+    Nothing is asked twice. Every method raises :exc:`Unverifiable` if there is no answer.
+    """
+
+    def __init__(
+        self, application: Application, transport: Transport, deadline: float, clock: IReactorTime
+    ) -> None:
+        self._application = application
+        self._transport = transport
+        self._deadline = deadline
+        self._clock = clock
+
+    async def token(
+        self, form: Mapping[str, str], authorization: str | None, address: str | None
+    ) -> JSONObject | Refusal:
+        """What a token request comes to, for a client at ``address``."""
+        known = {name: form[name] for name in PARAMETERS if name in form}
+        browser = self._transport.browser(address)
+        asked = self._application.ask_for_tokens(known, authorization, browser)
+        response = await self._in_time(asked)
+        return _refusal(response) or read_json(response)
+
+    async def userinfo(self, token: str) -> JSONObject | None:
+        """What a token of Authentik's says about its person; ``None`` if it is not valid."""
+        browser = self._transport.browser(None)
+        response = await self._in_time(self._application.userinfo(f"Bearer {token}", browser))
+        return None if response.status in (401, 403) else read_json(response)
+
+    async def _in_time(self, answer: Coroutine[Deferred[Any], Any, T]) -> T:
+        try:
+            return await Deferred.fromCoroutine(answer).addTimeout(self._deadline, self._clock)
+        except TimeoutError:
+            raise Unverifiable(Reason.UPSTREAM_TIMEOUT) from None
+
+
+def _refusal(response: Response) -> Refusal | None:
+    """The error in a response with a status of 400 or 401, if it is one (RFC 6749 section 5.2)."""
+    if response.status not in (400, 401):
+        return None
+    body = read_json(Response(200, response.content_type, None, response.body))
+    error, description = body.get("error"), body.get("error_description", "")
+    if not isinstance(error, str) or not isinstance(description, str):
+        raise Unverifiable(Reason.UPSTREAM_BODY)
+    return Refusal(response.status, error, description)

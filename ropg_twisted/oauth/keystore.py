@@ -1,0 +1,108 @@
+"""The keys on disk: a private JWK Set that daemons read and ``ropg keys`` changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar, Final
+
+from jwt.exceptions import PyJWTError
+from twisted.logger import Logger
+
+from ropg_twisted.errors import SettingError
+from ropg_twisted.oauth.keys import JWK, KeyRing, SigningKey, new_key, read_key, ring_at
+
+KEYS_FILE: Final = "keys.json"
+
+UNREADABLE: Final = (KeyError, TypeError, ValueError, PyJWTError)
+"""What a key file that holds no keys is told by."""
+
+
+class KeyStore:
+    """The keys in ``<state_dir>/keys.json``, a private JWK Set (RFC 7517) of mode 0600.
+
+    It is made at the first start, and gets a new key if it has none for ``algorithm``; keys of
+    other algorithms stay published. When the file is changed, the change is taken up; a file that
+    is no good leaves the old keys in use. ``now``: the wall clock, in seconds since the epoch.
+
+    Raises :exc:`SettingError` if the keys cannot be read or written at the start.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, state_dir: Path, algorithm: str, now: Callable[[], float]) -> None:
+        self._path = state_dir / KEYS_FILE
+        self._algorithm = algorithm
+        self._now = now
+        try:
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._path.exists():
+                write_keys(self._path, [self._new()], replace=False)
+            self._keys = self._read()
+            if algorithm not in {key.algorithm for key in self._keys}:
+                write_keys(self._path, [*read_keys(self._path), self._new()])
+                self._keys = self._read()
+            self.ring()
+            return
+        except OSError as error:
+            problem = f"cannot hold the keys: {self._path}: {error.strerror}"
+        except UNREADABLE:
+            problem = f"holds no readable keys: {self._path}"
+        raise SettingError("ROPG_STATE_DIR", problem, "ROPG_STATE_DIR=/var/lib/ropg")
+
+    def ring(self) -> KeyRing:
+        """The key ring now."""
+        if self._stamp() != self._seen:
+            try:
+                keys = self._read()
+                ring_at(self._now(), keys, self._algorithm)
+                self._keys = keys
+                self.log.info("keys.json has changed: in use from now on")
+            except (OSError, *UNREADABLE) as error:
+                kind = type(error).__name__
+                self.log.error("keys.json is unusable ({kind}): old keys stay", kind=kind)
+        return ring_at(self._now(), self._keys, self._algorithm)
+
+    def _new(self) -> JWK:
+        return new_key(self._algorithm, self._now(), signs_from=int(self._now()))
+
+    def _read(self) -> tuple[SigningKey, ...]:
+        self._seen = self._stamp()
+        return tuple(read_key(jwk) for jwk in read_keys(self._path))
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            stat = os.stat(self._path)
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_ino
+
+
+def read_keys(path: Path) -> list[JWK]:
+    """The stored JWKs. Raises :exc:`OSError` and :data:`UNREADABLE`."""
+    keys: list[JWK] = json.loads(path.read_text("ascii"))["keys"]
+    return keys
+
+
+def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None:
+    """Write a key file whole or not at all. Raises :exc:`OSError`.
+
+    Without ``replace``, a file that another daemon has written in the meantime stays.
+    """
+    descriptor, draft = tempfile.mkstemp(prefix=".keys-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            json.dump({"keys": list(jwks)}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(draft, path)
+        else:
+            with suppress(FileExistsError):
+                os.link(draft, path)
+    finally:
+        Path(draft).unlink(missing_ok=True)

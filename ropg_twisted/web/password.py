@@ -1,0 +1,122 @@
+"""The password grant (RFC 6749 section 4.3): a typed password in, tokens out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, ClassVar
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from ropg_twisted.errors import (
+    AccessDenied,
+    InteractionRequired,
+    InvalidGrant,
+    MFARequired,
+    OAuthError,
+    SlowDown,
+)
+from ropg_twisted.guard.throttle import Throttle
+from ropg_twisted.interfaces import Check, CodeRequest, Login, Person
+from ropg_twisted.oauth.claims import DEFAULT_SCOPE
+from ropg_twisted.oauth.request import Form, PasswordGrant, parse_password_grant, split_code
+from ropg_twisted.oauth.tokens import TokenIssuer
+from ropg_twisted.settings.model import Client, SecondFactor
+from ropg_twisted.verdict import Outcome, Reason, Unverifiable, Verdict
+from ropg_twisted.watch.record import Record
+from ropg_twisted.web.relay import ForeignTokens, outage
+from ropg_twisted.web.request import BoundedRequest
+
+
+class PasswordGrants:
+    """Checks passwords, and answers with our own tokens or with Authentik's."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self, throttle: Throttle, issuer: TokenIssuer, foreign: ForeignTokens, record: Record
+    ) -> None:
+        self._throttle = throttle
+        self._issuer = issuer
+        self._foreign = foreign
+        self._record = record
+
+    async def answer(
+        self, request: BoundedRequest, client: Client, form: Form, address: str | None
+    ) -> dict[str, Any]:
+        """The token response. Raises :exc:`OAuthError` for every other answer."""
+        grant = parse_password_grant(form)
+        login = _login(grant, client, address)
+        check = await self._check(request, client, login)
+        if check.tokens is not None:
+            return await self._reissue(check.tokens, client)
+        person = check.person
+        if check.outcome.reason is Reason.MFA and client.second_factor is SecondFactor.TOKENS:
+            person = Person.typed(grant.username)
+        if person is None:
+            raise refusal(check.outcome, client)
+        with_code = check.outcome.reason is Reason.VERIFIED_WITH_CODE
+        methods = ["pwd", "otp"] if with_code else ["pwd"]
+        return self._issuer.issue(client, grant, person, amr=methods)
+
+    async def _reissue(self, tokens: Mapping[str, Any], client: Client) -> dict[str, Any]:
+        try:
+            return await self._foreign.reissue(tokens, client)
+        except Unverifiable as unverifiable:
+            self.log.error("tokens of Authentik's: {reason}", reason=unverifiable.reason.value)
+            raise outage(client) from None
+
+    async def _check(self, request: BoundedRequest, client: Client, login: Login) -> Check:
+        """Check the password, and write down what came of it. A mistake of ours is no verdict."""
+        began = monotonic()
+
+        def record(outcome: Outcome) -> None:
+            self._record.check(request.id, client.id, login, outcome, monotonic() - began)
+
+        try:
+            check = await self._throttle.verify(login, client.rates)
+        except SlowDown:
+            record(Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED))
+            raise
+        except CancelledError:
+            record(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE))
+            raise
+        except Exception:
+            self.log.failure("internal_error", request=request.id)
+            check = Check(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR))
+        record(check.outcome)
+        return check
+
+
+def _login(grant: PasswordGrant, client: Client, address: str | None) -> Login:
+    password, code = grant.password, None
+    if client.second_factor is SecondFactor.CODE:
+        password, code = split_code(grant.password)
+    tokens = None
+    if client.foreign_tokens:
+        assert client.redirect_uri is not None
+        scope = grant.scope or DEFAULT_SCOPE
+        tokens = CodeRequest(
+            client_id=client.id,
+            client_secret=client.secret,
+            redirect_uri=client.redirect_uri,
+            scope=client.narrow((*scope, *client.extra_scopes)),
+            nonce=grant.nonce,
+        )
+    return Login(grant.username, password, address, code, tokens)
+
+
+def refusal(outcome: Outcome, client: Client) -> OAuthError:
+    """The error that a client is told for an outcome that brings no tokens."""
+    match outcome.verdict:
+        case Verdict.REJECTED:
+            return InvalidGrant()
+        case Verdict.DENIED:
+            return AccessDenied()
+        case Verdict.INTERACTION_REQUIRED if outcome.reason is Reason.MFA:
+            return MFARequired()
+        case Verdict.INTERACTION_REQUIRED:
+            return InteractionRequired()
+        case _:
+            return outage(client)

@@ -1,0 +1,37 @@
+"""The userinfo endpoint (OpenID Connect Core section 5.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ropg_twisted.authentik.relay import Relay
+from ropg_twisted.errors import InvalidToken, TemporarilyUnavailable
+from ropg_twisted.oauth.access import AccessTokens, bearer_token
+from ropg_twisted.oauth.request import Form, parse_form
+from ropg_twisted.verdict import Unverifiable
+from ropg_twisted.web.request import BoundedRequest
+
+
+class UserinfoEndpoint:
+    """Answers for our own access tokens from their claims; asks Authentik about its own."""
+
+    def __init__(self, tokens: AccessTokens, relay: Relay) -> None:
+        self._tokens = tokens
+        self._relay = relay
+
+    async def answer(self, request: BoundedRequest) -> dict[str, Any]:
+        """The claims. Raises :exc:`OAuthError` for every other answer (RFC 6750 section 3.1)."""
+        form: Form = {}
+        if request.method == b"POST" and request.read_body():
+            form = parse_form(request.header("Content-Type"), b"", request.read_body())
+        token = bearer_token(request.header("Authorization"), form)
+        ours = self._tokens.userinfo(token)
+        if ours is not None:
+            return ours
+        try:
+            claims = await self._relay.userinfo(token)
+        except Unverifiable:
+            raise TemporarilyUnavailable from None
+        if claims is None:
+            raise InvalidToken
+        return claims
