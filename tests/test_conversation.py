@@ -188,6 +188,64 @@ class AnswerTests(SynchronousTestCase):
         self.assertNotIn("secret", repr(Login("alice", "secret")))
 
 
+class CodeTests(SynchronousTestCase):
+    """A code of a second factor that came with the password."""
+
+    DEVICES = challenge(
+        "ak-stage-authenticator-validate",
+        device_challenges=[{"device_class": "webauthn"}, {"device_class": "totp"}],
+    )
+
+    def hear(self, *heard: Heard, code: str | None = "123456") -> tuple[list[Step], Conversation]:
+        """All steps of a conversation with a code."""
+        talk = Conversation(Login("bob", "secret", code=code), root=ROOT)
+        return [talk.hear(item, ANONYMOUS) for item in heard], talk
+
+    def test_the_code_is_the_answer(self) -> None:
+        """A stage that takes codes gets it, and the login goes on to its end."""
+        steps, talk = self.hear(*ACCEPTED, self.DEVICES, MOVED, USER_LOGIN)
+        self.assertEqual(
+            steps[len(ACCEPTED)],
+            Answer({"component": "ak-stage-authenticator-validate", "code": "123456"}),
+        )
+        self.assertEqual(
+            talk.hear(END, LOGGED_IN), Outcome(Verdict.VERIFIED, Reason.VERIFIED_WITH_CODE)
+        )
+
+    def test_a_wrong_code_is_refused_by_a_word_of_its_own(self) -> None:
+        """Errors of the code reject, but do not say that the password is wrong."""
+        wrong = {"code": [{"string": "Invalid Token.", "code": "invalid"}]}
+        steps, _ = self.hear(*ACCEPTED, self.DEVICES, _errors(self.DEVICES, wrong))
+        self.assertEqual(steps[-1], Outcome(Verdict.REJECTED, Reason.WRONG_CODE))
+        empty = {"non_field_errors": [{"string": "Empty response", "code": "invalid"}]}
+        steps, _ = self.hear(*ACCEPTED, self.DEVICES, _errors(self.DEVICES, empty))
+        self.assertEqual(steps[-1], Outcome(*unverifiable(Reason.FLOW_ERROR)))
+
+    def test_the_code_is_sent_once(self) -> None:
+        """A second stage of that kind is for the person."""
+        steps, _ = self.hear(*ACCEPTED, self.DEVICES, MOVED, self.DEVICES)
+        self.assertEqual(steps[-1], Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
+
+    def test_devices_that_take_no_code_are_for_the_person(self) -> None:
+        """Without a code, or with devices that want something else, interaction is required."""
+        for devices in ([{"device_class": "duo"}, {"device_class": "webauthn"}], [], None, ["x"]):
+            stage = challenge("ak-stage-authenticator-validate", device_challenges=devices)
+            steps, _ = self.hear(*ACCEPTED, stage)
+            self.assertEqual(steps[-1], Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA), devices)
+        steps, _ = self.hear(*ACCEPTED, self.DEVICES, code=None)
+        self.assertEqual(steps[-1], Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
+
+    def test_a_flow_that_begins_anew_says_nothing_of_the_password(self) -> None:
+        """After a code, an identification stage may answer the code: no verdict."""
+        steps, _ = self.hear(*ACCEPTED, self.DEVICES, MOVED, IDENTIFICATION)
+        self.assertEqual(steps[-1], Outcome(*unverifiable(Reason.SESSION_LOST)))
+
+    def test_a_code_is_never_sent_before_the_password(self) -> None:
+        """A second factor that comes first gets nothing."""
+        steps, _ = self.hear(*IDENTIFIED, self.DEVICES)
+        self.assertEqual(steps[-1], Outcome(*unverifiable(Reason.FLOW_NOT_HEADLESS)))
+
+
 class VerdictTests(SynchronousTestCase):
     """The table, row by row."""
 
@@ -432,16 +490,16 @@ HEARD = st.lists(
 class RandomConversationTests(SynchronousTestCase):
     """What holds whatever Authentik answers."""
 
-    @given(HEARD, st.booleans())
+    @given(HEARD, st.booleans(), st.sampled_from([None, "123456"]))
     def test_no_success_without_an_accepted_password(
-        self, heard: list[tuple[Heard, Session]], login_stage: bool
+        self, heard: list[tuple[Heard, Session]], login_stage: bool, code: str | None
     ) -> None:
         """Verified and interaction_required follow only upon a password, sent once and accepted.
 
         Accepted means here, told independently of the code: the very next thing heard after it was
         sent is a 302, or a component other than the one that it was sent to, and without errors.
         """
-        talk = conversation(login_stage=login_stage)
+        talk = Conversation(Login("alice", "secret", code=code), root=ROOT, login_stage=login_stage)
         passwords = 0
         accepted: bool | None = None
         asked_by = ""

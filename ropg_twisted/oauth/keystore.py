@@ -100,9 +100,17 @@ def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None
             file.flush()
             os.fsync(file.fileno())
         if replace:
+            _give_to_owner_of(path, draft)
             os.replace(draft, path)
         else:
             with suppress(FileExistsError):
                 os.link(draft, path)
     finally:
         Path(draft).unlink(missing_ok=True)
+
+
+def _give_to_owner_of(path: Path, draft: str) -> None:
+    """What root changes must stay readable for the daemon."""
+    owner = os.stat(path)
+    with suppress(PermissionError):
+        os.chown(draft, owner.st_uid, owner.st_gid)

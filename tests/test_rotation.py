@@ -1,0 +1,157 @@
+"""Keys over time: no rotation makes a valid token invalid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jwt
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.oauth.keys import (
+    JWK,
+    LONGEST_TOKEN,
+    PUBLISH_AHEAD,
+    KeyRing,
+    new_key,
+    read_key,
+    retire,
+    ring_at,
+    rotate,
+)
+from ropg_twisted.oauth.keystore import KEYS_FILE, KeyStore, read_keys, write_keys
+from tests.fakes import Listens
+
+NOW = 1_800_000_000.0
+
+
+def ring(jwks: list[JWK], now: float) -> KeyRing:
+    """The ring of stored keys at a time."""
+    return ring_at(now, [read_key(jwk) for jwk in jwks], "EdDSA")
+
+
+class RotationTests(SynchronousTestCase):
+    """The pure rules."""
+
+    def setUp(self) -> None:
+        """One key, that signs."""
+        self.jwks = [new_key("EdDSA", NOW, signs_from=int(NOW))]
+
+    def test_a_new_key_is_published_before_it_signs(self) -> None:
+        """For ten minutes after a rotation the old key signs, and both are published."""
+        after = rotate(self.jwks, "EdDSA", NOW)
+        old, new = after[0]["kid"], after[1]["kid"]
+        turn = NOW + PUBLISH_AHEAD
+        for now, signing in ((NOW, old), (turn - 1, old), (turn, new), (turn + 9e9, new)):
+            self.assertEqual(ring(after, now).signing.kid, signing, now)
+        self.assertEqual(len(ring(after, NOW).published), 2)
+
+    def test_an_old_key_stays_published_for_as_long_as_its_tokens_live(self) -> None:
+        """The longest token of its last moment expires before it goes."""
+        after = rotate(self.jwks, "EdDSA", NOW)
+        last = NOW + PUBLISH_AHEAD + LONGEST_TOKEN
+        self.assertEqual(len(ring(after, last - 1).published), 2)
+        self.assertEqual(len(ring(after, last).published), 1)
+
+    def test_a_key_that_was_added_needs_to_wait_no_longer(self) -> None:
+        """One that has been published for long enough signs at once."""
+        added = [*self.jwks, new_key("EdDSA", NOW, signs_from=None)]
+        self.assertEqual(ring(added, NOW + 9e6).signing.kid, self.jwks[0]["kid"])
+        after = rotate(added, "EdDSA", NOW + PUBLISH_AHEAD)
+        self.assertEqual(len(after), 2)
+        self.assertEqual(ring(after, NOW + PUBLISH_AHEAD).signing.kid, added[1]["kid"])
+
+    def test_a_retired_key_signs_no_more(self) -> None:
+        """Another takes over at once; the last one cannot be retired."""
+        after = rotate(self.jwks, "EdDSA", NOW)
+        self.assertRaises(ValueError, retire, after, after[0]["kid"], NOW)
+        turn = NOW + PUBLISH_AHEAD
+        twice = rotate(after, "EdDSA", turn)
+        gone = retire(twice, twice[2]["kid"], turn)
+        self.assertEqual(ring(gone, turn + 9).signing.kid, twice[1]["kid"])
+        self.assertRaises(LookupError, retire, after, "nobody", NOW)
+
+    @given(st.lists(st.tuples(st.integers(0, 100_000), st.booleans()), max_size=8))
+    def test_no_token_is_ever_without_its_key(self, steps: list[tuple[int, bool]]) -> None:
+        """Whatever is rotated and added when, each token verifies until it expires."""
+        jwks, now = self.jwks, NOW
+        tokens: list[tuple[str | None, float]] = []
+        for seconds, turns in steps:
+            now += seconds
+            jwks = (
+                rotate(jwks, "EdDSA", now)
+                if turns
+                else [*jwks, new_key("EdDSA", now, signs_from=None)]
+            )
+            for moment in (now, now + PUBLISH_AHEAD - 1, now + PUBLISH_AHEAD):
+                tokens.append((ring(jwks, moment).signing.kid, moment))
+        for kid, moment in tokens:
+            if moment <= now:
+                published = {key.kid for key in ring(jwks, max(now, moment)).published}
+                expired = now >= moment + LONGEST_TOKEN
+                self.assertTrue(expired or kid in published)
+
+
+class LiveKeysTests(SynchronousTestCase):
+    """A daemon that runs while its keys are changed."""
+
+    def setUp(self) -> None:
+        """A daemon's keys on a clock."""
+        self.now = NOW
+        self.folder = Path(self.mktemp())
+        self.store = KeyStore(self.folder, "EdDSA", lambda: self.now)
+
+    def change(self, change: Callable[..., list[JWK]], *arguments: Any) -> None:
+        """What ``ropg keys`` does."""
+        path = self.folder / KEYS_FILE
+        write_keys(path, change(read_keys(path), *arguments))
+
+    def token(self) -> str:
+        """A token that is signed now."""
+        key = self.store.ring().signing
+        return jwt.encode({"sub": "x"}, key.private, key.algorithm, headers={"kid": key.kid})
+
+    def verifies(self, token: str) -> bool:
+        """Whether it does with what is published now."""
+        published = jwt.PyJWKSet.from_dict(self.store.ring().jwks())
+        kid = jwt.get_unverified_header(token)["kid"]
+        keys = [key for key in published.keys if key.key_id == kid]
+        return bool(keys) and jwt.decode(token, keys[0], ["EdDSA"]) == {"sub": "x"}
+
+    def test_a_rotation_goes_unnoticed(self) -> None:
+        """Tokens from before, within and after it verify, and the daemon is not restarted."""
+        before = self.token()
+        self.change(rotate, "EdDSA", self.now)
+        within = self.token()
+        self.assertEqual(
+            jwt.get_unverified_header(before)["kid"], jwt.get_unverified_header(within)["kid"]
+        )
+        self.now += PUBLISH_AHEAD
+        after = self.token()
+        self.assertNotEqual(
+            jwt.get_unverified_header(before)["kid"], jwt.get_unverified_header(after)["kid"]
+        )
+        self.assertTrue(all(map(self.verifies, (before, within, after))))
+        self.now += LONGEST_TOKEN
+        self.assertEqual([self.verifies(t) for t in (within, after)], [False, True])
+
+    def test_a_bad_file_leaves_the_old_keys_in_use(self) -> None:
+        """It is said once, and the next good one is taken up."""
+        log = Listens(self).events
+        before = self.token()
+        path = self.folder / KEYS_FILE
+        good = path.read_bytes()
+        for text in (b"{", b"[]", b'{"keys": []}'):
+            log.clear()
+            path.write_bytes(text)
+            self.assertTrue(self.verifies(before))
+            self.assertTrue(self.verifies(self.token()))
+            self.assertEqual([e["log_level"].name for e in log if "kind" in e], ["error"], text)
+        path.unlink()
+        self.assertTrue(self.verifies(self.token()))
+        path.write_bytes(good)
+        self.change(rotate, "EdDSA", self.now)
+        self.assertEqual(len(self.store.ring().published), 2)
