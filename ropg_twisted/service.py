@@ -103,6 +103,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
                 record,
             ),
             RelayedGrants(relay, foreign, record),
+            record,
         ),
         UserinfoEndpoint(AccessTokens(settings.issuer, keys), relay),
         Published(Provided(settings.issuer, algorithm, settings.authentik_url), documents, keys),

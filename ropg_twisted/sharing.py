@@ -25,10 +25,15 @@ class Shared(Generic[K, T]):
         """
         if key in self._under_way:
             return self._under_way[key].join()
-        begun = self._under_way[key] = _Work(lambda: self._under_way.pop(key))
+        begun: _Work[T] = _Work(lambda: self._forget(key, begun))
+        self._under_way[key] = begun
         waiter = begun.join()
         begun.begin(Deferred.fromCoroutine(work()))
         return waiter
+
+    def _forget(self, key: K, work: _Work[T]) -> None:
+        if self._under_way.get(key) is work:
+            del self._under_way[key]
 
 
 class _Work(Generic[T]):
@@ -48,11 +53,11 @@ class _Work(Generic[T]):
 
     def _tell(self, result: T | Failure) -> None:
         self._over()
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(result)
+        while self._waiting:
+            self._waiting.pop(0).callback(result)
 
     def _leave(self, waiter: Deferred[T]) -> None:
         self._waiting.remove(waiter)
         if not self._waiting:
+            self._over()
             self._result.cancel()

@@ -27,6 +27,11 @@ from ropg_twisted.watch.log import make_observer
 OPTIONS: Final = [row for row in (CONFIG, *TABLE.values()) if row.option]
 
 
+LOG_BYTES: Final = 10_000_000
+LOG_FILES: Final = 10
+"""How long a log file grows, and how many old ones are kept."""
+
+
 class Options(usage.Options):
     """The options of ``twistd ropg``; each of them is an environment variable as well."""
 
@@ -55,6 +60,7 @@ class Daemon(MultiService):
     def __init__(self, settings: Settings, out: TextIO | None, reactor: Any) -> None:
         super().__init__()
         self._reactor = reactor
+        self._out = out
         make_service(settings, reactor).setServiceParent(self)
         self._observer = None if out is None else make_observer(out, settings.log)
 
@@ -78,9 +84,16 @@ class Daemon(MultiService):
         """Start; and let SIGTERM be the proper end that it is, with the exit status 0."""
         super().startService()
         self._reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._stop)
+        if isinstance(self._out, LogFile):
+            for number in (signal.SIGHUP, signal.SIGUSR1):
+                signal.signal(number, self._rotate_log)
 
     def _stop(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self._reactor.callFromThread(self._reactor.stop)
+
+    def _rotate_log(self, *_: object) -> None:
+        self._reactor.callFromThread(cast(LogFile, self._out).rotate)
 
 
 def makeService(options: Options) -> Daemon:
@@ -114,4 +127,9 @@ def _log_file(twistd: Mapping[str, Any]) -> TextIO | None:
     if twistd["syslog"] or twistd["logger"]:
         return None
     name = twistd["logfile"] or ("-" if twistd["nodaemon"] else "twistd.log")
-    return sys.stdout if name == "-" else cast(TextIO, LogFile.fromFullPath(name))
+    if name == "-":
+        return sys.stdout
+    log = LogFile.fromFullPath(
+        name, rotateLength=LOG_BYTES, maxRotatedFiles=LOG_FILES, defaultMode=0o600
+    )
+    return cast(TextIO, log)

@@ -54,6 +54,8 @@ class Reason(StrEnum):
     """The flow ended without a password having been accepted."""
     FLOW_ERROR = "flow_error"
     """Authentik reports an error of the flow, or refuses an answer as malformed."""
+    FLOW_MISSING = "flow_missing"
+    """Authentik has no flow of the slug that is set."""
     FLOW_LOOP = "flow_loop"
     """The flow did not end within the bound on its steps."""
     FLOW_NOT_HEADLESS = "flow_not_headless"

@@ -159,6 +159,7 @@ def provider_site(
             known,
             PasswordGrants(Throttle(verifier, Counts(None, clock)), issuer, foreign, record),
             RelayedGrants(relay, foreign, record),
+            record,
         ),
         UserinfoEndpoint(AccessTokens(ISSUER, lambda: ring), relay),
         Published(Provided(ISSUER, "HS256", AUTHENTIK), documents, lambda: ring),

@@ -220,12 +220,6 @@ class MannersTests(SandboxTestCase):
             self.assertIn(f"<code>{slug}</code>", page)
         self.assertIn(self.code("bob"), page)
 
-    def test_there_is_no_login_for_browsers(self) -> None:
-        """The place of the login page says that this is a sandbox."""
-        answer = self.browser.ask("GET", "/application/o/authorize/?client_id=jamf-connect")
-        self.assertEqual(answer.status, 200)
-        self.assertIn(b"This is a sandbox", answer.body)
-
     def test_it_warns_when_it_starts(self) -> None:
         """The log has a warning that says sandbox."""
         with capturedLogs() as events:

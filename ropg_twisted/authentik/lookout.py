@@ -59,23 +59,28 @@ class Lookout:
             return Readiness(Reason.UPSTREAM_TIMEOUT)
 
     async def _look(self) -> Readiness:
-        obstacle = await self._flow.obstacle(self._browser)
+        obstacle, token_refused = await self._look_at_flow()
         if obstacle is not None:
             return Readiness(obstacle)
         try:
             without_key = await self._documents.lacks_key()
         except Unverifiable as unverifiable:
             return Readiness(unverifiable.reason)
-        if without_key:
-            return Readiness(warning=Reason.PROVIDER_WITHOUT_KEY)
-        return await self._look_with_token()
+        if token_refused:
+            return Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED)
+        return Readiness(warning=Reason.PROVIDER_WITHOUT_KEY if without_key else None)
 
-    async def _look_with_token(self) -> Readiness:
-        """Authentik answers every request with the token of no outpost by 500."""
+    async def _look_at_flow(self) -> tuple[Reason | None, bool]:
+        """What is in the way, and whether it is our token: with one of no outpost, all is 500."""
         if self._introduction.outpost_token is None:
-            return Readiness()
-        refused = await self._flow.obstacle(self._introduced) is Reason.UPSTREAM_STATUS
+            return await self._flow.obstacle(self._browser), False
+        obstacle = await self._flow.obstacle(self._introduced)
+        if obstacle is not Reason.UPSTREAM_STATUS:
+            self._introduction.refused = False
+            return obstacle, False
+        without = await self._flow.obstacle(self._browser)
+        refused = without is None
         if refused and not self._introduction.refused:
             self.log.error("Authentik refuses ROPG_OUTPOST_TOKEN: it is not used")
         self._introduction.refused = refused
-        return Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED if refused else None)
+        return without, refused

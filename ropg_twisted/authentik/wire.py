@@ -74,6 +74,8 @@ def read_answer(response: Response, executor: str) -> Moved | Challenge:
     """
     if response.status == 302 and _same_address(response.location, executor):
         return Moved()
+    if response.status == 404:
+        raise Unverifiable(Reason.FLOW_MISSING)
     if 300 <= response.status < 400:
         raise Unverifiable(Reason.UPSTREAM_REDIRECT)
     body = read_json(response)

@@ -45,7 +45,7 @@ class Breaker:
         check = await self._verifier.verify(login)
         if check.outcome.reason in OUTAGES:
             self._count_outage(check.outcome.reason)
-        else:
+        elif check.outcome.reason not in (Reason.OVERLOADED, Reason.INTERNAL_ERROR):
             self._count_success()
         return check
 

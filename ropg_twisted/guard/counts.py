@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from limits import RateLimitItem
 from limits.storage import MemoryStorage, Storage
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
+from twisted.internet.defer import CancelledError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -49,19 +50,35 @@ class Counts:
 
     async def _ask(self, question: Callable[[RateLimiter], T]) -> T:
         own = question(self._own)
-        if self._shared is None or self._reactor.seconds() < self._ask_again:
+        shared = self._shared
+        if shared is None or self._is_left_alone():
             return own
+
+        def ask_shared() -> T:
+            # Who has waited for a thread may find that the store has failed meanwhile.
+            if self._is_left_alone():
+                return own
+            try:
+                return question(shared)
+            except Exception:
+                self._ask_again = self._reactor.seconds() + PAUSE
+                raise
+
         pool = self._reactor.getThreadPool()
         try:
-            answer = await deferToThreadPool(self._reactor, pool, question, self._shared)
-        except self._shared.storage.base_exceptions as error:
-            self._ask_again = self._reactor.seconds() + PAUSE
+            answer = await deferToThreadPool(self._reactor, pool, ask_shared)
+        except CancelledError:
+            raise
+        except Exception as error:
             if not self._failed:
                 kind = type(error).__name__
                 self.log.error("ROPG_LIMITS_STORE fails ({kind}): counting alone", kind=kind)
             self._failed = True
             return own
-        if self._failed:
+        if self._failed and not self._is_left_alone():
             self.log.info("ROPG_LIMITS_STORE is back: counting together")
-        self._failed = False
+            self._failed = False
         return answer
+
+    def _is_left_alone(self) -> bool:
+        return bool(self._reactor.seconds() < self._ask_again)

@@ -33,8 +33,11 @@ class Room:
         except TimeoutError:
             return _late(Reason.OVERLOADED)
         try:
+            left = end - self._clock.seconds()
+            if left <= 0:
+                return _late(Reason.OVERLOADED)
             check = Deferred.fromCoroutine(self._verifier.verify(login))
-            return await check.addTimeout(end - self._clock.seconds(), self._clock)
+            return await check.addTimeout(left, self._clock)
         except TimeoutError:
             return _late(Reason.UPSTREAM_TIMEOUT)
         finally:

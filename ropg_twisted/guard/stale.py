@@ -26,7 +26,7 @@ _STALE: Final = Check(Outcome(Verdict.REJECTED, Reason.STALE_PASSWORD))
 
 def fold(username: str) -> str:
     """One spelling for all the ways to write a user name that Authentik takes for the same."""
-    return unicodedata.normalize("NFKC", username).casefold()
+    return unicodedata.normalize("NFKC", username).upper().casefold()
 
 
 @implementer(IPasswordVerifier)
@@ -46,7 +46,7 @@ class StalePasswords:
     async def verify(self, login: Login) -> Check:
         """See :class:`IPasswordVerifier`."""
         user = fold(login.username)
-        mark = blake2b(f"{user}\0{login.password}".encode(), key=self._key).digest()
+        mark = blake2b(f"{login.username}\0{login.password}".encode(), key=self._key).digest()
         if self._is_refused(user, mark):
             return _STALE
         check = await self._verifier.verify(login)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from limits import RateLimitItem
 
@@ -13,6 +14,8 @@ from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
 from ropg_twisted.networks import network_of
 from ropg_twisted.settings.model import Rates
 from ropg_twisted.verdict import Reason
+
+WRONG: Final = (Reason.WRONG_CREDENTIALS, Reason.WRONG_CODE)
 
 
 class Throttle:
@@ -25,7 +28,7 @@ class Throttle:
     def __init__(self, verifier: IPasswordVerifier, counts: Counts) -> None:
         self._verifier = verifier
         self._counts = counts
-        self._under_way: Counter[str] = Counter()
+        self._under_way: dict[str, Counter[tuple[str, str | None]]] = {}
 
     async def verify(self, login: Login, rates: Rates) -> Check:
         """Check one password. Raises :exc:`SlowDown` for an attempt too many."""
@@ -36,21 +39,23 @@ class Throttle:
         if rates.user is None:
             return await self._verifier.verify(login)
         user = fold(login.username)
-        self._under_way[user] += 1
+        guesses = self._under_way.setdefault(user, Counter())
+        guess = (login.password, login.code)
+        guesses[guess] += 1
         try:
-            return await self._verify(login, rates.user, user)
+            if not await self._counts.has_room(rates.user, "user", user, cost=len(guesses)):
+                raise await self._slow_down(rates.user, "user", user)
+            check = await self._verifier.verify(login)
+            # Checks that were the same are one guess, and the last of them counts.
+            if check.outcome.reason in WRONG and guesses[guess] == 1:
+                await self._counts.hit(rates.user, "user", user)
+            return check
         finally:
-            self._under_way[user] -= 1
-            if not self._under_way[user]:
-                del self._under_way[user]
-
-    async def _verify(self, login: Login, rate: RateLimitItem, user: str) -> Check:
-        if not await self._counts.has_room(rate, "user", user, cost=self._under_way[user]):
-            raise await self._slow_down(rate, "user", user)
-        check = await self._verifier.verify(login)
-        if check.outcome.reason in (Reason.WRONG_CREDENTIALS, Reason.WRONG_CODE):
-            await self._counts.hit(rate, "user", user)
-        return check
+            guesses[guess] -= 1
+            if not guesses[guess]:
+                del guesses[guess]
+            if not guesses:
+                self._under_way.pop(user, None)
 
     async def _slow_down(self, rate: RateLimitItem, *key: str) -> SlowDown:
         return SlowDown(await self._counts.seconds_left(rate, *key))

@@ -45,17 +45,23 @@ class PasswordGrant:
     nonce: str | None
 
 
-def parse_form(content_type: str | None, query: bytes, body: bytes) -> Form:
-    """The parameters of a form, each present once; those without a value count as left out.
+def check_form(content_type: str | None, query: bytes) -> None:
+    """Raise :exc:`InvalidRequest` for what is no form, and for parameters in the URL.
 
-    Raises :exc:`InvalidRequest` for another content type, for parameters in the URL, where logs
-    would keep them, and for a body that is not exactly a form in UTF-8.
+    There, logs would keep them.
     """
     media_type = (content_type or "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
         raise InvalidRequest("The content type must be application/x-www-form-urlencoded")
     if query:
         raise InvalidRequest("Parameters belong in the body, not in the URL")
+
+
+def parse_form(body: bytes) -> Form:
+    """The parameters of a form, each present once; those without a value count as left out.
+
+    Raises :exc:`InvalidRequest` for a body that is not exactly a form in UTF-8.
+    """
     try:
         pairs = parse_qsl(
             _with_plus_signs(body.decode("utf-8")),
@@ -73,17 +79,18 @@ def parse_form(content_type: str | None, query: bytes, body: bytes) -> Form:
 
 
 def _with_plus_signs(text: str) -> str:
-    """The form with the plus signs of its password escaped, if its sender writes blanks as ``%20``.
+    """The form with its typed plus signs escaped, if its sender writes blanks as ``%20``.
 
     XCreds 5.4 escapes everything in a form but ``+``. A client that writes the blanks of another
     value as ``%20`` means a plus sign where it writes one.
     """
     fields = text.split("&")
-    others = [field for field in fields if not field.startswith("password=")]
+    typed = ("username=", "password=")
+    others = [field for field in fields if not field.startswith(typed)]
     if not any("%20" in field for field in others) or any("+" in field for field in others):
         return text
     return "&".join(
-        field.replace("+", "%2B") if field.startswith("password=") else field for field in fields
+        field.replace("+", "%2B") if field.startswith(typed) else field for field in fields
     )
 
 
@@ -94,7 +101,8 @@ def parse_undecoded_form(body: bytes) -> Form | None:
     """The parameters of a form that was sent without escapes, as XCreds 5.3 does, or ``None``.
 
     Its parameters come in a fixed order, and each goes on to where the next begins: whatever is
-    between ``&password=`` and the last ``&client_id=`` is the password.
+    between ``&password=`` and the last ``&client_id=`` is the password. A scope with ``%20`` is
+    that of a client which escapes: XCreds 5.4 sends the same parameters in the same order.
     """
     try:
         start, marker, rest = body.decode("utf-8").partition(_UNDECODED)
@@ -106,7 +114,7 @@ def parse_undecoded_form(body: bytes) -> Form | None:
     password, after_password, rest = rest.rpartition("&client_id=")
     client_id, _, secret = rest.partition("&client_secret=")
     whole = marker and after_scope and after_username and after_password
-    if start or not whole or "&" in client_id:
+    if start or not whole or "&" in client_id or "%20" in scope:
         return None
     form = {
         "grant_type": "password",

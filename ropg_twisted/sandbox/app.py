@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any, ClassVar
@@ -14,13 +13,17 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
-from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from ropg_twisted.sandbox import pages
+from ropg_twisted.sandbox import login, pages
+from ropg_twisted.sandbox.applications import APPLICATIONS
+from ropg_twisted.sandbox.cookies import flow_cookies, session_cookie, session_deletion, set_cookies
 from ropg_twisted.sandbox.executor import Executor
 from ropg_twisted.sandbox.flows import FLOWS, Flow
-from ropg_twisted.sandbox.people import APPLICATIONS, Person
-from ropg_twisted.sandbox.sessions import Clock, Session, Sessions
+from ropg_twisted.sandbox.oauth import OAuth
+from ropg_twisted.sandbox.people import Person
+from ropg_twisted.sandbox.provider import Provider
+from ropg_twisted.sandbox.sessions import Clock, Sessions
 from ropg_twisted.sandbox.visits import Event, Reply, Visit
 from ropg_twisted.sandbox.wire import (
     READ,
@@ -28,26 +31,24 @@ from ropg_twisted.sandbox.wire import (
     Client,
     accepts_json,
     language,
-    lasting_cookie,
     read_client,
+    read_form,
     read_object,
+    read_query,
+    send_error,
     send_html,
     send_json,
-    session_cookie,
-    session_deletion,
-    set_cookies,
+    send_redirect,
 )
 from ropg_twisted.web.site import QuietSite
-
-_DEVICE_AGE = 30 * 24 * 60 * 60
-_CSRF_AGE = 52 * 7 * 24 * 60 * 60
 
 
 class Sandbox:
     """A stand-in for Authentik.
 
-    ``clock``: lets sessions run out and TOTP codes change. ``executor``: the flows in progress,
-    for tests that look or reach inside.
+    ``clock``: lets sessions and tokens run out and TOTP codes change. ``executor``: the flows in
+    progress, and ``provider``: the codes and tokens of the applications, for tests that look or
+    reach inside.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -56,6 +57,8 @@ class Sandbox:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.executor = Executor(clock)
+        self.provider = Provider(clock, self.sessions)
+        self._oauth = OAuth(self.provider, self.sessions)
         self.log.warn(
             "This is a SANDBOX in place of Authentik: its passwords are public. "
             "Never let real people log in here."
@@ -114,7 +117,8 @@ class Sandbox:
         if slug not in APPLICATIONS:
             detail = "No Application matches the given query."
             return send_json(request, 404, {"detail": detail}, allow=READ)
-        passing = row is None or row.person is None or slug not in row.person.refused
+        person = None if row is None else row.person
+        passing = person is None or APPLICATIONS[slug].admits(person)
         answer = {"passing": passing, "messages": [], "log_messages": []}
         return send_json(request, 200, answer, allow=READ)
 
@@ -125,10 +129,30 @@ class Sandbox:
             raise NotFound
         return send_html(request, 200)
 
-    @app.route("/application/o/authorize/", methods=["GET"])
-    def authorize(self, request: IRequest) -> bytes:
-        """Say that there is no login in a browser here."""
-        return send_html(request, 200, pages.no_web_login())
+    @app.route("/application/o/", branch=True)
+    def oauth(self, request: IRequest) -> IResource:
+        """Leave it to the OAuth2 provider."""
+        return self._oauth.resource
+
+    @app.route("/if/flow/<slug>/", methods=["GET"])
+    def login_page(self, request: IRequest, slug: str) -> bytes:
+        """Show the login page; whoever is logged in goes on at once."""
+        flow = _flow_of(slug)
+        row = self.sessions.find(read_client(request).cookie)
+        if row is not None and row.person is not None:
+            return send_redirect(request, login.place(read_query(request).get("next")))
+        return send_html(request, 200, pages.login(flow, ""))
+
+    @app.route("/if/flow/<slug>/", methods=["POST"])
+    def log_in(self, request: IRequest, slug: str) -> bytes:
+        """Take the login page: go on to where the browser came from, or show it again."""
+        flow, client = _flow_of(slug), read_client(request)
+        visit = self._visit(request, client)
+        reply = login.walk(self.executor, visit, flow, read_form(request))
+        self._set_cookies(request, client, visit, reply)
+        if reply.logged_in is None:
+            return send_html(request, 200, pages.login(flow, login.complaint(reply.challenge)))
+        return send_redirect(request, login.place(read_query(request).get("next")))
 
     @app.route("/", methods=["GET"])
     def front(self, request: IRequest) -> bytes:
@@ -146,23 +170,29 @@ class Sandbox:
             return send_json(
                 request, 405, {"detail": detail}, allow=READ_AND_WRITE if writes else READ
             )
-        if isinstance(error, InternalServerError):
-            return send_html(request, 500, pages.error(500))
-        if request.method not in (b"GET", b"HEAD"):
-            return send_html(request, 405, allow=READ)
-        return send_html(request, 404, pages.error(404))
+        return send_error(request, failure)
 
     def _flow(self, request: IRequest, slug: str, walk: Callable[[Visit, Flow], Reply]) -> bytes:
-        """Walk a session, a new one for whoever brings none, and answer with its cookies."""
-        if slug not in FLOWS:
-            raise NotFound
-        client = read_client(request)
+        """Walk a session, and answer with its cookies."""
+        flow, client = _flow_of(slug), read_client(request)
+        visit = self._visit(request, client)
+        reply = walk(visit, flow)
+        self._set_cookies(request, client, visit, reply)
+        if reply.logged_in is not None:
+            request.setHeader("vary", "Cookie, Accept-Language")
+        if reply.challenge is None:
+            return send_redirect(request, visit.rewritten, allow=READ_AND_WRITE)
+        allow = None if reply.early else READ_AND_WRITE
+        return send_json(request, 200, reply.challenge, allow=allow)
+
+    def _visit(self, request: IRequest, client: Client) -> Visit:
+        """A visit with the session that the client brings, or a new one."""
         row = self.sessions.find(client.cookie) or self.sessions.begin(client.address)
         self.sessions.touch(row, client.address)
         url = request.uri.decode("latin-1")
         path, _, query = url.partition("?")
         written = urlencode(dict(parse_qsl(query, keep_blank_values=True)))
-        visit = Visit(
+        return Visit(
             session=row,
             address=client.address,
             url=url,
@@ -170,32 +200,10 @@ class Sandbox:
             outpost=client.outpost,
             language=language(request),
         )
-        reply = walk(visit, FLOWS[slug])
-        set_cookies(request, self._cookies(client, row, reply))
-        if reply.logged_in is not None:
-            request.setHeader("vary", "Cookie, Accept-Language")
-        if reply.challenge is None:
-            request.setHeader("location", visit.rewritten)
-            return send_html(request, 302, allow=READ_AND_WRITE)
-        allow = None if reply.early else READ_AND_WRITE
-        return send_json(request, 200, reply.challenge, allow=allow)
 
-    def _cookies(self, client: Client, row: Session, reply: Reply) -> list[str]:
-        """The cookies of an answer: a login adds two, a logout takes the session's away."""
-        if not self.sessions.holds(row):
-            return [] if client.cookie is None else [session_deletion(client)]
-        cookies = [session_cookie(client, self.sessions.cookie(row, disowned=reply.disowned))]
-        if reply.logged_in is None:
-            return cookies
+    def _set_cookies(self, request: IRequest, client: Client, visit: Visit, reply: Reply) -> None:
         now = self._clock.seconds()
-        csrf = secrets.token_urlsafe(24)
-        cookies[:0] = [
-            lasting_cookie("authentik_csrf", csrf, now=now, age=_CSRF_AGE, secure=client.secure)
-        ]
-        if reply.known_device:
-            device = self.sessions.device_cookie(reply.logged_in, now + _DEVICE_AGE)
-            cookies[:0] = [lasting_cookie("authentik_device", device, now=now, age=_DEVICE_AGE)]
-        return cookies
+        set_cookies(request, flow_cookies(client, self.sessions, visit.session, reply, now))
 
 
 class _InMemoryRequest(Request):
@@ -211,6 +219,13 @@ def sandbox_site(sandbox: Sandbox) -> Site:
     return QuietSite(
         sandbox.resource, requestFactory=_InMemoryRequest, parsePOSTFormSubmission=False
     )
+
+
+def _flow_of(slug: str) -> Flow:
+    """The flow of this slug. Raises ``NotFound``."""
+    if slug not in FLOWS:
+        raise NotFound
+    return FLOWS[slug]
 
 
 def _profile(person: Person) -> dict[str, Any]:

@@ -69,7 +69,8 @@ class Daemon(ProcessProtocol):
 
     def outlast(self, reactor: Any) -> Deferred[None]:
         """Wait until it has ended. Ctrl-C in a terminal has told it already; else tell it."""
-        reactor.callLater(1, self.end)
+        # Told twice, it complains: so not before it has had the time to let its connections go.
+        reactor.callLater(3, self.end)
         return self.ended
 
 

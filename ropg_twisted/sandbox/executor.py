@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ropg_twisted.sandbox import challenges
 from ropg_twisted.sandbox.challenges import Errors
@@ -31,6 +31,7 @@ from ropg_twisted.sandbox.people import Person, find
 from ropg_twisted.sandbox.sessions import Clock, Plan, Sessions
 from ropg_twisted.sandbox.visits import Event, Reply, Visit
 
+Answer: TypeAlias = Mapping[str, Any]
 BAD_REPUTATION = -5
 """The reputation at which the policy of that name passes."""
 
@@ -48,7 +49,7 @@ class Executor:
         """Show where the session stands in the flow; a new one begins it."""
         return self._enter(visit, flow) or self._show(visit)
 
-    def post(self, visit: Visit, flow: Flow, data: Mapping[str, Any]) -> Reply:
+    def post(self, visit: Visit, flow: Flow, data: Answer) -> Reply:
         """Take an answer to whatever the session stands at: the data's component is not read."""
         return self._enter(visit, flow) or self._take(visit, data)
 
@@ -117,7 +118,7 @@ class Executor:
             case stage:
                 return Reply(challenges.show(stage, plan, self.devices, visit.language))
 
-    def _take(self, visit: Visit, data: Mapping[str, Any]) -> Reply:
+    def _take(self, visit: Visit, data: Answer) -> Reply:
         """Answer a POST."""
         plan = visit.plan
         binding = self._next(plan)
@@ -147,9 +148,7 @@ class Executor:
             case _:
                 return self._show(visit)
 
-    def _identify(
-        self, visit: Visit, plan: Plan, stage: Identification, data: Mapping[str, Any]
-    ) -> Reply:
+    def _identify(self, visit: Visit, plan: Plan, stage: Identification, data: Answer) -> Reply:
         """Look the name up. Names and passwords in this form lose the blanks round them."""
         if visit.session.person is not None:
             return Reply(challenges.flow_error(), disowned=True)
@@ -165,20 +164,18 @@ class Executor:
                 return self._invalid(visit, refused)
         elif stage.captcha:
             return self._invalid(visit, refused)
-        elif stage.combined:
-            password = _text(data, "password").strip()
-            if not person.accepts(password, app_passwords=True):
-                self._login_failed(visit, plan.name)
-                return self._invalid(visit, refused)
+        elif stage.combined and not plan.accepts(
+            _text(data, "password").strip(), app_passwords=True
+        ):
+            self._login_failed(visit, plan.name)
+            return self._invalid(visit, refused)
         return self._advance(visit)
 
-    def _check_password(
-        self, visit: Visit, plan: Plan, stage: Password, data: Mapping[str, Any]
-    ) -> Reply:
+    def _check_password(self, visit: Visit, plan: Plan, stage: Password, data: Answer) -> Reply:
         """Compare the password as it came, and count the wrong ones of the whole session."""
         errors: Errors = {"password": challenges.REQUIRED}
         if password := _text(data, "password"):
-            if plan.person and plan.person.accepts(password, app_passwords=stage.app_passwords):
+            if plan.accepts(password, app_passwords=stage.app_passwords):
                 return self._advance(visit)
             self._login_failed(visit, plan.name)
             errors = {"password": (challenges.INVALID_PASSWORD, "invalid")}
@@ -190,13 +187,14 @@ class Executor:
             return self._deny(visit, challenges.INVALID_PASSWORD)
         return self._invalid(visit, errors)
 
-    def _check_code(self, visit: Visit, person: Person, data: Mapping[str, Any]) -> Reply:
+    def _check_code(self, visit: Visit, person: Person, data: Answer) -> Reply:
         code = _text(data, "code")
         if not code:
             return self._invalid(visit, {"non_field_errors": (challenges.NO_CODE, "invalid")})
         if not self.devices.accepts(person, code):
             self._login_failed(visit, person.username)
             return self._invalid(visit, {"code": (challenges.INVALID_CODE, "invalid")})
+        visit.plan.methods.append("mfa")
         return self._advance(visit)
 
     def _without_device(self, visit: Visit, not_configured: NotConfigured) -> Reply:
@@ -210,7 +208,7 @@ class Executor:
         person = visit.plan.person
         if person is None:
             return self._deny(visit, challenges.NOT_APPLICABLE)
-        self.sessions.log_in(visit.session, person)
+        self.sessions.log_in(visit.session, person, visit.plan.methods)
         self.events.append(Event("login", person.username, visit.address))
         self.reputation[person.username, visit.address] += 1
         return replace(self._advance(visit), logged_in=person, known_device=known_device)
@@ -245,7 +243,7 @@ class Executor:
         return Reply(challenges.access_denied(plan.flow, plan.name, message, visit.language))
 
 
-def _text(data: Mapping[str, Any], key: str) -> str:
+def _text(data: Answer, key: str) -> str:
     """The value of a text field, empty for anything else."""
     value = data.get(key)
     return value if isinstance(value, str) else ""

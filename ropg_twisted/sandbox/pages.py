@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from html import escape
 
+from ropg_twisted.sandbox.applications import APPLICATIONS, Application
 from ropg_twisted.sandbox.devices import totp
 from ropg_twisted.sandbox.flows import FLOWS, Binding, Flow, Policy, Requirement
 from ropg_twisted.sandbox.people import PEOPLE, Person
@@ -20,10 +21,17 @@ _WARNING = (
     '<p class="warning"><strong>This is a sandbox, not Authentik.</strong> Its passwords are '
     "public. Never type a real one here.</p>"
 )
+_LOGIN_FORM = (
+    '<form method="post">'
+    '<p><label>User name or e-mail<br><input name="uid_field" autofocus></label></p>'
+    '<p><label>Password<br><input name="password" type="password"></label></p>'
+    '<p><label>Code, if you have a second factor<br><input name="code"></label></p>'
+    '<p><button>Log in</button> as one of <a href="/">these people</a></p></form>'
+)
 
 
 def front(now: float) -> bytes:
-    """Return the front page: all people with their passwords, and all flows.
+    """Return the front page: all people with their passwords, all applications and all flows.
 
     ``now``: the sandbox's time in seconds, for the TOTP codes that are right at the moment.
     """
@@ -31,13 +39,24 @@ def front(now: float) -> bytes:
         ("User name", "E-mail", "Password", "Second factor", "Remark"),
         (_person(person, now) for person in PEOPLE),
     )
+    applications = _table(
+        ("Application", "Client id", "Client secret", "Redirect URIs", "Scopes", "Signed with"),
+        (_application(application) for application in APPLICATIONS.values()),
+    )
     flows = _table(("Flow", "Stages"), (_flow(flow) for flow in FLOWS.values()))
-    return _page("Sandbox", f"<h2>People</h2>{people}<h2>Flows</h2>{flows}")
+    parts = {"People": people, "Applications": applications, "Flows": flows}
+    return _page("Sandbox", "".join(f"<h2>{head}</h2>{part}" for head, part in parts.items()))
 
 
-def no_web_login() -> bytes:
-    """Return the page at the place where Authentik would log a browser in."""
-    return _page("Sandbox: no web login", "<p>There is no login in a browser here.</p>")
+def login(flow: Flow, complaint: str) -> bytes:
+    """Return the login page of a flow, with what was wrong the last time."""
+    said = f'<p role="alert"><strong>{escape(complaint)}</strong></p>' if complaint else ""
+    return _page(f"Sandbox: log in with {flow.slug}", said + _LOGIN_FORM)
+
+
+def refusal(reason: str) -> bytes:
+    """Return the page of an authorization request that leads nowhere."""
+    return _page("Sandbox: no authorization", f"<p>{escape(reason)}</p>")
 
 
 def error(status: int) -> bytes:
@@ -64,6 +83,19 @@ def _person(person: Person, now: float) -> tuple[str, ...]:
     remarks += [f"may not use {slug}" for slug in person.refused]
     remark = ", ".join(filter(None, remarks))
     return (_code(person.username), escape(person.email), password, factor, escape(remark))
+
+
+def _application(application: Application) -> tuple[str, ...]:
+    """One row of the applications' table, as HTML, with a link to the discovery document."""
+    document = f"/application/o/{application.slug}/.well-known/openid-configuration"
+    return (
+        f'<a href="{document}">{escape(application.name)}</a>',
+        _code(application.client_id),
+        "none (public)" if application.public else _code(application.secret),
+        "<br>".join(_code(uri) for uri in application.redirect_uris),
+        escape(" ".join(application.scopes)),
+        application.algorithm,
+    )
 
 
 def _flow(flow: Flow) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The people of the sandbox, their passwords and second factors, and the applications.
+"""The people of the sandbox, their passwords and second factors.
 
 Everything here is public and throw-away.
 """
@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 
 USUAL_PASSWORD = "correct horse battery staple"
 """The password of everybody who is not there to have another one."""
-
-APPLICATIONS = ("jamf-connect", "jamf-connect-confidential", "jamf-connect-nokey")
-"""Slugs of the applications that ``check_access`` knows."""
 
 
 @dataclass(frozen=True, slots=True)

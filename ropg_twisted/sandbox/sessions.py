@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,13 +38,15 @@ class Plan:
 
     ``remaining``: the bindings to go, the current one first. ``name``: what is shown as the
     pending user. ``person``: who it is, None for nobody yet and for a name that is pretended.
-    ``key``: the secret of a TOTP set-up.
+    ``methods``: how the person has shown it so far, as in ``amr``. ``key``: the secret of a TOTP
+    set-up.
     """
 
     flow: Flow
     remaining: list[Binding]
     name: str = ""
     person: Person | None = None
+    methods: list[str] = field(default_factory=list)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(20), repr=False)
     consent: str = field(default_factory=lambda: random_text(32), repr=False)
 
@@ -52,15 +55,28 @@ class Plan:
         """Return the plan of somebody who starts this flow."""
         return cls(flow, list(flow.bindings))
 
+    def accepts(self, password: str, *, app_passwords: bool) -> bool:
+        """Tell whether this lets the pending person in; only the real password is a method."""
+        if self.person is None or not self.person.accepts(password, app_passwords=app_passwords):
+            return False
+        if password == self.person.password:
+            self.methods.append("pwd")
+        return True
+
 
 @dataclass(slots=True)
 class Session:
-    """A row: ``expires`` is a time on the clock, ``address`` the client's last address."""
+    """A row: ``expires`` is a time on the clock, ``address`` the client's last address.
+
+    ``auth_time`` and ``methods`` (``pwd``, ``mfa``): when and how the person has logged in.
+    """
 
     sid: str = field(repr=False)
     expires: float
     address: str
     person: Person | None = None
+    auth_time: float = 0
+    methods: tuple[str, ...] = ()
     plan: Plan | None = None
     wrong_passwords: int = 0
 
@@ -104,10 +120,11 @@ class Sessions:
         row.expires = self._clock.seconds() + LIFETIME
         row.address = address
 
-    def log_in(self, row: Session, person: Person) -> None:
-        """Log the person in, under a new session id."""
+    def log_in(self, row: Session, person: Person, methods: Iterable[str]) -> None:
+        """Log the person in by these methods, under a new session id."""
         self.end(row)
         row.sid, row.person = random_text(32), person
+        row.auth_time, row.methods = self._clock.seconds(), tuple(methods)
         self._rows[row.sid] = row
 
     def end(self, row: Session) -> None:

@@ -1,15 +1,20 @@
-"""Requests read and answers written as Authentik does: client addresses, headers, cookies."""
+"""Requests read and answers written as Authentik does: client addresses, forms, headers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
-from twisted.web.http import datetimeToString
+from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import InternalServerError
+
+from ropg_twisted.sandbox import pages
+from ropg_twisted.sandbox.grants import Credentials
 
 OUTPOST_TOKEN = "outpost-api-token-0123456789"
 """The token of a real outpost: with it, ``X-authentik-remote-ip`` is believed."""
@@ -73,6 +78,42 @@ def read_object(request: IRequest) -> Mapping[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def read_query(request: IRequest) -> Mapping[str, str]:
+    """Return the parameters of the URL; of one that is repeated, the last."""
+    query = request.uri.decode("latin-1").partition("?")[2]
+    return dict(parse_qsl(query, keep_blank_values=True))
+
+
+def read_form(request: IRequest) -> Mapping[str, str]:
+    """Return the parameters of the body, none for a body that is no form."""
+    kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        return {}
+    body = request.content.read().decode("utf-8", "replace")
+    return dict(parse_qsl(body, keep_blank_values=True))
+
+
+def read_credentials(request: IRequest, form: Mapping[str, str]) -> Credentials:
+    """Return how the client names itself: by HTTP Basic or in the form.
+
+    The parts of Basic are taken as they are, against RFC 6749 section 2.3.1.
+    """
+    scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
+    if scheme != "Basic":
+        return Credentials(form.get("client_id", ""), form.get("client_secret", ""))
+    try:
+        client_id, _, secret = b64decode(token).decode().partition(":")
+    except ValueError:
+        return Credentials("", "")
+    return Credentials(client_id, secret)
+
+
+def base_url(request: IRequest) -> str:
+    """Return the URL of Authentik as this client sees it: by its Host, and a proxy's scheme."""
+    scheme = "https" if read_client(request).secure else "http"
+    return f"{scheme}://{request.getHeader('host') or 'localhost'}"
+
+
 def language(request: IRequest) -> str:
     """Return the first language that the client names, without its region."""
     first = (request.getHeader("accept-language") or "").partition(",")[0]
@@ -95,32 +136,19 @@ def send_html(
     return body
 
 
-def set_cookies(request: IRequest, cookies: Iterable[str]) -> None:
-    """Add ``Set-Cookie`` lines in order."""
-    for cookie in cookies:
-        request.responseHeaders.addRawHeader(b"set-cookie", cookie.encode())
+def send_redirect(request: IRequest, location: str, *, allow: str | None = None) -> bytes:
+    """Send the browser on, with an empty body."""
+    request.setHeader("location", location)
+    return send_html(request, 302, allow=allow)
 
 
-def session_cookie(client: Client, value: str) -> str:
-    """Return the line of the session's cookie: without Max-Age, for all sites over https."""
-    return f"authentik_session={value}; HttpOnly; Path=/; {_same_site(client)}"
-
-
-def session_deletion(client: Client) -> str:
-    """Return the line that takes the session's cookie away."""
-    expires = "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
-    return f'authentik_session=""; {expires}; Path=/; {_same_site(client)}'
-
-
-def lasting_cookie(name: str, value: str, *, now: float, age: int, secure: bool = False) -> str:
-    """Return the line of a cookie that lives for ``age`` seconds from ``now``."""
-    expires = datetimeToString(now + age).decode()
-    line = f"{name}={value}; expires={expires}; Max-Age={age}; Path=/; SameSite=Lax"
-    return f"{line}; Secure" if secure else line
-
-
-def _same_site(client: Client) -> str:
-    return "SameSite=None; Secure" if client.secure else "SameSite=Lax"
+def send_error(request: IRequest, failure: Failure) -> bytes:
+    """Answer as Authentik's error pages do, which know GET only."""
+    if failure.check(InternalServerError):
+        return send_html(request, 500, pages.error(500))
+    if request.method not in (b"GET", b"HEAD"):
+        return send_html(request, 405, allow=READ)
+    return send_html(request, 404, pages.error(404))
 
 
 def _send(request: IRequest, status: int, kind: str, allow: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from twisted.logger import Logger
 
+from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import Login
 from ropg_twisted.verdict import Outcome
 
@@ -22,6 +23,9 @@ class Record:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._checks = Counter(
             "ropg_checks", "Password checks.", ["verdict", "reason"], registry=registry
+        )
+        self._refused = Counter(
+            "ropg_refused", "Requests that could not be served.", ["error"], registry=registry
         )
         self._relayed = Counter(
             "ropg_relayed", "Grants that Authentik answers.", ["grant", "result"], registry=registry
@@ -49,6 +53,17 @@ class Record:
             verdict=verdict,
             reason=reason,
             seconds=round(seconds, 3),
+            request=request_id,
+        )
+
+    def refused(self, request_id: str, peer: object, error: OAuthError) -> None:
+        """Log and count one request that was refused before anybody was asked."""
+        self._refused.labels(error.code).inc()
+        self.log.warn(
+            "request from {address} refused: {error} ({description})",
+            address=getattr(peer, "host", None),
+            error=error.code,
+            description=error.description,
             request=request_id,
         )
 

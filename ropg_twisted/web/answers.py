@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 
 from twisted.web.iweb import IRequest
 
@@ -25,7 +26,7 @@ def json_body(
     ``cache``: the Cache-Control header.
     """
     body = json.dumps(payload, separators=(",", ":")).encode("ascii")
-    request.setResponseCode(status)
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode("ascii"))
     request.setHeader("Content-Type", "application/json")
     request.setHeader("Content-Length", str(len(body)))
     request.setHeader("Cache-Control", cache)

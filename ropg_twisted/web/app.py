@@ -24,6 +24,7 @@ from ropg_twisted.verdict import Unverifiable
 from ropg_twisted.web.answers import error_body, json_body, readiness_body
 from ropg_twisted.web.published import Published
 from ropg_twisted.web.request import BoundedRequest
+from ropg_twisted.web.site import BoundedChannel
 from ropg_twisted.web.token import TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
 
@@ -107,7 +108,7 @@ class Provider:
         error = failure.value
         assert isinstance(error, OAuthError)
         if isinstance(error, Aborted):
-            cast(BoundedRequest, request).channel.forceAbortClient()
+            cast(BoundedChannel, cast(BoundedRequest, request).channel).cut()
             return b""
         return error_body(request, error)
 

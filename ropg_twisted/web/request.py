@@ -5,10 +5,11 @@ from __future__ import annotations
 from io import BytesIO
 from secrets import token_hex
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from twisted.web.server import Request
 
-from ropg_twisted.errors import RequestTooLarge
+from ropg_twisted.errors import NotFound, RequestTooLarge
 from ropg_twisted.web.answers import error_body
 
 MAX_BODY: Final = 64 * 1024
@@ -59,7 +60,21 @@ class BoundedRequest(Request):
     def process(self) -> None:
         """Every answer carries the request's id."""
         self.setHeader("X-Request-ID", self.id)
-        super().process()
+        try:
+            unquote_to_bytes(self.path).decode("utf-8")
+        except UnicodeDecodeError:
+            self.write(error_body(self, NotFound()))
+            self.finish()
+        else:
+            super().process()
+
+    def __repr__(self) -> str:
+        """Its id alone: a URL may hold what it should not."""
+        return f"<BoundedRequest {self.id}>"
+
+    def getRequestHostname(self) -> bytes:
+        """No route depends on the name, and the router fails on what is none."""
+        return b"localhost"
 
     def _receive(self, size: int) -> None:
         before = self._received

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
@@ -28,6 +28,7 @@ class BoundedChannel(http.HTTPChannel):
     """A connection that has so long for each request, and that its site knows of."""
 
     factory: BoundedSite
+    transport: Any
 
     def connectionMade(self) -> None:
         """Join the site."""
@@ -42,12 +43,61 @@ class BoundedChannel(http.HTTPChannel):
     def resetTimeout(self) -> None:
         """A byte now and then buys no time: each request has to be whole in its time."""
 
+    def dataReceived(self, data: bytes) -> None:
+        """Read on, unless the connection is being closed: over TLS bytes still come in then."""
+        if not self.transport.disconnecting:
+            super().dataReceived(data)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Refuse a length of more digits than Python reads."""
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:
+            self._respondToBadRequestAndDisconnect()
+            return False
+
+    def _send100Continue(self) -> None:
+        if not self.transport.disconnecting:
+            super()._send100Continue()
+
+    def requestDone(self, request: http.Request) -> None:
+        """Be idle from now on."""
+        self.factory.rested(self)
+        super().requestDone(request)
+
+    def loseConnection(self) -> None:
+        """Close; cut, if the peer does not answer that in time, as TLS asks it to."""
+        self.setTimeout(None)
+        if self._abortingCall is None:
+            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        super().loseConnection()
+
+    def cut(self) -> None:
+        """Close at once, whatever is under way."""
+        if self._abortingCall is not None and self._abortingCall.active():
+            self._abortingCall.cancel()
+        self._abortingCall = None
+        self.transport.abortConnection()
+
+    def end(self) -> None:
+        """Close, behind the answer if there is one to give."""
+        if not self.busy:
+            self.loseConnection()
+        self.persistent = False
+        for request in self.requests:
+            request.responseHeaders.setRawHeaders("Connection", ["close"])
+
     def checkPersistence(self, request: http.Request, version: bytes) -> bool:
         """Whether the connection stays open: not when the site is about to close."""
         if self.factory.draining:
             request.responseHeaders.setRawHeaders("Connection", ["close"])
             return False
         return bool(super().checkPersistence(request, version))
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request that is there whole is being answered."""
+        return bool(self._handlingRequest)
 
     @property
     def busy(self) -> bool:
@@ -94,8 +144,19 @@ class BoundedSite(QuietSite):
         """Take a connection in."""
         self._channels[channel] = None
         if len(self._channels) > MAX_CONNECTIONS:
-            idle = (old for old in self._channels if not old.busy)
-            next(idle, channel).forceAbortClient()
+            unanswered = (old for old in self._channels if not old.answering)
+            victim = next(unanswered, channel)
+            self.left(victim)
+            victim.cut()
+
+    def rested(self, channel: BoundedChannel) -> None:
+        """A connection begins to be idle."""
+        if channel in self._channels:
+            self._channels[channel] = self._channels.pop(channel)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 only, whatever else is installed: its connections alone are bounded."""
+        return [b"http/1.1"]
 
     def left(self, channel: BoundedChannel) -> None:
         """Forget a connection."""
@@ -112,13 +173,10 @@ class BoundedSite(QuietSite):
         self.draining = True
         await self._wait_until_empty(min(grace, LINGER_SECONDS))
         for channel in list(self._channels):
-            if channel.busy:
-                channel.persistent = False
-            else:
-                channel.loseConnection()
+            channel.end()
         await self._wait_until_empty(grace)
         for channel in list(self._channels):
-            channel.forceAbortClient()
+            channel.cut()
 
     async def _wait_until_empty(self, seconds: float) -> None:
         if self._channels:

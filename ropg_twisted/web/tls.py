@@ -10,16 +10,23 @@ from typing import Any, ClassVar, Final, Protocol, cast
 
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
+from OpenSSL.crypto import Error as CryptoError
 from OpenSSL.SSL import Connection, Context
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.endpoints import serverFromString, wrapServerTLS
+from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IStreamServerEndpoint
-from twisted.internet.ssl import CertificateOptions, PrivateCertificate
+from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, PrivateCertificate
 from twisted.logger import Logger
+from twisted.protocols._sni import PEMObjects, SNIConnectionCreator
+from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-UNUSABLE: Final = (OSError, ValueError, TLSError)
+UNUSABLE: Final = (OSError, ValueError, CryptoError, TLSError, VerifyError)
 """What certificate files that do not fit are told by."""
+
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2, forward secrecy and authenticated encryption only, in OpenSSL's notation."""
 
 
 def listening_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
@@ -38,7 +45,7 @@ def listening_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     if kind == "tls":
         cast(Any, endpoint).connectionCreator = Renewing(
-            lambda: serverFromString(reactor, description).connectionCreator,
+            lambda: certificate_folder(_unquoted(parts[0])),
             lambda: (entry.path for entry in os.scandir(_unquoted(parts[0]))),
         )
     return endpoint
@@ -54,6 +61,21 @@ def _file(part: str) -> tuple[str, str]:
 
 def _unquoted(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", value)
+
+
+def certificate_folder(path: str) -> ConnectionCreator:
+    """The ``*.pem`` files of a folder, each name with its own certificate.
+
+    Raises :data:`UNUSABLE` if there is none with its key.
+    """
+    names = PEMObjects.fromDirectory(FilePath(path)).inferDomainMapping()
+    contexts = {name.encode("ascii"): options.getContext() for name, options in names.items()}
+    if not contexts:
+        raise ValueError("no certificate with its key")
+    for context in contexts.values():
+        context.set_cipher_list(CIPHERS.encode("ascii"))
+    default = next(iter(contexts.values()))
+    return SNIConnectionCreator(lambda name: contexts.get(name) if name else default)
 
 
 class ConnectionCreator(Protocol):
@@ -80,6 +102,7 @@ class CertificateFiles:
             chain += load_pem_x509_certificates(_read(extraCertChain))
         self._context: Context = CertificateOptions(
             privateKey=pair.privateKey.original,
+            acceptableCiphers=AcceptableCiphers.fromOpenSSLCipherString(CIPHERS),
             certificate=pair.original,
             extraCertChain=[X509.from_cryptography(certificate) for certificate in chain],
         ).getContext()

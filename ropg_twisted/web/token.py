@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from ropg_twisted.errors import NetworkNotAllowed, UnauthorizedClient, UnsupportedGrantType
+from ropg_twisted.errors import (
+    NetworkNotAllowed,
+    OAuthError,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+)
 from ropg_twisted.networks import Networks, client_address
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.request import (
     Form,
+    check_form,
     parse_client,
     parse_form,
     parse_grant_type,
     parse_undecoded_form,
 )
+from ropg_twisted.settings.model import Client
+from ropg_twisted.watch.record import Record
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.request import BoundedRequest
@@ -41,15 +49,24 @@ class Door:
         return None if address is None else str(address)
 
 
+Grants: TypeAlias = PasswordGrants | RelayedGrants
+
+
 class TokenEndpoint:
     """``POST /oauth/token`` (RFC 6749 section 3.2)."""
 
     def __init__(
-        self, door: Door, clients: Clients, passwords: PasswordGrants, relayed: RelayedGrants
+        self,
+        door: Door,
+        clients: Clients,
+        passwords: PasswordGrants,
+        relayed: RelayedGrants,
+        record: Record,
     ) -> None:
+        self._record = record
         self._door = door
         self._clients = clients
-        self._grants: dict[str, PasswordGrants | RelayedGrants] = {
+        self._grants: dict[str, Grants] = {
             "password": passwords,
             "authorization_code": relayed,
             "refresh_token": relayed,
@@ -57,6 +74,15 @@ class TokenEndpoint:
 
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
+        try:
+            grants, client, form, address = self._accept(request)
+        except OAuthError as error:
+            self._record.refused(request.id, request.getClientAddress(), error)
+            raise
+        return await grants.answer(request, client, form, address)
+
+    def _accept(self, request: BoundedRequest) -> tuple[Grants, Client, Form, str | None]:
+        """Who asks for what, from where."""
         address = self._door.admit(request)
         form = self._parse(request)
         grant_type = parse_grant_type(form)
@@ -70,14 +96,14 @@ class TokenEndpoint:
             client = self._clients.named(credentials)
         if grant_type not in client.grants:
             raise UnauthorizedClient
-        return await grants.answer(request, client, form, address)
+        return grants, client, form, address
 
     def _parse(self, request: BoundedRequest) -> Form:
         body = request.read_body()
+        check_form(request.header("Content-Type"), request.uri.partition(b"?")[2])
         undecoded = parse_undecoded_form(body)
         if undecoded is not None:
             client = self._clients.find(undecoded.get("client_id"))
             if client is not None and client.undecoded:
                 return undecoded
-        query = request.uri.partition(b"?")[2]
-        return parse_form(request.header("Content-Type"), query, body)
+        return parse_form(body)

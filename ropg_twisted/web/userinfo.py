@@ -7,7 +7,7 @@ from typing import Any
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.errors import InvalidToken, TemporarilyUnavailable
 from ropg_twisted.oauth.access import AccessTokens, bearer_token
-from ropg_twisted.oauth.request import Form, parse_form
+from ropg_twisted.oauth.request import Form, check_form, parse_form
 from ropg_twisted.verdict import Unverifiable
 from ropg_twisted.web.request import BoundedRequest
 
@@ -23,7 +23,8 @@ class UserinfoEndpoint:
         """The claims. Raises :exc:`OAuthError` for every other answer (RFC 6750 section 3.1)."""
         form: Form = {}
         if request.method == b"POST" and request.read_body():
-            form = parse_form(request.header("Content-Type"), b"", request.read_body())
+            check_form(request.header("Content-Type"), b"")
+            form = parse_form(request.read_body())
         token = bearer_token(request.header("Authorization"), form)
         ours = self._tokens.userinfo(token)
         if ours is not None:

@@ -1,0 +1,52 @@
+# make demo    the daemon on its sandbox, asked twice; it then serves until Ctrl-C (ONCE=1: it ends)
+# make test    the tests
+# make lint    style and types
+# make clean   remove what these have made
+#
+# PYTHON=...   the Python to use instead of the newest that is found; VENV=... another place than .venv
+
+VENV ?= .venv
+WORKS := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'
+
+ifndef PYTHON
+PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
+endif
+
+.PHONY: demo test lint clean
+.NOTPARALLEL:
+
+demo: $(VENV)/.run
+	$(VENV)/bin/python -m ropg_twisted.sandbox.demo $(if $(ONCE),--once)
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m twisted.trial -j2 tests
+
+lint: $(VENV)/.test $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
+
+# Each of these says that the package is installed with the extras that its name stands for.
+$(VENV)/.run: EXTRAS =
+$(VENV)/.test: EXTRAS = [test]
+$(VENV)/.lint: EXTRAS = [lint]
+$(VENV)/.run $(VENV)/.test $(VENV)/.lint: $(VENV)/.made setup.cfg pyproject.toml
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
+	touch $@
+
+$(VENV)/.made:
+ifeq ($(PYTHON),)
+	@echo 'ropg-twisted needs Python 3.11 or later with its venv module, and finds none.' >&2
+	@echo 'On Debian: apt install python3-venv. Elsewhere: make PYTHON=/path/to/python3' >&2
+	@false
+endif
+	@$(PYTHON) $(WORKS) || { \
+		echo '$(PYTHON) is no Python 3.11 or later with its venv module.' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	touch $@

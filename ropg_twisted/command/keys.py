@@ -1,0 +1,114 @@
+"""``ropg keys``: the signing keys of the daemon, which takes every change up by itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from math import inf
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeAlias
+
+from twisted.python import usage
+
+from ropg_twisted.oauth.keys import JWK, SigningKey, new_key, read_key, retire, ring_at, rotate
+from ropg_twisted.oauth.keystore import KEYS_FILE, UNREADABLE, read_keys, write_keys
+from ropg_twisted.settings.table import TABLE
+
+Change: TypeAlias = Callable[[list[JWK], str, float], list[JWK]]
+"""The stored keys, an algorithm or an id, and the time in; the stored keys out."""
+
+
+def _add(jwks: list[JWK], algorithm: str, now: float) -> list[JWK]:
+    return [*jwks, new_key(algorithm, now, signs_from=None)]
+
+
+CHANGES: Final[Mapping[str, Change]] = {
+    "list": lambda jwks, _, now: jwks,
+    "add": _add,
+    "rotate": rotate,
+    "retire": retire,
+}
+
+
+class KeysOptions(usage.Options):
+    """The options of ``ropg keys``."""
+
+    synopsis = "[options] list | add | rotate | retire KID"
+    longdesc = (
+        "list: show the keys. add: publish a new one, which does not sign yet. rotate: let the "
+        "key that waits, or a new one, sign as soon as it has been published for ten minutes; the "
+        "old one stays published for as long as its tokens live. retire: let a key sign no more. "
+        "The daemon takes every change up by itself. Exit status: 0 done, 1 refused."
+    )
+    optParameters: ClassVar = [
+        ["state-dir", None, None, "Folder of the keys. [default: $ROPG_STATE_DIR, else state]"],
+        ["signing-alg", None, None, "Algorithm of a new key. [default: $ROPG_SIGNING_ALG]"],
+    ]
+
+    def parseArgs(self, action: str, kid: str | None = None) -> None:  # type: ignore[override]
+        """Take what is to be done."""
+        if action not in CHANGES or (action == "retire") != (kid is not None):
+            raise usage.UsageError("Say list, add, rotate, or retire and a key.")
+        self["action"], self["kid"] = action, kid
+
+    def postOptions(self) -> None:
+        """Take from the environment what is not said."""
+        folder = self["state-dir"] or os.environ.get("ROPG_STATE_DIR") or "state"
+        self["path"] = Path(folder, KEYS_FILE)
+        setting = TABLE["ROPG_SIGNING_ALG"]
+        algorithm = self["signing-alg"] or os.environ.get(setting.name) or setting.default
+        if algorithm not in ("RS256", "ES256", "EdDSA"):
+            raise usage.UsageError("The algorithm is RS256, ES256 or EdDSA.")
+        self["algorithm"] = algorithm
+
+    async def run(self, reactor: Any) -> int:
+        """Do it, show the keys as they are then, and return the exit status."""
+        path, now = self["path"], time.time()
+        try:
+            before = read_keys(path)
+            after = CHANGES[self["action"]](before, self["kid"] or self["algorithm"], now)
+            keys = [read_key(jwk) for jwk in after]
+            if after is not before:
+                write_keys(path, after)
+        except OSError as error:
+            return _refuse(f"{path}: {error.strerror}")
+        except LookupError:
+            return _refuse("there is no such key")
+        except UNREADABLE:
+            return _refuse("no key would be left to sign, or the file holds no keys")
+        print("\n".join(describe(keys, now)))
+        return 0
+
+
+def describe(keys: Iterable[SigningKey], now: float) -> Iterable[str]:
+    """A line for each key that is still published: its id, its algorithm, and what it does."""
+    keys = [key for key in keys if now < key.published_until]
+    for key in keys:
+        try:
+            signs = ring_at(now, keys, key.algorithm).signing is key
+        except ValueError:
+            signs = False
+        yield f"{key.kid}  {key.algorithm}  {_state(key, signs)}"
+
+
+def _state(key: SigningKey, signs: bool) -> str:
+    words = ["signs"] if signs else ["published"]
+    if key.signs_from == inf:
+        words.append("waits for a rotation")
+    elif not signs and key.published_until == inf:
+        words.append(f"signs from {_moment(key.signs_from)}")
+    if key.published_until != inf:
+        words.append(f"published until {_moment(key.published_until)}")
+    return ", ".join(words)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _refuse(reason: str) -> int:
+    print(f"ropg: {reason}", file=sys.stderr)
+    return 1

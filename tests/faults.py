@@ -1,0 +1,398 @@
+"""A peer that plays Authentik honestly, but for one fault at one request."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IPullProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import PrivateCertificate
+from twisted.internet.task import Clock
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ropg_twisted.authentik.transport import MAX_BODY
+from ropg_twisted.sandbox.app import Sandbox, sandbox_site
+from tests.certificates import Identity
+from tests.fakes import Wire
+
+SLUG: Final = "inbuilt-only"
+"""A flow of the sandbox that takes one request at each of the first five points."""
+
+ENOUGH: Final = 4 * MAX_BODY
+"""Bytes after which something that ought to be endless falls silent."""
+
+
+class Point(StrEnum):
+    """The requests of one login, in their order, and the two that fetch Authentik's tokens."""
+
+    OPENING = "first GET"
+    NAME = "POST of the name"
+    QUESTION = "GET of the password stage"
+    PASSWORD = "POST of the password"
+    END = "GET behind the password"
+    ACCESS = "GET of check_access"
+    IDENTITY = "GET of users/me"
+    REMOVAL = "GET of the invalidation flow"
+    AUTHORIZE = "GET of the authorization code"
+    TOKEN = "POST for the tokens"
+
+
+POINTS: Final = tuple(Point)[:8]
+FLOW_POINTS: Final = POINTS[:5]
+BEFORE_THE_PASSWORD: Final = POINTS[:3]
+
+_PATHS: Final = {
+    b"/check_access/": Point.ACCESS,
+    b"/users/me/": Point.IDENTITY,
+    b"/default-invalidation-flow/": Point.REMOVAL,
+    b"/application/o/authorize/": Point.AUTHORIZE,
+    b"/application/o/token/": Point.TOKEN,
+}
+
+
+class Line(Protocol):
+    """One connection to the peer."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._received = b""
+
+    def connectionMade(self) -> None:
+        """Join the peer, or go wrong at once."""
+        self._peer.joined(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Answer each request that is there whole."""
+        self._received += data
+        head, end, rest = self._received.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        length = sum(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
+        if end and len(rest) >= length:
+            self._received = rest[length:]
+            self._peer.answer(self, head + end + rest[:length])
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Leave the peer."""
+        self._peer.left(self)
+
+    def say(self, data: bytes) -> None:
+        """Send bytes."""
+        self._wire.write(data)
+
+    def say_for_ever(self, piece: bytes) -> None:
+        """Send the same bytes again and again."""
+        self._wire.registerProducer(Endless(self, piece), False)
+
+    def fall_silent(self) -> None:
+        """Hear and say nothing any more, TLS included: a process that hangs, but lives."""
+        self._wire.dataReceived = lambda data: None
+        self._peer.fell_silent()
+
+    def hang_up(self) -> None:
+        """Close the TCP connection as a dying process does, without a farewell of TLS."""
+        getattr(self._wire, "transport", self._wire).loseConnection()
+
+    def reset(self) -> None:
+        """Close the connection with a RST."""
+        self._wire.abortConnection()
+
+    @property
+    def _wire(self) -> Any:
+        return self.transport
+
+
+@implementer(IPullProducer)
+class Endless:
+    """The same bytes, until :data:`ENOUGH` have been taken; then silence."""
+
+    def __init__(self, line: Line, piece: bytes) -> None:
+        self._line = line
+        self._piece = piece
+        self._left = ENOUGH
+
+    def resumeProducing(self) -> None:
+        """See :class:`IPullProducer`."""
+        if self._left > 0:
+            self._left -= len(self._piece)
+            self._line.say(self._piece)
+            if self._left <= 0:
+                self._line.fall_silent()
+
+    def stopProducing(self) -> None:
+        """See :class:`IPullProducer`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong.
+
+    ``act``: does it on a connection, given the honest answer. ``early``: as soon as a connection
+    is made for the request. ``absent``: nobody listens any more when the request is due.
+    """
+
+    act: Callable[[Line, bytes], object]
+    early: bool = False
+    absent: bool = False
+
+
+class Peer(Factory):
+    """Authentik as the sandbox plays it, but for a ``fault`` at ``point``, so many ``times``.
+
+    ``tls``: key and certificate to show. ``seen``: where in a login each request was.
+    ``silence``: fires when the peer falls silent next.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        clock: Clock,
+        fault: Fault | None = None,
+        point: Point | None = None,
+        *,
+        times: int = 1000,
+        tls: Identity | None = None,
+    ) -> None:
+        self.sandbox = Sandbox(clock)
+        self.seen: list[Point] = []
+        self.silence: Deferred[None] = Deferred()
+        self._site = sandbox_site(self.sandbox)
+        self._site.reactor = clock
+        self._fault = fault
+        self._point = point
+        self._times = times
+        self._tls = tls
+        self._due = fault is not None and fault.early and point is Point.OPENING
+        self._lines: set[Line] = set()
+        self._empty: list[Deferred[None]] = []
+        self._last_post = Point.NAME
+
+    def listen(self, reactor: Any) -> int:
+        """Listen on loopback and return the port."""
+        factory: Any = self
+        if self._tls is not None:
+            shown = PrivateCertificate.loadPEM((self._tls.key + self._tls.pem).encode())
+            factory = TLSMemoryBIOFactory(shown.options(), False, self, reactor)
+            factory.noisy = False
+        self._port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        port: int = self._port.getHost().port
+        if self._fault is not None and self._fault.absent and self._due:
+            self._port.stopListening()
+        return port
+
+    def buildProtocol(self, addr: object) -> Line:
+        """See :class:`Factory`."""
+        return Line(self)
+
+    def answer(self, line: Line, request: bytes) -> None:
+        """Answer as Authentik would, or wrongly."""
+        point = self._place(request)
+        self.seen.append(point)
+        honest = Wire(self._site, "127.0.0.1").send(request).transport.value()
+        fault = self._fault
+        if fault is None or not self._times:
+            line.say(honest)
+        elif fault.early and point in POINTS[:-1] and self._follows(point) is self._point:
+            self._due = True
+            line.say(honest.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            if fault.absent:
+                self._port.stopListening()
+        elif not fault.early and point is self._point:
+            self._times -= 1
+            fault.act(line, honest)
+        else:
+            line.say(honest)
+
+    def joined(self, line: Line) -> None:
+        """Take a connection in."""
+        self._lines.add(line)
+        if self._due and self._times and self._fault is not None:
+            self._times -= 1
+            self._due = self._times > 0
+            self._fault.act(line, b"")
+
+    def left(self, line: Line) -> None:
+        """Forget a connection."""
+        self._lines.discard(line)
+        while self._empty and not self._lines:
+            self._empty.pop().callback(None)
+
+    def fell_silent(self) -> None:
+        """Tell that there will be no more."""
+        silence, self.silence = self.silence, Deferred()
+        silence.callback(None)
+
+    def empty(self) -> Deferred[None]:
+        """Wait until there is no connection left."""
+        if not self._lines:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._empty.remove)
+        self._empty.append(waiter)
+        return waiter
+
+    async def stop(self) -> None:
+        """Cut what is left and listen no more."""
+        await maybeDeferred(self._port.stopListening)
+        for line in self._lines:
+            line.reset()
+        await self.empty()
+
+    @staticmethod
+    def _follows(point: Point) -> Point:
+        return POINTS[POINTS.index(point) + 1]
+
+    def _place(self, request: bytes) -> Point:
+        """Where in a login a request belongs; one GET is told from another by what came before."""
+        head, _, body = request.partition(b"\r\n\r\n")
+        for path, point in _PATHS.items():
+            if path in head:
+                return point
+        if body:
+            self._last_post = Point.PASSWORD if "password" in json.loads(body) else Point.NAME
+            return self._last_post
+        return self._follows(self._last_post) if b"\r\ncookie:" in head.lower() else Point.OPENING
+
+
+def answer(
+    body: bytes | str = b"{}",
+    *headers: str,
+    status: str = "200 OK",
+    kind: str = "application/json",
+    length: int | None = None,
+) -> bytes:
+    """The bytes of an HTTP answer. ``length``: what Content-Length claims."""
+    data = body.encode() if isinstance(body, str) else body
+    size = len(data) if length is None else length
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", *headers, f"Content-Length: {size}"]
+    return "\r\n".join([*lines, "", ""]).encode() + data
+
+
+def says(data: bytes, *, then: Callable[[Line], object] = lambda line: None) -> Fault:
+    """These bytes, and ``then`` something else, in place of the honest answer."""
+
+    def act(line: Line, honest: bytes) -> None:
+        line.say(data)
+        then(line)
+
+    return Fault(act)
+
+
+def edits(edit: Callable[[bytes], bytes]) -> Fault:
+    """The honest answer, changed."""
+    return Fault(lambda line, honest: line.say(edit(honest)))
+
+
+def moves(status: str, *headers: str) -> Fault:
+    """A redirect."""
+    return says(answer(b"", *headers, status=status))
+
+
+def _without_cookie(honest: bytes) -> bytes:
+    lines = honest.split(b"\r\n")
+    return b"\r\n".join(line for line in lines if not line.lower().startswith(b"set-cookie:"))
+
+
+def _with_cookie(value: str) -> Callable[[bytes], bytes]:
+    line = f"\r\nSet-Cookie: authentik_session={value}; HttpOnly; Path=/\r\n".encode()
+    return lambda honest: _without_cookie(honest).replace(b"\r\n", line, 1)
+
+
+def cookie(payload: bytes) -> str:
+    """A session cookie that says this, signed by nobody."""
+    return f"e30.{urlsafe_b64encode(payload).decode().rstrip('=')}.x"
+
+
+_JSON = '{"component": "ak-stage-password", "pad": "'
+_TOO_MUCH = f'{_JSON}{"x" * MAX_BODY}"}}'
+_NESTED = '{"component": ' + "[" * 200_000 + "]" * 200_000 + "}"
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_CHUNK = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
+EXECUTOR = f"/api/v3/flows/executor/{SLUG}/?query="
+
+FAULTS: Final[dict[str, Fault]] = {
+    # Connections.
+    "nobody listens": Fault(lambda line, _: line.reset(), early=True, absent=True),
+    "reset when connected": Fault(lambda line, _: line.reset(), early=True),
+    "silence when connected": Fault(lambda line, _: line.fall_silent(), early=True),
+    "reset": Fault(lambda line, _: line.reset()),
+    "hang-up": Fault(lambda line, _: line.hang_up()),
+    "silence": Fault(lambda line, _: line.fall_silent()),
+    "silence in the headers": says(answer()[:30], then=Line.fall_silent),
+    "silence in the body": says(answer("{", length=2), then=Line.fall_silent),
+    "silence behind the headers": says(answer("", length=2), then=Line.fall_silent),
+    # HTTP.
+    "no HTTP": says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
+    "a status that is no number": says(b"HTTP/1.1 twohundred OK\r\n\r\n"),
+    "two lengths": says(answer("{}", "Content-Length: 3")),
+    "an unknown transfer encoding": says(_HEAD + b"Transfer-Encoding: rot13\r\n\r\n{}"),
+    "a body that is cut": says(answer("{", length=2), then=Line.hang_up),
+    "a redirect that is cut": says(
+        answer("", f"Location: {EXECUTOR}", status="302 Found", length=9), then=Line.hang_up
+    ),
+    "chunks that are cut": says(
+        _HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + _CHUNK, then=Line.hang_up
+    ),
+    "headers that are cut": says(answer()[:30], then=Line.hang_up),
+    "a header of 100 kB": says(answer("{}", f"X-Long: {'x' * 100_000}")),
+    "endless headers": says(
+        b"HTTP/1.1 200 OK\r\n", then=lambda line: line.say_for_ever(b"X: " + b"x" * 1000 + b"\r\n")
+    ),
+    # Bodies.
+    "a body that is too large": says(answer(_TOO_MUCH)),
+    "the same without a length": says(_HEAD + b"\r\n" + _TOO_MUCH.encode(), then=Line.hang_up),
+    "an endless body": says(
+        _HEAD + b"Transfer-Encoding: chunked\r\n\r\n", then=lambda line: line.say_for_ever(_CHUNK)
+    ),
+    "gzip": says(answer(gzip.compress(b"{}"), "Content-Encoding: gzip")),
+    "a gzip bomb": says(answer(gzip.compress(b" " * 2**20) * 1000, "Content-Encoding: gzip")),
+    "an unknown encoding": says(answer("{}", "Content-Encoding: zstd")),
+    "HTML": says(answer("<p>Sign in</p>", kind="text/html")),
+    "HTML said to be JSON": says(answer("<p>Sign in</p>")),
+    "JSON said to be HTML": says(answer('{"component": "ak-stage-password"}', kind="text/html")),
+    "an array": says(answer("[]")),
+    "no component": says(answer("{}")),
+    "a component that is a number": says(answer('{"component": 1}')),
+    "nothing": says(answer("")),
+    "half an object": says(answer('{"component": "ak-st')),
+    "no UTF-8": says(answer(b'{"component": "\xff"}')),
+    "deep nesting": says(answer(_NESTED)),
+    "a number without end": says(answer(f'{{"component": {"9" * 5000}}}')),
+    # Statuses.
+    "204": says(answer(b"", status="204 No Content")),
+    "400": says(answer('{"component": "ak-stage-password"}', status="400 Bad Request")),
+    "403": says(answer('{"detail": "no"}', status="403 Forbidden")),
+    "404": says(answer("", status="404 Not Found", kind="text/html")),
+    "405": says(answer('{"detail": "no"}', "Allow: GET", status="405 Method Not Allowed")),
+    "429": says(answer("", "Retry-After: 1", status="429 Too Many Requests")),
+    "500": says(answer("Server Error", status="500 Internal Server Error", kind="text/plain")),
+    "502": says(answer("", status="502 Bad Gateway", kind="text/html")),
+    "503": says(
+        answer('{"error": "authentik starting"}', "Retry-After: 5", status="503 Unavailable")
+    ),
+    # Redirects.
+    "302 to another host": moves("302 Found", f"Location: http://127.0.0.2{EXECUTOR}"),
+    "302 to another path": moves("302 Found", "Location: /if/flow/elsewhere/"),
+    "302 to no URL": moves("302 Found", "Location: http://["),
+    "302 to nowhere": moves("302 Found"),
+    "301": moves("301 Moved Permanently", f"Location: {EXECUTOR}"),
+    "307": moves("307 Temporary Redirect", f"Location: {EXECUTOR}"),
+}
+"""What must be ``unverifiable`` at every point of a flow."""
+
+COOKIE_FAULTS: Final[dict[str, Fault]] = {
+    "no cookie": edits(_without_cookie),
+    "garbage": edits(_with_cookie("garbage")),
+    "a cookie of bytes": edits(_with_cookie(cookie(b"\xff\xfe"))),
+    "a cookie without an id": edits(_with_cookie(cookie(b'{"authenticated": false}'))),
+    "another session": edits(_with_cookie(cookie(b'{"sid": "x", "authenticated": false}'))),
+}
+"""Honest answers whose cookie is not Authentik's."""

@@ -1,0 +1,270 @@
+"""The whole daemon in memory, made from its settings, on a clock, with the sandbox behind it."""
+
+from __future__ import annotations
+
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+import jwt
+from treq.testing import RequestTraversalAgent
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request, Site
+from zope.interface import implementer
+
+from ropg_twisted import service
+from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.sandbox.app import Sandbox
+from ropg_twisted.sandbox.applications import LOOPBACK_URI
+from ropg_twisted.sandbox.people import USUAL_PASSWORD
+from ropg_twisted.sandbox.signing import SigningKey
+from ropg_twisted.settings.sources import read_settings
+from tests.fakes import FORM, ISSUER, Listens, Reply, Wire, post
+from tests.sandbox_browser import DEFAULT, Browser
+
+AUTHENTIK = "http://authentik.example.com"
+OAUTH = "/application/o/"
+TOKEN = f"{OAUTH}token/"
+AUTHORIZE = f"{OAUTH}authorize/"
+DISCOVERY = "/.well-known/openid-configuration"
+JWKS = "/.well-known/jwks.json"
+VERIFIER = "a-verifier-of-at-least-43-characters-0123456789"
+CHALLENGE = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A request that has come to Authentik. ``path``: without its query."""
+
+    method: str
+    path: str
+    query: str
+    authorization: str | None = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The fields of the body."""
+        return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
+
+
+class Overheard(Resource):
+    """Authentik, and what it has been asked.
+
+    ``instead``: by their paths, answers in the place of its own; bytes are JSON, a number is a
+    status without a body, and a function makes one of both.
+    """
+
+    isLeaf = True
+
+    def __init__(self, authentik: IResource) -> None:
+        super().__init__()
+        self.heard: list[Heard] = []
+        self.instead: dict[str, bytes | int | Callable[[Request], bytes | int]] = {}
+        self._authentik = authentik
+
+    def render(self, request: Request) -> Any:
+        """Keep the request, and answer it."""
+        path, _, query = request.uri.decode("latin-1").partition("?")
+        method, authorization = request.method.decode("latin-1"), request.getHeader("authorization")
+        content: Any = request.content
+        self.heard.append(Heard(method, path, query, authorization, content.read()))
+        content.seek(0)
+        answer = self.instead.get(path)
+        if callable(answer):
+            answer = answer(request)
+        if isinstance(answer, int):
+            request.setResponseCode(answer)
+            return b""
+        if answer is not None:
+            request.setHeader("Content-Type", "application/json")
+            return answer
+        return self._authentik.render(request)
+
+    def count(self, method: str, path: str) -> int:
+        """How often that has been asked."""
+        return sum((heard.method, heard.path) == (method, path) for heard in self.heard)
+
+
+@implementer(IAgent)
+class Line:
+    """The way to Authentik. ``cut``: it cannot be reached. ``silent``: it never answers."""
+
+    def __init__(self, authentik: IResource) -> None:
+        self.cut = False
+        self.silent = False
+        self._agent = RequestTraversalAgent(authentik)
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """See :class:`IAgent`."""
+        if self.cut:
+            return fail(ConnectionRefusedError())
+        if self.silent:
+            return Deferred()
+        answer: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
+        return answer
+
+
+class Cuttable(StringTransport):
+    """A connection on which nothing more is said once it has been cut."""
+
+    def write(self, data: bytes) -> None:
+        """Send, if it is still there."""
+        if not self.disconnected:
+            super().write(data)
+
+    def writeSequence(self, data: Any) -> None:
+        """Send, likewise."""
+        self.write(b"".join(data))
+
+
+class Peer(Wire):
+    """A client of the daemon."""
+
+    transport: Cuttable
+
+    def __init__(self, site: Site) -> None:
+        address = IPv4Address("TCP", "192.0.2.7", 49152)
+        self.transport = Cuttable(peerAddress=address, lenient=True)
+        self.protocol = site.buildProtocol(address)
+        self.protocol.makeConnection(self.transport)
+
+
+class Daemon:
+    """``twistd ropg`` without its process and sockets.
+
+    ``clients``: the tables of the settings file, as TOML. ``environ``: the other settings. The
+    clock begins a little before now: PyJWT compares the times in tokens with the wall clock.
+    """
+
+    def __init__(self, test: SynchronousTestCase, clients: str = "", **environ: str) -> None:
+        folder = Path(test.mktemp())
+        folder.mkdir()
+        self.state_dir = folder / "state"
+        self.events = Listens(test).events
+        self.clock = MemoryReactorClock()
+        self.clock.advance(int(time.time()) - 600)
+        self.sandbox = Sandbox(self.clock)
+        self.sandbox.provider.key = signing_key(0)
+        self.authentik = Overheard(self.sandbox.resource)
+        self.line = Line(self.authentik)
+        test.patch(
+            service, "make_transport", lambda _, __, who: Transport(self.line, self.line, who)
+        )
+        (folder / "ropg.toml").write_text(clients)
+        usual = {
+            "AUTHENTIK_URL": AUTHENTIK,
+            "PROXY_ISSUER": ISSUER,
+            "ROPG_CONFIG": str(folder / "ropg.toml"),
+            "ROPG_STATE_DIR": str(self.state_dir),
+            "ROPG_SIGNING_ALG": "ES256",
+        }
+        if "JWT_SECRET" in environ:
+            del usual["ROPG_SIGNING_ALG"]
+        daemon = service.make_service(read_settings({}, usual | environ), self.clock)
+        daemon.privilegedStartService()
+        self._site: Any = self.clock.tcpServers[0][1]
+
+    def peer(self) -> Peer:
+        """A new connection."""
+        return Peer(self._site)
+
+    def send(self, data: bytes) -> Reply | None:
+        """The answer to a request, ``None`` if the connection is cut instead."""
+        peer = self.peer()
+        peer.send(data)
+        if peer.transport.disconnected and not peer.replies:
+            return None
+        [reply] = peer.replies
+        return reply
+
+    def get(self, path: str, headers: str = "") -> Reply:
+        """The answer to a GET."""
+        reply = self.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+        assert reply is not None, "the connection was cut"
+        return reply
+
+    def post(self, path: str, form: Mapping[str, str], headers: str = "") -> Reply:
+        """The answer to a form."""
+        reply = self.send(post(urlencode(form), FORM + headers, path))
+        assert reply is not None, "the connection was cut"
+        return reply
+
+    def password(self, username: str, password: str = USUAL_PASSWORD, **more: str) -> Reply:
+        """The answer to a password check."""
+        form = {"grant_type": "password", "client_id": "jamf-connect", "username": username}
+        return self.post("/oauth/token", {**form, "password": password, **more})
+
+    def redeem(self, code: str, headers: str = "", **more: str) -> Reply:
+        """The answer to an authorization code."""
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": "jamf-connect",
+            "redirect_uri": LOOPBACK_URI,
+            "code": code,
+            "code_verifier": VERIFIER,
+        }
+        form |= more
+        return self.post("/oauth/token", {k: v for k, v in form.items() if v}, headers)
+
+    def code(self, username: str = "alice", **query: str) -> str:
+        """An authorization code, as a browser brings it that somebody has logged in with."""
+        browser = Browser(self.sandbox)
+        browser.walk(DEFAULT, username, USUAL_PASSWORD)
+        usual = {
+            "response_type": "code",
+            "client_id": "jamf-connect",
+            "redirect_uri": LOOPBACK_URI,
+            "scope": "openid profile email offline_access",
+            "state": "a state",
+            "nonce": "a nonce",
+            "code_challenge": CHALLENGE,
+            "code_challenge_method": "S256",
+        }
+        answer = browser.ask("GET", f"{AUTHORIZE}?{urlencode(usual | query)}")
+        [location] = answer.values("location")
+        return parse_qs(urlsplit(location).query)["code"][0]
+
+    def userinfo(self, token: str) -> Reply:
+        """What a token says about its person."""
+        return self.get("/userinfo", f"Authorization: Bearer {token}\r\n")
+
+    def logged(self, name: str) -> list[Any]:
+        """The values of one field in all lines of the log that have it."""
+        return [event[name] for event in self.events if name in event]
+
+    def verified(self, token: str, client_id: str = "jamf-connect") -> dict[str, Any]:
+        """The claims of a token, as somebody reads it who knows only what is published."""
+        keys = jwt.PyJWKSet.from_dict(self.get(JWKS).json)
+        key = keys[jwt.get_unverified_header(token)["kid"]]
+        return jwt.decode(token, key, [key.algorithm_name], audience=client_id, issuer=ISSUER)
+
+
+@cache
+def signing_key(number: int) -> SigningKey:
+    """A key of Authentik's; the same for all tests, as it takes long to make."""
+    return SigningKey.make(time.time() - 1)
+
+
+def claims(token: str) -> dict[str, Any]:
+    """The claims of a token, whoever has signed it."""
+    return jwt.decode(token, options={"verify_signature": False})

@@ -1,0 +1,187 @@
+"""What Authentik is told about the address of a client, and looks at Authentik."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from treq.testing import RequestTraversalAgent
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.documents import Documents
+from ropg_twisted.authentik.flow import Flow
+from ropg_twisted.authentik.lookout import OWN_ADDRESS, Lookout
+from ropg_twisted.authentik.session import SessionRemover
+from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.authentik.verifier import AuthentikVerifier
+from ropg_twisted.interfaces import Login, Readiness
+from ropg_twisted.sandbox import wire
+from ropg_twisted.sandbox.app import Sandbox
+from ropg_twisted.sandbox.people import USUAL_PASSWORD
+from ropg_twisted.sandbox.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.verdict import Reason, Verdict
+from tests.fakes import AUTHENTIK, Listens
+
+T = TypeVar("T")
+
+CLIENT: Final = "203.0.113.7"
+FORWARDED: Final = {"x-forwarded-for": CLIENT}
+VOUCHED: Final = {"x-authentik-remote-ip": CLIENT, "x-authentik-outpost-token": OUTPOST_TOKEN}
+
+
+class Overheard(Resource):
+    """The sandbox, and what requests say of the client.
+
+    ``failing``: who comes with a token gets the page of a proxy, which says nothing of the token.
+    """
+
+    isLeaf = True
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__()
+        self.said: list[dict[str, str]] = []
+        self.failing = False
+        self._sandbox = sandbox
+
+    def render(self, request: Request) -> Any:
+        """Note the headers, and answer."""
+        said = {
+            name.decode().lower(): values[0].decode()
+            for name, values in request.requestHeaders.getAllRawHeaders()
+        }
+        names = ("x-forwarded-for", "x-authentik-remote-ip", "x-authentik-outpost-token")
+        self.said.append({name: said[name] for name in names if name in said})
+        if self.failing and names[2] in said:
+            return b"<p>Maintenance</p>"
+        return self._sandbox.resource.render(request)
+
+
+def result_of(work: Coroutine[Deferred[Any], Any, T]) -> T:
+    """What a coroutine comes to that has nothing to wait for."""
+    results: list[T] = []
+    Deferred.fromCoroutine(work).addCallback(results.append)
+    [result] = results
+    return result
+
+
+class AddressTestCase(SynchronousTestCase):
+    """A sandbox in memory, and our client before it."""
+
+    def begin(self, token: str | None = None) -> None:
+        """Start with this outpost token."""
+        clock = Clock()
+        self.sandbox = Sandbox(clock)
+        self.overheard = Overheard(self.sandbox)
+        agent: Any = RequestTraversalAgent(self.overheard)
+        flow = Flow(AUTHENTIK, "inbuilt-only")
+        application = Application(AUTHENTIK, "nothing", named=False)
+        self.introduction = Introduction(token)
+        transport = Transport(agent, agent, self.introduction)
+        sessions = SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, clock)
+        self.verifier = AuthentikVerifier(
+            flow, transport, sessions, application, checks_access=True, typed_claims=False
+        )
+        documents = Documents(application, transport, 15, clock)
+        self.lookout = Lookout(flow, transport, documents, 15, clock)
+
+    def log_in(self, address: str | None = CLIENT) -> Verdict:
+        """The verdict on a right password from this address."""
+        self.overheard.said.clear()
+        login = Login("alice", USUAL_PASSWORD, address)
+        return result_of(self.verifier.verify(login)).outcome.verdict
+
+    def look(self) -> Readiness:
+        """What the lookout sees."""
+        return result_of(self.lookout.look())
+
+
+class HeaderTests(AddressTestCase):
+    """The headers of one check."""
+
+    def test_every_request_of_a_check_says_whose_it_is(self) -> None:
+        """From the first GET to the removal of the session, and in the words of the setting."""
+        for token, address, said, seen in (
+            (None, CLIENT, FORWARDED, CLIENT),
+            (None, "2001:db8::7", {"x-forwarded-for": "2001:db8::7"}, "2001:db8::7"),
+            (None, None, {}, "127.0.0.1"),
+            (OUTPOST_TOKEN, CLIENT, VOUCHED, CLIENT),
+            (OUTPOST_TOKEN, None, {}, "127.0.0.1"),
+        ):
+            self.begin(token)
+            self.assertEqual(self.log_in(address), Verdict.VERIFIED, (token, address))
+            self.assertEqual(self.overheard.said, [said] * 8, (token, address))
+            [event] = self.sandbox.events
+            self.assertEqual((event.kind, event.address), ("login", seen))
+
+    def test_the_token_does_not_show(self) -> None:
+        """It is in no representation."""
+        self.assertNotIn("canary", repr(Introduction("canary")))
+
+
+class OutpostTokenTests(AddressTestCase):
+    """An outpost token that Authentik does not take."""
+
+    def warnings(self, listens: Listens) -> int:
+        """How often the log has told of the token."""
+        events = [e for e in listens.events if "ROPG_OUTPOST_TOKEN" in str(e.get("log_format"))]
+        self.assertNotIn(SERVICE_TOKEN, repr(events))
+        return len([e for e in events if e["log_level"] >= LogLevel.warn])
+
+    def test_it_is_found_told_once_and_taken_up_again(self) -> None:
+        """A look finds it, checks go on without it, and a later look finds that it works."""
+        listens = Listens(self)
+        self.begin(SERVICE_TOKEN)
+        self.assertEqual(self.log_in(), Verdict.UNVERIFIABLE)
+        for _ in range(3):
+            self.assertEqual(self.look(), Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED))
+        self.assertEqual(self.warnings(listens), 1)
+        self.assertEqual(self.log_in(), Verdict.VERIFIED)
+        self.assertEqual(self.overheard.said, [FORWARDED] * 8)
+
+        self.patch(wire, "SERVICE_TOKEN", "another")
+        self.patch(wire, "OUTPOST_TOKEN", SERVICE_TOKEN)
+        self.assertEqual(self.look(), Readiness())
+        self.assertEqual(self.log_in(), Verdict.VERIFIED)
+        vouched = {**VOUCHED, "x-authentik-outpost-token": SERVICE_TOKEN}
+        self.assertEqual(self.overheard.said, [vouched] * 8)
+
+        self.patch(wire, "SERVICE_TOKEN", SERVICE_TOKEN)
+        self.assertEqual(self.look(), Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED))
+        self.assertEqual(self.warnings(listens), 2)
+
+    def test_a_look_that_fails_says_nothing_of_the_token(self) -> None:
+        """A token is neither dropped nor taken up again by a look that finds no Authentik."""
+        for token, refused in ((OUTPOST_TOKEN, False), (SERVICE_TOKEN, True)):
+            self.begin(token)
+            self.look()
+            self.assertEqual(self.introduction.refused, refused)
+            self.overheard.failing = True
+            self.look()
+            self.assertEqual(self.introduction.refused, refused, token)
+
+
+class LookTests(AddressTestCase):
+    """What looks leave behind."""
+
+    def test_looks_leave_one_session_for_each_way_to_look(self) -> None:
+        """One, two with a token, however often somebody looks."""
+        for token, sessions in ((None, 1), (OUTPOST_TOKEN, 2)):
+            self.begin(token)
+            for _ in range(20):
+                self.assertEqual(self.look(), Readiness())
+            self.assertEqual(len(self.sandbox.sessions.anonymous), sessions, token)
+            self.assertEqual(self.sandbox.sessions.authenticated, [])
+
+    def test_looks_are_our_own(self) -> None:
+        """With a token, a look is said to come from this host; without one, from nobody."""
+        self.begin(OUTPOST_TOKEN)
+        self.look()
+        own = {**VOUCHED, "x-authentik-remote-ip": OWN_ADDRESS}
+        self.assertEqual([said for said in self.overheard.said if said], [own])

@@ -1,0 +1,59 @@
+"""What a package of this project must have in it for twistd to find everything."""
+
+from __future__ import annotations
+
+import re
+from configparser import ConfigParser
+from pathlib import Path
+
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.python.reflect import namedAny
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.settings.table import CONFIG, TABLE
+from ropg_twisted.tap import Options
+
+TOP = Path(__file__).resolve().parent.parent
+
+
+def setup_cfg() -> ConfigParser:
+    """The metadata of the package."""
+    config = ConfigParser()
+    config.read(TOP / "setup.cfg", "utf-8")
+    return config
+
+
+class PackagingTests(SynchronousTestCase):
+    """Cheap looks at what is shipped."""
+
+    def test_twisted_is_not_hidden(self) -> None:
+        """Our folder of plugins is no package: one would take the place of Twisted itself."""
+        self.assertEqual(list((TOP / "twisted").rglob("__init__.py")), [])
+
+    def test_twistd_finds_the_plugin(self) -> None:
+        """There is one ropg among what twistd can run, and all that it names is there."""
+        [ropg] = [plugin for plugin in getPlugins(IServiceMaker) if plugin.tapname == "ropg"]
+        self.assertIs(ropg.options, Options)
+        self.assertTrue(callable(ropg.makeService))
+
+    def test_every_package_is_listed(self) -> None:
+        """setup.cfg names each folder with code, and nothing else."""
+        folders = {path.parent for path in (TOP / "ropg_twisted").rglob("*.py")}
+        packages = {str(folder.relative_to(TOP)).replace("/", ".") for folder in folders}
+        listed = setup_cfg()["options"]["packages"].split()
+        self.assertEqual(sorted(listed), sorted({*packages, "twisted.plugins"}))
+
+    def test_every_command_is_there(self) -> None:
+        """What the console scripts name can be imported."""
+        for line in setup_cfg()["options.entry_points"]["console_scripts"].strip().splitlines():
+            name = re.sub(r".*= *", "", line).replace(":", ".")
+            self.assertTrue(callable(namedAny(name)), line)
+
+    def test_the_help_names_every_option(self) -> None:
+        """``twistd ropg --help`` has each option of the settings, and its environment variable."""
+        text = " ".join(str(Options()).split())
+        for setting in (CONFIG, *TABLE.values()):
+            if setting.option:
+                self.assertIn(f"--{setting.option}= ", text)
+                self.assertIn(f"[{setting.name}]", text)

@@ -1,0 +1,300 @@
+"""The daemon's ends and new beginnings, as service managers bring them about."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import urlencode
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from ropg_twisted.sandbox.people import USUAL_PASSWORD
+from tests.daemon import PATIENCE, TWISTD, Daemon, Process, free_port
+
+HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
+ENOUGH = 25
+"""Checks of each client before, between and after restarts."""
+TOO_MANY = 5000
+"""Checks of a client after which something has gone wrong."""
+
+HANDED_DOWN = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as way:
+    way.connect(sys.argv[1])
+    (descriptor,) = socket.recv_fds(way, 1, 1)[1]
+os.dup2(descriptor, 3)
+os.set_inheritable(3, True)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "front"}
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Does for a daemon what systemd does: descriptor 3 is the socket that it takes from the test."""
+
+
+def form(password: str) -> str:
+    """The body of a check."""
+    fields = {"grant_type": "password", "client_id": "jamf-connect", "username": "alice"}
+    return urlencode({**fields, "password": password})
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Look until it is so. Fails if it is not in time."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"in vain: {what}")
+        time.sleep(0.01)
+
+
+def is_refused(port: int) -> bool:
+    """Whether nobody listens any more."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
+class Activated(Process):
+    """A daemon that is handed a listening socket, as ``front``."""
+
+    def __init__(self, folder: Path, listener: socket.socket, where: str, **environ: str) -> None:
+        way = folder / "way"
+        with socket.socket(socket.AF_UNIX) as door:
+            door.bind(str(way))
+            door.listen()
+            door.settimeout(PATIENCE)
+            command = (sys.executable, "-c", HANDED_DOWN, str(way), str(TWISTD))
+            super().__init__(
+                *(*command, "-n", "--pidfile=", "ropg", "--listen", where),
+                environ=environ,
+                folder=folder,
+            )
+            child, _ = door.accept()
+            way.unlink()
+            with child:
+                socket.send_fds(child, [b"x"], [listener.fileno()])
+        self.wait_for(lambda line: "listening at" in line)
+
+
+class Client(threading.Thread):
+    """Checks one password after the other until it is told to end; never two at a time.
+
+    ``answers`` counts what came back, ``lost`` tells of each check that was not answered.
+    ``keeps``: on one connection for as long as the server lets it, as clients should.
+    """
+
+    def __init__(self, port: int, *, keeps: bool, right: bool) -> None:
+        super().__init__(daemon=True)
+        self.answers: Counter[str] = Counter()
+        self.lost: list[str] = []
+        self.connections = 0
+        self.ending = threading.Event()
+        self._port = port
+        self.keeps = keeps
+        self._right = right
+        self._connection: HTTPConnection | None = None
+
+    @property
+    def asked(self) -> int:
+        """How many checks have come to an end."""
+        return sum(self.answers.values()) + len(self.lost)
+
+    def run(self) -> None:
+        """Check, until it is enough."""
+        while not self.ending.is_set() and self.asked < TOO_MANY:
+            password = USUAL_PASSWORD if self._right else f"wrong {self.name} {self.asked}"
+            try:
+                self.answers[self.check(password)] += 1
+            except (OSError, HTTPException) as error:
+                self.lost.append(repr(error))
+                self._connection = None
+
+    def check(self, password: str) -> str:
+        if self._connection is None:
+            self._connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+            self.connections += 1
+        self._connection.request("POST", "/oauth/token", form(password), HEADERS)
+        response = self._connection.getresponse()
+        body = json.loads(response.read())
+        if response.will_close or not self.keeps:
+            self._connection.close()
+            self._connection = None
+        return f"{response.status} {body.get('error', 'tokens')}"
+
+
+class RestartTestCase(SynchronousTestCase):
+    """A sandbox that outlives the daemons that ask it."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir()
+
+    @contextmanager
+    def sandbox(self) -> Iterator[tuple[Process, str]]:
+        """The stand-in for Authentik, and its URL."""
+        port = free_port()
+        command = (str(TWISTD.with_name("ropg")), "sandbox", "--listen", str(port))
+        with Process(*command, environ={}, folder=self.folder) as sandbox:
+            sandbox.wait_for(lambda line: "listening" in line or "sandbox is at" in line)
+            yield sandbox, f"http://127.0.0.1:{port}"
+
+    def environ(self, authentik: str) -> dict[str, str]:
+        """The settings of a daemon that another command starts."""
+        return {
+            "AUTHENTIK_URL": authentik,
+            "PROXY_ISSUER": "http://localhost",
+            "ROPG_STATE_DIR": str(self.folder / "state"),
+            "ROPG_LIMITS": "off",
+        }
+
+
+class EndTests(RestartTestCase):
+    """SIGTERM."""
+
+    def test_what_is_in_flight_is_answered(self) -> None:
+        """No more connections are taken, every check under way is answered, and the status is 0."""
+        with (
+            self.sandbox() as (sandbox, url),
+            Daemon(self.folder, AUTHENTIK_URL=url, ROPG_LIMITS="off") as daemon,
+        ):
+            os.kill(sandbox.pid, signal.SIGSTOP)
+            try:
+                asking = [self.begin(daemon.port) for _ in range(20)]
+                os.kill(daemon.pid, signal.SIGTERM)
+                wait_until(lambda: is_refused(daemon.port), "the daemon stops listening")
+            finally:
+                os.kill(sandbox.pid, signal.SIGCONT)
+            for client in asking:
+                with client:
+                    answer = b"".join(iter(lambda client=client: client.recv(65536), b""))  # type: ignore[misc]
+                self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
+                self.assertIn(b'"id_token"', answer)
+            self.assertEqual(daemon.wait(), 0, daemon.output)
+        log = "".join(daemon.output)
+        self.assertEqual(log.count('"reason": "verified"'), 20, log)
+        self.assertNotIn("Traceback", log)
+
+    def begin(self, port: int) -> socket.socket:
+        """Send a check that the daemon is known to have seen, since it asks for the body."""
+        client = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        body = form(USUAL_PASSWORD).encode()
+        head = (
+            "POST /oauth/token HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            f"Content-Type: {HEADERS['Content-Type']}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        client.sendall(head.encode())
+        self.assertEqual(client.recv(65536), b"HTTP/1.1 100 Continue\r\n\r\n")
+        client.sendall(body)
+        return client
+
+    def test_an_idle_connection_keeps_no_daemon(self) -> None:
+        """A connection that is open but asks nothing is closed."""
+        with Daemon(self.folder) as daemon:
+            idle = HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
+            idle.request("GET", "/health")
+            self.assertEqual(idle.getresponse().read(), b'{"status":"healthy"}')
+            self.assertEqual(daemon.end(), 0, daemon.output)
+            self.assertEqual(idle.sock.recv(1), b"")
+            idle.close()
+
+
+class ActivationTests(RestartTestCase):
+    """Sockets that are held by somebody else while the daemon is restarted."""
+
+    def test_a_restart_loses_no_check(self) -> None:
+        """Clients that go on asking are all answered, and each check is made once."""
+        with self.sandbox() as (_, url), socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            clients = [
+                Client(port, keeps=keeps, right=right)
+                for keeps in (True, False)
+                for right in (True, False)
+            ]
+            output: list[str] = []
+            for turn, where in enumerate(("index=0", "name=front", "index=0")):
+                endpoint = f"systemd:domain=INET:{where}"
+                with Activated(self.folder, listener, endpoint, **self.environ(url)) as daemon:
+                    if turn == 0:
+                        for client in clients:
+                            client.start()
+                    before = [client.asked for client in clients]
+                    wait_until(
+                        lambda before=before: all(  # type: ignore[misc]
+                            client.asked >= asked + ENOUGH
+                            for client, asked in zip(clients, before, strict=True)
+                        ),
+                        f"clients are answered by daemon {turn}",
+                    )
+                    if turn == 2:
+                        for client in clients:
+                            client.ending.set()
+                            client.join(PATIENCE)
+                    self.assertEqual(daemon.end(), 0, daemon.output)
+                output += daemon.output
+        for client in clients:
+            self.assertEqual(client.lost, [])
+            self.assertLess(client.asked, TOO_MANY)
+        rights = sum(client.answers["200 tokens"] for client in clients)
+        wrongs = sum(client.answers["400 invalid_grant"] for client in clients)
+        self.assertEqual(rights + wrongs, sum(client.asked for client in clients))
+        log = "".join(output)
+        self.assertEqual(log.count('"reason": "verified"'), rights)
+        self.assertEqual(log.count('"reason": "wrong_credentials"'), wrongs)
+        # Those that keep a connection need a new one for each daemon, and no more.
+        self.assertEqual([c.connections for c in clients if c.keeps], [3, 3])
+
+    def test_systemd_s_own_tool_can_start_it(self) -> None:
+        """``systemd-socket-activate`` starts the daemon for the first connection."""
+        tool = shutil.which("systemd-socket-activate")
+        if tool is None:
+            raise SkipTest("systemd-socket-activate is not here")
+        with self.sandbox() as (_, url):
+            port = free_port()
+            command = [tool, "--listen", f"127.0.0.1:{port}", "--fdname", "front"]
+            for name in {*self.environ(url), *({"PYTHONPATH"} & os.environ.keys())}:
+                command.append(f"--setenv={name}")
+            command += [str(TWISTD), "-n", "--pidfile=", "ropg"]
+            command += ["--listen", "systemd:domain=INET:name=front"]
+            with Process(*command, environ=self.environ(url), folder=self.folder) as daemon:
+                daemon.wait_for(lambda line: "Listening" in line)
+                client = Client(port, keeps=False, right=True)
+                self.assertEqual(client.check(USUAL_PASSWORD), "200 tokens")
+                self.assertEqual(daemon.end(), 0, daemon.output)
+
+
+class DaemonizedTests(RestartTestCase):
+    """twistd in the background."""
+
+    def test_it_answers_and_logs_and_ends(self) -> None:
+        """The log is in twistd.log, the pid in its file, and SIGTERM to that ends it."""
+        with self.sandbox() as (_, url):
+            port = free_port()
+            log, pidfile = self.folder / "twistd.log", self.folder / "ropg.pid"
+            with Process(
+                *(str(TWISTD), "--pidfile", str(pidfile), "ropg"),
+                *("--listen", f"tcp:{port}:interface=127.0.0.1"),
+                environ=self.environ(url),
+                folder=self.folder,
+            ) as parent:
+                self.assertEqual(parent.wait(), 0, parent.output)
+            pid = int(pidfile.read_text())
+            try:
+                wait_until(lambda: not is_refused(port), "the daemon listens")
+                client = Client(port, keeps=False, right=True)
+                self.assertEqual(client.check(USUAL_PASSWORD), "200 tokens")
+            finally:
+                os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the daemon ends")
+            self.assertFalse(pidfile.exists())
+            lines = [json.loads(line) for line in log.read_text().splitlines()]
+            self.assertIn("verified", [line.get("reason") for line in lines])
+            self.assertNotIn("critical", [line["level"] for line in lines])
