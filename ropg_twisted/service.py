@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
 from prometheus_client import CollectorRegistry
-from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web.server import Site
+from twisted.application.service import MultiService
+from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
@@ -33,6 +29,7 @@ from ropg_twisted.guard.shared import SharedChecks
 from ropg_twisted.guard.stale import StalePasswords
 from ropg_twisted.guard.throttle import Throttle
 from ropg_twisted.interfaces import IPasswordVerifier
+from ropg_twisted.lifecycle import Listener, Work
 from ropg_twisted.oauth.access import AccessTokens
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.discovery import Provided
@@ -42,23 +39,22 @@ from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.sandbox.app import Sandbox, sandbox_site
 from ropg_twisted.settings.model import Settings
-from ropg_twisted.watch.admin import Admin
 from ropg_twisted.watch.metrics import Readers
 from ropg_twisted.watch.record import Record
+from ropg_twisted.web.admin import Admin
 from ropg_twisted.web.app import Provider
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.published import Published
 from ropg_twisted.web.relay import ForeignTokens, RelayedGrants
 from ropg_twisted.web.site import BoundedSite, QuietSite
-from ropg_twisted.web.tls import listening_endpoint
 from ropg_twisted.web.token import Door, TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
 
 STORE_SECONDS: Final = 0.5
 """How long a shared store of counts may take to answer."""
 
-STOP_SECONDS: Final = 20
-"""How long checks under way may take at the end. Longer than the usual deadline of one."""
+STOP_SECONDS: Final = 2
+"""How much longer than one check the end may take."""
 
 
 def make_service(settings: Settings, reactor: Any) -> MultiService:
@@ -115,9 +111,9 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     registry.register(readers(site, sessions))
 
     daemon = MultiService()
-    Work(site, sessions, lookout).setServiceParent(daemon)
+    Work(site, sessions, lookout, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
     if settings.sandbox_port is not None:
-        where = sandbox_endpoint(settings.sandbox_port)
+        where = f"tcp:{settings.sandbox_port}:interface=127.0.0.1"
         sandbox = sandbox_site(Sandbox(TimeOfDay()))
         Listener("AUTHENTIK_URL", where, sandbox, reactor).setServiceParent(daemon)
     for where in settings.listen:
@@ -152,85 +148,12 @@ def guarded(
     return StalePasswords(SharedChecks(Breaker(roomy, clock)), clock)
 
 
-def sandbox_endpoint(port: int) -> str:
-    """Where the sandbox listens: never anywhere but on this host."""
-    return f"tcp:{port}:interface=127.0.0.1"
-
-
 class TimeOfDay:
     """The wall clock, which the reactor's may not be."""
 
     def seconds(self) -> float:
         """Seconds since the epoch."""
         return time.time()
-
-
-class Listener(Service):
-    """Serves a site at an endpoint; ``setting`` is what named it."""
-
-    log: ClassVar[Logger] = Logger()
-
-    def __init__(self, setting: str, where: str, site: Site, reactor: Any) -> None:
-        self._setting = setting
-        self._where = where
-        self._site = site
-        self._port: IListeningPort | None = None
-        try:
-            self._endpoint = listening_endpoint(reactor, where)
-        except Exception as error:
-            raise self._unusable(error) from None
-
-    def privilegedStartService(self) -> None:
-        """Listen, while the process may still bind any port. Raises :exc:`SettingError`."""
-        failures: list[Failure] = []
-        self._endpoint.listen(self._site).addCallbacks(self._listening, failures.append)
-        for failure in failures:
-            raise self._unusable(failure.value)
-
-    def stopService(self) -> Deferred[None] | None:
-        """Take no more connections; those that are there stay."""
-        super().stopService()
-        return None if self._port is None else self._port.stopListening()
-
-    def _listening(self, port: IListeningPort) -> None:
-        self._port = port
-        self.log.info("listening at {endpoint}", endpoint=self._where)
-
-    def _unusable(self, error: BaseException | None) -> SettingError:
-        cause = getattr(error, "socketError", error)
-        return SettingError(self._setting, f"cannot listen at {self._where} ({cause})", "tcp:8580")
-
-
-class Work(Service):
-    """What the daemon does between its start and its end, and what it finishes first."""
-
-    log: ClassVar[Logger] = Logger()
-
-    def __init__(self, site: BoundedSite, sessions: SessionRemover, lookout: Lookout) -> None:
-        self._site = site
-        self._sessions = sessions
-        self._lookout = lookout
-
-    def startService(self) -> None:
-        """Say in the log whether a password could be checked."""
-        super().startService()
-        Deferred.fromCoroutine(self._look())
-
-    def stopService(self) -> Deferred[None]:
-        """Answer who waits, and remove the sessions that are left."""
-        super().stopService()
-        return Deferred.fromCoroutine(self._finish())
-
-    async def _look(self) -> None:
-        now = await self._lookout.look()
-        if now.obstacle is None:
-            self.log.info("ready: Authentik answers, and the flow asks for a name")
-        else:
-            self.log.error("not ready: {reason}", reason=now.obstacle.value)
-
-    async def _finish(self) -> None:
-        await self._site.drain(STOP_SECONDS)
-        await self._sessions.finished()
 
 
 def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:

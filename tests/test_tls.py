@@ -18,7 +18,7 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ropg_twisted.errors import SettingError
-from ropg_twisted.service import Listener
+from ropg_twisted.lifecycle import Listener
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
 from ropg_twisted.web.site import BoundedSite
