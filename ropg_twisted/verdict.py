@@ -128,11 +128,14 @@ class Outcome:
 class Unverifiable(Exception):
     """Nothing was learned about the password.
 
-    ``blip`` says that the connection broke or Authentik answered with a server error: as long as
-    the password has not been sent, one fresh try is safe.
+    ``blip`` says that the connection broke, or that Authentik answered with a server error.
     """
 
     def __init__(self, reason: Reason, *, blip: bool = False) -> None:
         super().__init__(reason.value)
         self.reason = reason
         self.blip = blip
+
+
+class Interrupted(Unverifiable):
+    """A blip before the password was sent: one fresh try is safe."""

@@ -29,11 +29,12 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ropg_twisted.authentik import transport
+from ropg_twisted.authentik import connections
 from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.session import SessionRemover
+from ropg_twisted.authentik.transport import make_transport
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login
 from ropg_twisted.sandbox import flows
@@ -115,7 +116,8 @@ REASONS: Final = {
         "deep nesting",
         "a number without end",
     ],
-    Reason.UPSTREAM_STATUS: ["204", "400", "403", "404", "405", "429", "500", "502", "503"],
+    Reason.FLOW_MISSING: ["404"],
+    Reason.UPSTREAM_STATUS: ["204", "400", "403", "405", "429", "500", "502", "503"],
     Reason.UPSTREAM_REDIRECT: [
         "302 to another host",
         "302 to another path",
@@ -192,9 +194,9 @@ class FaultTestCase(TestCase):
         peer = Peer(clock, fault, point, times=times, tls=tls)
         url = f"{where}:{peer.listen(self.reactor)}"
         pool = HTTPConnectionPool(self.reactor)
-        self.patch(transport, "HTTPConnectionPool", lambda reactor: pool)
+        self.patch(connections, "HTTPConnectionPool", lambda reactor: pool)
         ca_pem = None if ca is None else ca.pem.encode()
-        way = transport.make_transport(self.reactor, ca_pem, Introduction())
+        way = make_transport(self.reactor, ca_pem, Introduction())
         sessions = SessionRemover(Flow(url, "default-invalidation-flow"), DEADLINE, clock)
         flow = Flow(url, slug, login_stage)
         verifier = AuthentikVerifier(
@@ -307,6 +309,7 @@ class ReasonTests(FaultTestCase):
     async def test_statuses(self) -> None:
         """A status that no flow has."""
         await self.sweep(Reason.UPSTREAM_STATUS)
+        await self.sweep(Reason.FLOW_MISSING)
 
     async def test_redirects(self) -> None:
         """A redirect to anywhere else is not followed."""

@@ -241,6 +241,8 @@ class Conversation:
         if session.authenticated or not self._login_stage:
             reason = Reason.VERIFIED_WITH_CODE if self._code_sent else Reason.VERIFIED
             return Outcome(Verdict.VERIFIED, reason)
+        if session.sid is None:
+            return _unverifiable(Reason.SESSION_LOST)
         if target.rstrip("/") == self._root.rstrip("/"):
             return _DENIED
         return _interaction(Reason.INTERACTION)

@@ -108,11 +108,11 @@ class Documents:
         raise Unverifiable(Reason.PROVIDER_TOKEN)
 
     async def _fetch_discovery(self) -> JSONObject | None:
-        browser = self._transport.browser(None)
+        browser = self._transport.browser(None, fresh=True)
         return await self._in_time(self.application.discovery(browser))
 
     async def _fetch_jwks(self) -> JSONObject:
-        return await self._in_time(self.application.jwks(self._transport.browser(None)))
+        return await self._in_time(self.application.jwks(self._transport.browser(None, fresh=True)))
 
     async def _in_time(self, fetch: Coroutine[Deferred[Any], Any, T]) -> T:
         try:

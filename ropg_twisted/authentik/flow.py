@@ -9,7 +9,7 @@ from ropg_twisted.authentik.conversation import Conversation, Follow
 from ropg_twisted.authentik.transport import Browser
 from ropg_twisted.authentik.wire import read_answer
 from ropg_twisted.interfaces import Login
-from ropg_twisted.verdict import Outcome, Reason, Unverifiable
+from ropg_twisted.verdict import Interrupted, Outcome, Reason, Unverifiable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Flow:
     async def walk(self, login: Login, browser: Browser) -> Outcome:
         """Log in with a browser that has been nowhere yet.
 
-        Raises :exc:`Unverifiable` if an answer stays out or cannot be understood; it is a blip
-        only as long as the password has not been sent.
+        Raises :exc:`Unverifiable` if an answer stays out or cannot be understood, and
+        :exc:`Interrupted` for a blip before the password was sent.
         """
         conversation = Conversation(
             login, root=f"{self.authentik_url}/", login_stage=self.login_stage
@@ -54,8 +54,8 @@ class Flow:
                 else:
                     response = await browser.post(self.executor, step.body)
         except Unverifiable as unverifiable:
-            if unverifiable.blip and conversation.password_sent:
-                raise Unverifiable(unverifiable.reason) from None
+            if unverifiable.blip and not conversation.password_sent:
+                raise Interrupted(unverifiable.reason) from None
             raise
 
     async def obstacle(self, browser: Browser) -> Reason | None:

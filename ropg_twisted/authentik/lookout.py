@@ -14,7 +14,7 @@ from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.transport import Transport
 from ropg_twisted.interfaces import IReadiness, Readiness
 from ropg_twisted.sharing import Shared
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.verdict import OUTAGES, Reason, Unverifiable
 
 OWN_ADDRESS: Final = "127.0.0.1"
 """Whose looks these are, where Authentik is told an address."""
@@ -44,8 +44,8 @@ class Lookout:
         self._deadline = deadline
         self._clock = clock
         self._looks: Shared[None, Readiness] = Shared()
-        self._browser = transport.browser(None)
-        self._introduced = transport.browser(OWN_ADDRESS, insist=True)
+        self._browser = transport.browser(None, fresh=True)
+        self._introduced = transport.browser(OWN_ADDRESS, fresh=True, insist=True)
 
     async def look(self) -> Readiness:
         """See :class:`IReadiness`."""
@@ -71,16 +71,21 @@ class Lookout:
         return Readiness(warning=Reason.PROVIDER_WITHOUT_KEY if without_key else None)
 
     async def _look_at_flow(self) -> tuple[Reason | None, bool]:
-        """What is in the way, and whether it is our token: with one of no outpost, all is 500."""
+        """What is in the way, and whether it is our token: with one of no outpost, all is 500.
+
+        A look that brings no answer says nothing of the token.
+        """
         if self._introduction.outpost_token is None:
             return await self._flow.obstacle(self._browser), False
         obstacle = await self._flow.obstacle(self._introduced)
         if obstacle is not Reason.UPSTREAM_STATUS:
-            self._introduction.refused = False
+            if obstacle not in OUTAGES:
+                self._introduction.refused = False
             return obstacle, False
         without = await self._flow.obstacle(self._browser)
-        refused = without is None
-        if refused and not self._introduction.refused:
+        if without is not None:
+            return without, False
+        if not self._introduction.refused:
             self.log.error("Authentik refuses ROPG_OUTPOST_TOKEN: it is not used")
-        self._introduction.refused = refused
-        return without, refused
+        self._introduction.refused = True
+        return None, True

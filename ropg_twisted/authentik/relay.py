@@ -57,14 +57,14 @@ class Relay:
     ) -> JSONObject | Refusal:
         """What a token request comes to, for a client at ``address``."""
         known = {name: form[name] for name in PARAMETERS if name in form}
-        browser = self._transport.browser(address)
+        browser = self._transport.browser(address, fresh=True)
         asked = self._application.ask_for_tokens(known, authorization, browser)
         response = await self._in_time(asked)
         return _refusal(response) or read_json(response)
 
     async def userinfo(self, token: str) -> JSONObject | None:
         """What a token of Authentik's says about its person; ``None`` if it is not valid."""
-        browser = self._transport.browser(None)
+        browser = self._transport.browser(None, fresh=True)
         response = await self._in_time(self._application.userinfo(f"Bearer {token}", browser))
         return None if response.status in (401, 403) else read_json(response)
 

@@ -43,7 +43,7 @@ def _person(user: Mapping[str, object]) -> Person:
         username=username,
         name=name if isinstance(name, str) else "",
         email=email if isinstance(email, str) else "",
-        groups=tuple(str(group["name"]) for group in groups),
+        groups=tuple(group["name"] for group in groups if isinstance(group["name"], str)),
     )
 
 

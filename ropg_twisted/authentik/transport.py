@@ -17,8 +17,6 @@ from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import (
-    Agent,
-    HTTPConnectionPool,
     ResponseDone,
 )
 from twisted.web.http import PotentialDataLoss
@@ -28,6 +26,7 @@ from zope.interface import implementer
 
 from ropg_twisted import __version__
 from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.authentik.connections import make_agents
 from ropg_twisted.authentik.wire import (
     SESSION_COOKIE,
     JSONObject,
@@ -40,10 +39,6 @@ from ropg_twisted.verdict import Reason, Unverifiable
 
 MAX_BODY: Final = 1024 * 1024
 """Bytes of one answer. Authentik's largest challenges, with pictures, are a tenth of that."""
-
-PERSISTENT_CONNECTIONS: Final = 64
-IDLE_SECONDS: Final = 30
-"""Shorter than Authentik keeps an idle connection, or a POST could meet a closed one."""
 
 
 class Transport:
@@ -72,11 +67,8 @@ def make_transport(reactor: Any, ca_pem: bytes | None, introduction: Introductio
     ``ca_pem``: certificates to trust instead of the system's. Raises :exc:`ValueError` if there is
     none in it.
     """
-    policy = tls_policy(ca_pem)
-    pool = HTTPConnectionPool(reactor)
-    pool.maxPersistentPerHost = PERSISTENT_CONNECTIONS
-    pool.cachedConnectionTimeout = IDLE_SECONDS
-    return Transport(Agent(reactor, policy, pool=pool), Agent(reactor, policy), introduction)
+    pooled, fresh = make_agents(reactor, tls_policy(ca_pem))
+    return Transport(pooled, fresh, introduction)
 
 
 class Browser:
@@ -161,6 +153,7 @@ class PlainAgent:
 
 def _as_it_is(response: IResponse) -> IResponse:
     if (_header(response, "Content-Encoding") or "identity").lower() != "identity":
+        _read_body(response).addErrback(lambda _: None).cancel()
         raise Unverifiable(Reason.UPSTREAM_BODY)
     return response
 

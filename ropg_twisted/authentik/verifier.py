@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from zope.interface import implementer
 
 from ropg_twisted.authentik.application import Application
@@ -9,7 +11,7 @@ from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.session import SessionRemover, fetch_person
 from ropg_twisted.authentik.transport import Browser, Transport
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login, Person
-from ropg_twisted.verdict import Outcome, Reason, Unverifiable, Verdict
+from ropg_twisted.verdict import Interrupted, Outcome, Reason, Unverifiable, Verdict
 
 
 @implementer(IPasswordVerifier)
@@ -44,11 +46,8 @@ class AuthentikVerifier:
         Before the password has been sent, a blip is worth one fresh try; after it, none is.
         """
         try:
-            try:
+            with suppress(Interrupted):
                 return await self._attempt(login, self._transport.browser(login.address))
-            except Unverifiable as unverifiable:
-                if not unverifiable.blip:
-                    raise
             return await self._attempt(login, self._transport.browser(login.address, fresh=True))
         except Unverifiable as unverifiable:
             return Check(Outcome(Verdict.UNVERIFIABLE, unverifiable.reason))
