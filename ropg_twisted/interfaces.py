@@ -60,15 +60,27 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantedTokens:
+    """What Authentik's token endpoint has granted.
+
+    ``response``: its answer (RFC 6749 section 5.1). ``id_claims``: the verified claims of the id
+    token in it, if there is one.
+    """
+
+    response: Mapping[str, Any] = field(repr=False)
+    id_claims: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """What a password check came to. There is a person if, and only if, it is verified.
 
-    ``tokens``: the answer of Authentik's token endpoint, if the login asked for tokens.
+    ``tokens``: those that Authentik has granted, if the login asked for some.
     """
 
     outcome: Outcome
     person: Person | None = None
-    tokens: Mapping[str, Any] | None = field(default=None, repr=False)
+    tokens: GrantedTokens | None = None
 
 
 @dataclass(frozen=True, slots=True)

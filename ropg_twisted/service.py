@@ -19,6 +19,7 @@ from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.lookout import Lookout
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.session import SessionRemover
+from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport, make_transport
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.errors import SettingError
@@ -45,7 +46,7 @@ from ropg_twisted.web.admin import Admin
 from ropg_twisted.web.app import Provider
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.published import Published
-from ropg_twisted.web.relay import ForeignTokens, RelayedGrants
+from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.site import BoundedSite, QuietSite
 from ropg_twisted.web.token import Door, TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
@@ -67,6 +68,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     flow = Flow(settings.authentik_url, settings.flow_slug, settings.login_stage)
     application = _application(settings)
     documents = Documents(application, transport, settings.deadline, reactor)
+    tokens = TokenReader(documents)
     lookout = Lookout(flow, transport, documents, settings.deadline, reactor)
     sessions = _sessions(settings, reactor)
     registry = CollectorRegistry()
@@ -77,6 +79,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
             transport,
             sessions,
             application,
+            tokens,
             checks_access=settings.checks_access,
             typed_claims=settings.typed_claims,
         ),
@@ -85,8 +88,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         reactor,
     )
     clients = Clients(settings.clients)
-    relay = Relay(application, transport, settings.deadline, reactor)
-    foreign = ForeignTokens(documents, Reissuer(settings.issuer, keys))
+    relay = Relay(application, transport, tokens, settings.deadline, reactor)
+    reissuer = Reissuer(settings.issuer, keys)
     issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
     provider = Provider(
         TokenEndpoint(
@@ -95,10 +98,10 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
             PasswordGrants(
                 Throttle(verifier, Counts(_limits_store(settings), reactor)),
                 issuer,
-                foreign,
+                reissuer,
                 record,
             ),
-            RelayedGrants(relay, foreign, record),
+            RelayedGrants(relay, reissuer, record),
             record,
         ),
         UserinfoEndpoint(AccessTokens(settings.issuer, keys), relay),

@@ -24,6 +24,7 @@ from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.documents import Documents
 from ropg_twisted.authentik.relay import Relay
+from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport
 from ropg_twisted.guard.counts import Counts
 from ropg_twisted.guard.throttle import Throttle
@@ -48,7 +49,7 @@ from ropg_twisted.watch.record import Record
 from ropg_twisted.web.app import Provider
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.published import Published
-from ropg_twisted.web.relay import ForeignTokens, RelayedGrants
+from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.site import BoundedSite
 from ropg_twisted.web.token import Door, TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
@@ -148,8 +149,8 @@ def provider_site(
     transport = Transport(agent, agent, Introduction())
     application = Application(AUTHENTIK, "mac", named=False)
     documents = Documents(application, transport, 15, clock)
-    relay = Relay(application, transport, 15, clock)
-    foreign = ForeignTokens(documents, Reissuer(ISSUER, lambda: ring))
+    relay = Relay(application, transport, TokenReader(documents), 15, clock)
+    reissuer = Reissuer(ISSUER, lambda: ring)
     issuer = TokenIssuer(ISSUER, lambda: ring, 3600, lambda: 1_800_000_000.5)
     known = Clients(clients or (Client("mac"),))
     record = Record(CollectorRegistry())
@@ -157,8 +158,8 @@ def provider_site(
         TokenEndpoint(
             door or Door(EVERYWHERE, Networks()),
             known,
-            PasswordGrants(Throttle(verifier, Counts(None, clock)), issuer, foreign, record),
-            RelayedGrants(relay, foreign, record),
+            PasswordGrants(Throttle(verifier, Counts(None, clock)), issuer, reissuer, record),
+            RelayedGrants(relay, reissuer, record),
             record,
         ),
         UserinfoEndpoint(AccessTokens(ISSUER, lambda: ring), relay),

@@ -35,7 +35,8 @@ from ropg_twisted.settings.sources import read_settings
 from tests.fakes import FORM, ISSUER, Listens, Reply, Wire, post
 from tests.sandbox_browser import DEFAULT, Browser
 
-AUTHENTIK = "http://authentik.example.com"
+HOST = "authentik.example.com"
+AUTHENTIK = f"http://{HOST}"
 OAUTH = "/application/o/"
 TOKEN = f"{OAUTH}token/"
 AUTHORIZE = f"{OAUTH}authorize/"
@@ -202,6 +203,10 @@ class Daemon:
         reply = self.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
         assert reply is not None, "the connection was cut"
         return reply
+
+    def authentik_get(self, path: str) -> Any:
+        """The JSON that Authentik itself answers to a GET, from a browser without cookies."""
+        return Browser(self.sandbox).ask("GET", path, headers={"Host": HOST}).json
 
     def post(self, path: str, form: Mapping[str, str], headers: str = "") -> Reply:
         """The answer to a form."""

@@ -43,6 +43,7 @@ from ropg_twisted.verdict import Reason
 from ropg_twisted.watch.log import LineObserver, text_line
 from tests.daemon import PATIENCE, TWISTD
 from tests.soak_clients import (
+    APPLICATION,
     CLIENT_SECRET,
     CLIENTS,
     SECRET,
@@ -93,6 +94,7 @@ class Daemon(ProcessProtocol):
         environ = {k: v for k, v in os.environ.items() if not k.startswith("ROPG_")} | {
             "AUTHENTIK_URL": f"http://127.0.0.1:{authentik}",
             "PROXY_ISSUER": f"http://localhost:{port}",
+            "ROPG_APP_SLUG": APPLICATION,
             "ROPG_CONFIG": str(config),
             "ROPG_DEADLINE": str(DEADLINE),
             "ROPG_LIMITS": "off",

@@ -22,6 +22,9 @@ from ropg_twisted.sandbox.people import PEOPLE, USUAL_PASSWORD, Person
 from tests.daemon import PATIENCE
 from tests.fakes import Reply
 
+APPLICATION: Final = "jamf-connect"
+"""Whose policies count, whichever client asks."""
+
 MOST_CHECKS: Final = 200_000
 """After which a run is over in any case."""
 
@@ -36,6 +39,7 @@ def refusal(error: str, description: str) -> bytes:
 
 
 INVALID_GRANT: Final = refusal("invalid_grant", "Invalid username or password")
+ACCESS_DENIED: Final = refusal("access_denied", "Access denied")
 SECOND_FACTOR: Final = refusal("interaction_required", "Multi-factor authentication required")
 LATER: Final = {
     429: refusal("slow_down", "Too many attempts"),
@@ -62,6 +66,8 @@ def about(person: Person, password: str | None = None) -> Question:
         return Question(person.username, password or person.password)
     if person.totp_key is not None or person.static_tokens:
         return Question(person.username, person.password, error=SECOND_FACTOR)
+    if APPLICATION in person.refused:
+        return Question(person.username, person.password, error=ACCESS_DENIED)
     return Question(person.username, person.password, person)
 
 
@@ -337,7 +343,8 @@ class Crowd:
             self.tally.right += 1
 
     def _look_at_discovery(self, reply: Reply) -> None:
-        if reply.status != 200 or "token_endpoint" not in reply.json:
+        found = reply.status == 200 and "token_endpoint" in reply.json
+        if not found and reply.body != LATER.get(reply.status):
             self.tally.wrong.append(f"discovery: {reply.status} {reply.body[:200]!r}")
 
     @property

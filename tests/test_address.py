@@ -19,6 +19,7 @@ from ropg_twisted.authentik.documents import Documents
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.lookout import OWN_ADDRESS, Lookout
 from ropg_twisted.authentik.session import SessionRemover
+from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.interfaces import Login, Readiness
@@ -86,10 +87,16 @@ class AddressTestCase(SynchronousTestCase):
         self.introduction = Introduction(token)
         transport = Transport(agent, agent, self.introduction)
         sessions = SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, clock)
-        self.verifier = AuthentikVerifier(
-            flow, transport, sessions, application, checks_access=True, typed_claims=False
-        )
         documents = Documents(application, transport, 15, clock)
+        self.verifier = AuthentikVerifier(
+            flow,
+            transport,
+            sessions,
+            application,
+            TokenReader(documents),
+            checks_access=True,
+            typed_claims=False,
+        )
         self.lookout = Lookout(flow, transport, documents, 15, clock)
 
     def log_in(self, address: str | None = CLIENT) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -32,8 +33,10 @@ from zope.interface import implementer
 from ropg_twisted.authentik import connections
 from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.documents import Documents
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.session import SessionRemover
+from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import make_transport
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login
@@ -188,9 +191,11 @@ class FaultTestCase(TestCase):
         ca: Identity | None = None,
         slug: str = SLUG,
         login_stage: bool = True,
+        now: float = 0,
     ) -> Scene:
         """An Authentik with a fault, and our client before it."""
         clock = Clock()
+        clock.advance(now)
         peer = Peer(clock, fault, point, times=times, tls=tls)
         url = f"{where}:{peer.listen(self.reactor)}"
         pool = HTTPConnectionPool(self.reactor)
@@ -199,11 +204,13 @@ class FaultTestCase(TestCase):
         way = make_transport(self.reactor, ca_pem, Introduction())
         sessions = SessionRemover(Flow(url, "default-invalidation-flow"), DEADLINE, clock)
         flow = Flow(url, slug, login_stage)
+        application = Application(url, "jamf-connect")
         verifier = AuthentikVerifier(
             flow,
             way,
             sessions,
-            Application(url, "jamf-connect"),
+            application,
+            TokenReader(Documents(application, way, DEADLINE, clock)),
             checks_access=login_stage,
             typed_claims=not login_stage,
         )
@@ -565,7 +572,8 @@ class TokenTests(FaultTestCase):
         """The password is not sent again, and a session without tokens is removed."""
         tokens = CodeRequest("jamf-connect", None, LOOPBACK_URI, ("openid",))
         login = replace(ALICE, tokens=tokens)
-        scene = self.scene()
+        now = time.time()  # Tokens are verified by the time of day.
+        scene = self.scene(now=now)
         check = await self.check(scene, login)
         self.assertEqual(check.outcome.verdict, Verdict.VERIFIED)
         await self.leftovers(scene)
@@ -574,7 +582,7 @@ class TokenTests(FaultTestCase):
             for point in (Point.AUTHORIZE, Point.TOKEN):
                 if FAULTS[name].early:
                     continue
-                scene = self.scene(FAULTS[name], point, times=1)
+                scene = self.scene(FAULTS[name], point, times=1, now=now)
                 check = await self.check(scene, login)
                 found = (check.outcome.verdict, scene.passwords, await self.leftovers(scene))
                 rows = scene.peer.sandbox.sessions.authenticated

@@ -231,7 +231,7 @@ class IdTokenTests(RelayTestCase):
         """One wrong detail is enough for an outage, and the log says so in one word."""
         daemon = Daemon(self)
         key, other = signing_key(0), signing_key(1)
-        past = int(time.time()) - 60
+        past = int(time.time()) - 600
         good = key.sign(foreign())
         by = {"kid": key.kid}
         for name, token in (
@@ -346,6 +346,16 @@ class AuthentikRotatesTests(RelayTestCase):
         self.assertEqual(self.brings(daemon, good).status, 200)
         reply = self.brings(daemon, signing_key(1).sign(foreign()))
         self.assertEqual(self.refused(reply), LATER)
+
+    def test_keys_that_make_no_sense(self) -> None:
+        """A key set that is none is Authentik's fault and no mistake of ours."""
+        good = signing_key(0).sign(foreign())
+        for keys in ('{"keys":"x"}', '{"keys":[5]}', '{"keys":[{}]}', '{"keys":[{"kty":"oct"}]}'):
+            daemon = Daemon(self)
+            daemon.authentik.instead[KEYS] = keys.encode()
+            self.assertEqual(self.refused(self.brings(daemon, good)), LATER, keys)
+            self.assertEqual(daemon.logged("result"), ["provider_token"], keys)
+            self.assertEqual(self.flushLoggedErrors(), [], keys)
 
 
 class OutageTests(RelayTestCase):

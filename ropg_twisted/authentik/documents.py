@@ -100,11 +100,12 @@ class Documents:
             if not published.get("keys"):
                 raise Unverifiable(Reason.PROVIDER_WITHOUT_KEY)
             try:
-                for key in PyJWKSet.from_dict(published).keys:
-                    if key.key_id == kid:
-                        return key
-            except PyJWTError:
+                keys = PyJWKSet.from_dict(published).keys
+            except (PyJWTError, AttributeError, LookupError, TypeError, ValueError):
                 break
+            for key in keys:
+                if key.key_id == kid:
+                    return key
         raise Unverifiable(Reason.PROVIDER_TOKEN)
 
     async def _fetch_discovery(self) -> JSONObject | None:

@@ -10,8 +10,10 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport
 from ropg_twisted.authentik.wire import JSONObject, Response, read_json
+from ropg_twisted.interfaces import GrantedTokens
 from ropg_twisted.verdict import Reason, Unverifiable
 
 T = TypeVar("T")
@@ -45,22 +47,32 @@ class Relay:
     """
 
     def __init__(
-        self, application: Application, transport: Transport, deadline: float, clock: IReactorTime
+        self,
+        application: Application,
+        transport: Transport,
+        tokens: TokenReader,
+        deadline: float,
+        clock: IReactorTime,
     ) -> None:
         self._application = application
+        self._tokens = tokens
         self._transport = transport
         self._deadline = deadline
         self._clock = clock
 
     async def token(
-        self, form: Mapping[str, str], authorization: str | None, address: str | None
-    ) -> JSONObject | Refusal:
+        self,
+        client_id: str,
+        form: Mapping[str, str],
+        authorization: str | None,
+        address: str | None,
+    ) -> GrantedTokens | Refusal:
         """What a token request comes to, for a client at ``address``."""
         known = {name: form[name] for name in PARAMETERS if name in form}
         browser = self._transport.browser(address, fresh=True)
         asked = self._application.ask_for_tokens(known, authorization, browser)
         response = await self._in_time(asked)
-        return _refusal(response) or read_json(response)
+        return _refusal(response) or await self._tokens.read(read_json(response), client_id)
 
     async def userinfo(self, token: str) -> JSONObject | None:
         """What a token of Authentik's says about its person; ``None`` if it is not valid."""

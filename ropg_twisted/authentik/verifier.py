@@ -9,6 +9,7 @@ from zope.interface import implementer
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.session import SessionRemover, fetch_person
+from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Browser, Transport
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login, Person
 from ropg_twisted.verdict import Interrupted, Outcome, Reason, Unverifiable, Verdict
@@ -29,11 +30,13 @@ class AuthentikVerifier:
         transport: Transport,
         sessions: SessionRemover,
         application: Application,
+        tokens: TokenReader,
         *,
         checks_access: bool,
         typed_claims: bool,
     ) -> None:
         self._application = application
+        self._tokens = tokens
         self._checks_access = checks_access
         self._flow = flow
         self._transport = transport
@@ -63,7 +66,8 @@ class AuthentikVerifier:
             person = await self._person(login, browser)
             if login.tokens is None:
                 return Check(outcome, person)
-            tokens = await self._application.fetch_tokens(login.tokens, browser)
+            granted = await self._application.fetch_tokens(login.tokens, browser)
+            tokens = await self._tokens.read(granted, login.tokens.client_id)
             # Authentik's access tokens die with the session that they came from.
             removes_session = False
             return Check(outcome, person, tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,8 @@ def bearer_token(authorization: str | None, form: Form) -> str:
     token = in_header.strip() or in_form
     if not token:
         raise InvalidToken(given=False)
+    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
+        raise InvalidToken
     return token
 
 

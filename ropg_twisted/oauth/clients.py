@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
 
 from ropg_twisted.errors import InvalidClient
-from ropg_twisted.oauth.request import ClientCredentials
+from ropg_twisted.oauth.request import ClientCredentials, Form
 from ropg_twisted.settings.model import Client
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A token request (RFC 6749 section 3.2) by a client that is known.
+
+    ``id``: the request's in the log. ``address``: the client's, ``None`` if nobody knows it.
+    """
+
+    id: str
+    client: Client
+    credentials: ClientCredentials
+    form: Form = field(repr=False)
+    address: str | None
 
 
 class Clients:
@@ -28,11 +43,7 @@ class Clients:
         :exc:`InvalidClient` for an unknown client and for a wrong secret, which look alike.
         """
         client = self.named(credentials)
-        proof = client.proof
-        if proof is not None and not any(
-            compare_digest(proof, sha256(secret.encode()).digest())
-            for secret in credentials.secrets
-        ):
+        if client.proof is not None and proven_secret(client, credentials) is None:
             raise InvalidClient(basic=credentials.basic)
         return client
 
@@ -42,3 +53,11 @@ class Clients:
         if client is None:
             raise InvalidClient(basic=credentials.basic)
         return client
+
+
+def proven_secret(client: Client, credentials: ClientCredentials) -> str | None:
+    """That reading of the secret in ``credentials`` which is the one of ``client``, if any is."""
+    for secret in credentials.secrets:
+        if client.proof and compare_digest(client.proof, sha256(secret.encode()).digest()):
+            return secret
+    return None

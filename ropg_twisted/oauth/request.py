@@ -178,8 +178,8 @@ def split_code(typed: str) -> tuple[str, str | None]:
     Six digits, or eight letters and digits, are a code, as Authentik's own outposts take it; a
     password may hold any other ``;`` itself.
     """
-    password, separator, code = typed.rpartition(";")
-    if not separator or not re.fullmatch(r"[0-9]{6}|[0-9A-Za-z]{8}", code):
+    password, _, code = typed.rpartition(";")
+    if not password or not re.fullmatch(r"[0-9]{6}|[0-9A-Za-z]{8}", code):
         return typed, None
     return password, code
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from twisted.logger import Logger
 
 from ropg_twisted.errors import OAuthError
-from ropg_twisted.interfaces import Login
+from ropg_twisted.oauth.clients import TokenRequest
 from ropg_twisted.verdict import Outcome
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
@@ -38,22 +38,33 @@ class Record:
             buckets=BUCKETS,
         )
 
-    def check(
-        self, request_id: str, client_id: str, login: Login, outcome: Outcome, seconds: float
-    ) -> None:
+    def check(self, request: TokenRequest, username: str, outcome: Outcome, seconds: float) -> None:
         """Log and count one password check that took ``seconds``."""
         verdict, reason = outcome.verdict.value, outcome.reason.value
         self._checks.labels(verdict, reason).inc()
         self._seconds.labels(verdict).observe(seconds)
         self.log.info(
             "check of {username} for {client} from {address}: {verdict} ({reason})",
-            username=login.username,
-            client=client_id,
-            address=login.address,
+            username=username,
+            client=request.client.id,
+            address=request.address,
             verdict=verdict,
             reason=reason,
             seconds=round(seconds, 3),
-            request=request_id,
+            request=request.id,
+        )
+
+    def relay(self, request: TokenRequest, result: str) -> None:
+        """Log and count one request that Authentik has answered, or has not."""
+        grant = request.form["grant_type"]
+        self._relayed.labels(grant, result).inc()
+        self.log.info(
+            "{grant} for {client} from {address}: {result}",
+            grant=grant,
+            client=request.client.id,
+            address=request.address,
+            result=result,
+            request=request.id,
         )
 
     def refused(self, request_id: str, peer: object, error: OAuthError) -> None:
@@ -64,19 +75,5 @@ class Record:
             address=getattr(peer, "host", None),
             error=error.code,
             description=error.description,
-            request=request_id,
-        )
-
-    def relay(
-        self, request_id: str, client_id: str, grant: str, address: str | None, result: str
-    ) -> None:
-        """Log and count one request that Authentik has answered, or has not."""
-        self._relayed.labels(grant, result).inc()
-        self.log.info(
-            "{grant} for {client} from {address}: {result}",
-            grant=grant,
-            client=client_id,
-            address=address,
-            result=result,
             request=request_id,
         )

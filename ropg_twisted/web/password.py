@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -20,13 +19,14 @@ from ropg_twisted.errors import (
 from ropg_twisted.guard.throttle import Throttle
 from ropg_twisted.interfaces import Check, CodeRequest, Login, Person
 from ropg_twisted.oauth.claims import DEFAULT_SCOPE
-from ropg_twisted.oauth.request import Form, PasswordGrant, parse_password_grant, split_code
+from ropg_twisted.oauth.clients import TokenRequest
+from ropg_twisted.oauth.reissue import Reissuer
+from ropg_twisted.oauth.request import PasswordGrant, parse_password_grant, split_code
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client, SecondFactor
-from ropg_twisted.verdict import Outcome, Reason, Unverifiable, Verdict
+from ropg_twisted.verdict import Outcome, Reason, Verdict
 from ropg_twisted.watch.record import Record
-from ropg_twisted.web.relay import ForeignTokens, outage
-from ropg_twisted.web.request import BoundedRequest
+from ropg_twisted.web.relay import outage
 
 
 class PasswordGrants:
@@ -35,22 +35,19 @@ class PasswordGrants:
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, throttle: Throttle, issuer: TokenIssuer, foreign: ForeignTokens, record: Record
+        self, throttle: Throttle, issuer: TokenIssuer, reissuer: Reissuer, record: Record
     ) -> None:
         self._throttle = throttle
         self._issuer = issuer
-        self._foreign = foreign
+        self._reissuer = reissuer
         self._record = record
 
-    async def answer(
-        self, request: BoundedRequest, client: Client, form: Form, address: str | None
-    ) -> dict[str, Any]:
+    async def answer(self, request: TokenRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
-        grant = parse_password_grant(form)
-        login = _login(grant, client, address)
-        check = await self._check(request, client, login)
+        client, grant = request.client, parse_password_grant(request.form)
+        check = await self._check(request, _login(grant, client, request.address))
         if check.tokens is not None:
-            return await self._reissue(check.tokens, client)
+            return self._reissuer.reissue(check.tokens, client)
         person = check.person
         if check.outcome.reason is Reason.MFA and client.second_factor is SecondFactor.TOKENS:
             person = Person.typed(grant.username)
@@ -60,22 +57,15 @@ class PasswordGrants:
         methods = ["pwd", "otp"] if with_code else ["pwd"]
         return self._issuer.issue(client, grant, person, amr=methods)
 
-    async def _reissue(self, tokens: Mapping[str, Any], client: Client) -> dict[str, Any]:
-        try:
-            return await self._foreign.reissue(tokens, client)
-        except Unverifiable as unverifiable:
-            self.log.error("tokens of Authentik's: {reason}", reason=unverifiable.reason.value)
-            raise outage(client) from None
-
-    async def _check(self, request: BoundedRequest, client: Client, login: Login) -> Check:
+    async def _check(self, request: TokenRequest, login: Login) -> Check:
         """Check the password, and write down what came of it. A mistake of ours is no verdict."""
         began = monotonic()
 
         def record(outcome: Outcome) -> None:
-            self._record.check(request.id, client.id, login, outcome, monotonic() - began)
+            self._record.check(request, login.username, outcome, monotonic() - began)
 
         try:
-            check = await self._throttle.verify(login, client.rates)
+            check = await self._throttle.verify(login, request.client.rates)
         except SlowDown:
             record(Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED))
             raise

@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import b64encode
 from typing import Any
 
-from ropg_twisted.authentik.documents import Documents
 from ropg_twisted.authentik.relay import Refusal, Relay
 from ropg_twisted.errors import Aborted, OAuthError, Relayed, TemporarilyUnavailable
-from ropg_twisted.oauth.reissue import ForeignToken, Reissuer, key_id
-from ropg_twisted.oauth.request import Form
+from ropg_twisted.oauth.clients import TokenRequest, proven_secret
+from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.settings.model import Client
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.verdict import Unverifiable
 from ropg_twisted.watch.record import Record
-from ropg_twisted.web.request import BoundedRequest
-
-
-def outage(client: Client) -> OAuthError:
-    """What a client is told when Authentik cannot be asked."""
-    return Aborted() if client.aborts else TemporarilyUnavailable()
-
-
-class ForeignTokens:
-    """Token responses of Authentik's, with their id tokens put under our issuer.
-
-    Access and refresh tokens stay Authentik's. Raises :exc:`Unverifiable` for an id token that
-    does not verify.
-    """
-
-    def __init__(self, documents: Documents, reissuer: Reissuer) -> None:
-        self._documents = documents
-        self._reissuer = reissuer
-
-    async def reissue(self, tokens: Mapping[str, Any], client: Client) -> dict[str, Any]:
-        """The response that ``client`` gets."""
-        id_token = tokens.get("id_token")
-        if id_token is None:
-            return dict(tokens)
-        discovery = await self._documents.discovery()
-        try:
-            key = await self._documents.key(key_id(id_token))
-            ours = self._reissuer.reissue(
-                id_token,
-                key,
-                issuer=str((discovery or {}).get("issuer")),
-                client=client,
-                access_token=tokens.get("access_token"),
-            )
-        except ForeignToken:
-            raise Unverifiable(Reason.PROVIDER_TOKEN) from None
-        return {**tokens, "id_token": ours}
 
 
 class RelayedGrants:
@@ -58,24 +20,37 @@ class RelayedGrants:
     Authentik authenticates the client: its secret there may be another than the one here.
     """
 
-    def __init__(self, relay: Relay, tokens: ForeignTokens, record: Record) -> None:
+    def __init__(self, relay: Relay, reissuer: Reissuer, record: Record) -> None:
         self._relay = relay
-        self._tokens = tokens
+        self._reissuer = reissuer
         self._record = record
 
-    async def answer(
-        self, request: BoundedRequest, client: Client, form: Form, address: str | None
-    ) -> dict[str, Any]:
+    async def answer(self, request: TokenRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
-        grant = form["grant_type"]
         try:
-            answer = await self._relay.token(form, request.header("Authorization"), address)
-            if isinstance(answer, Refusal):
-                self._record.relay(request.id, client.id, grant, address, answer.error)
-                raise Relayed(answer.status, answer.error, answer.description)
-            tokens = await self._tokens.reissue(answer, client)
+            granted = await self._relay.token(
+                request.client.id, request.form, _authorization(request), request.address
+            )
         except Unverifiable as unverifiable:
-            self._record.relay(request.id, client.id, grant, address, unverifiable.reason.value)
-            raise outage(client) from None
-        self._record.relay(request.id, client.id, grant, address, "tokens")
-        return tokens
+            self._record.relay(request, unverifiable.reason.value)
+            raise outage(request.client) from None
+        if isinstance(granted, Refusal):
+            self._record.relay(request, granted.error)
+            raise Relayed(granted.status, granted.error, granted.description)
+        self._record.relay(request, "tokens")
+        return self._reissuer.reissue(granted, request.client)
+
+
+def _authorization(request: TokenRequest) -> str | None:
+    """HTTP Basic as Authentik reads it: it takes the secret as it stands, and decodes nothing."""
+    credentials = request.credentials
+    if not credentials.basic:
+        return None
+    readings = (proven_secret(request.client, credentials), *credentials.secrets, "")
+    secret = next(reading for reading in readings if reading is not None)
+    return "Basic " + b64encode(f"{credentials.id}:{secret}".encode()).decode("ascii")
+
+
+def outage(client: Client) -> OAuthError:
+    """What a client is told when Authentik cannot be asked."""
+    return Aborted() if client.aborts else TemporarilyUnavailable()

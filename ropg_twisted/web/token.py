@@ -12,7 +12,7 @@ from ropg_twisted.errors import (
     UnsupportedGrantType,
 )
 from ropg_twisted.networks import Networks, client_address
-from ropg_twisted.oauth.clients import Clients
+from ropg_twisted.oauth.clients import Clients, TokenRequest
 from ropg_twisted.oauth.request import (
     Form,
     check_form,
@@ -21,7 +21,6 @@ from ropg_twisted.oauth.request import (
     parse_grant_type,
     parse_undecoded_form,
 )
-from ropg_twisted.settings.model import Client
 from ropg_twisted.watch.record import Record
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.relay import RelayedGrants
@@ -75,14 +74,14 @@ class TokenEndpoint:
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
         try:
-            grants, client, form, address = self._accept(request)
+            asked, grants = self._accept(request)
         except OAuthError as error:
             self._record.refused(request.id, request.getClientAddress(), error)
             raise
-        return await grants.answer(request, client, form, address)
+        return await grants.answer(asked)
 
-    def _accept(self, request: BoundedRequest) -> tuple[Grants, Client, Form, str | None]:
-        """Who asks for what, from where."""
+    def _accept(self, request: BoundedRequest) -> tuple[TokenRequest, Grants]:
+        """Who asks for what, and who answers it."""
         address = self._door.admit(request)
         form = self._parse(request)
         grant_type = parse_grant_type(form)
@@ -96,7 +95,7 @@ class TokenEndpoint:
             client = self._clients.named(credentials)
         if grant_type not in client.grants:
             raise UnauthorizedClient
-        return grants, client, form, address
+        return TokenRequest(request.id, client, credentials, form, address), grants
 
     def _parse(self, request: BoundedRequest) -> Form:
         body = request.read_body()

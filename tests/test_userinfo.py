@@ -1,0 +1,243 @@
+"""The userinfo endpoint: our own access tokens, and Authentik's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.oauth.keys import KeyRing, shared_secret
+from ropg_twisted.oauth.keystore import KeyStore
+from ropg_twisted.sandbox.people import MAC_ADMINS, find
+from tests.fakes import ISSUER, Reply, post
+from tests.memory import AUTHENTIK, OAUTH, Daemon, signing_key
+
+USERINFO = "/userinfo"
+SECRET = "a secret that is shared by both ends"
+ALICE = find("alice")
+NO_TOKEN = 'Bearer realm="ropg"'
+BAD_TOKEN = 'Bearer realm="ropg", error="invalid_token"'
+
+
+def bearer(token: str) -> str:
+    """The header of RFC 6750 section 2.1."""
+    return f"Authorization: Bearer {token}\r\n"
+
+
+def key_ring(daemon: Daemon) -> KeyRing:
+    """The keys of a daemon, as it reads them itself."""
+    return KeyStore(daemon.state_dir, "ES256", time.time).ring()
+
+
+class OurTokensTests(SynchronousTestCase):
+    """Tokens that a password has brought."""
+
+    def test_each_algorithm_by_header_and_by_form(self) -> None:
+        """The claims of the token's scopes are what is answered, and nothing may keep them."""
+        assert ALICE is not None
+        expected = {
+            "sub": ALICE.uid,
+            "preferred_username": "alice",
+            "name": "Alice Example",
+            "given_name": "Alice Example",
+            "email": "alice@example.com",
+            "email_verified": False,
+            "groups": [MAC_ADMINS.name],
+        }
+        for environ in (
+            {"ROPG_SIGNING_ALG": "RS256"},
+            {"ROPG_SIGNING_ALG": "ES256"},
+            {"ROPG_SIGNING_ALG": "EdDSA"},
+            {"JWT_SECRET": SECRET},
+        ):
+            daemon = Daemon(self, **environ)
+            token = daemon.password("alice").json["access_token"]
+            daemon.authentik.heard.clear()
+            for reply in (
+                daemon.userinfo(token),
+                daemon.get(USERINFO, f"authorization: bEARER   {token} \r\n"),
+                daemon.post(USERINFO, {"access_token": token}),
+                daemon.send(post("", bearer(token), USERINFO)),
+            ):
+                assert reply is not None
+                self.assertEqual((reply.status, reply.json), (200, expected), environ)
+                self.assertEqual(reply.headers["cache-control"], "no-store")
+                self.assertEqual(reply.headers["content-type"], "application/json")
+            self.assertEqual(daemon.authentik.heard, [])
+
+    def test_the_scopes_decide(self) -> None:
+        """Each brings its claims; ``sub`` is always there, and is that of the id token."""
+        daemon = Daemon(self)
+        for scope, names in (
+            ("openid", set()),
+            ("profile", {"preferred_username", "name", "given_name", "groups"}),
+            ("openid email", {"email", "email_verified"}),
+            ("openid groups", {"groups"}),
+        ):
+            tokens = daemon.password("alice", scope=scope).json
+            found = daemon.userinfo(tokens["access_token"]).json
+            self.assertEqual(set(found), {"sub", *names}, scope)
+            if "id_token" in tokens:
+                self.assertEqual(daemon.verified(tokens["id_token"])["sub"], found["sub"])
+
+    def test_tokens_of_an_older_key_are_good(self) -> None:
+        """After a restart with another algorithm, what was signed before is still answered for."""
+        daemon = Daemon(self)
+        token = daemon.password("alice").json["access_token"]
+        again = Daemon(self, ROPG_SIGNING_ALG="EdDSA", ROPG_STATE_DIR=str(daemon.state_dir))
+        self.assertEqual(again.userinfo(token).status, 200)
+
+    def refused(
+        self, reply: Reply | None, status: int, error: str, challenge: str | None, row: object
+    ) -> None:
+        """Assert that an answer is this refusal."""
+        assert reply is not None
+        self.assertEqual((reply.status, reply.json["error"]), (status, error), row)
+        self.assertEqual(reply.headers.get("www-authenticate"), challenge, row)
+        self.assertEqual(reply.headers["cache-control"], "no-store", row)
+
+    def test_tokens_that_are_not_good(self) -> None:
+        """401 and a challenge that says so (RFC 6750 section 3)."""
+        for environ in ({}, {"JWT_SECRET": SECRET}):
+            daemon = Daemon(self, **environ)
+            key = (shared_secret(SECRET) if environ else key_ring(daemon)).signing
+            tokens = daemon.password("alice").json
+            now = int(time.time())
+            good = {"iss": ISSUER, "sub": "x", "exp": now + 60}
+
+            kid = {} if key.kid is None else {"kid": key.kid}
+
+            def signed(
+                claims: Mapping[str, Any],
+                headers: Mapping[str, str] = {"typ": "at+jwt", **kid},
+                key: Any = key,
+            ) -> str:
+                return jwt.encode(dict(claims), key.private, key.algorithm, dict(headers))
+
+            self.assertEqual(daemon.userinfo(signed(good)).json, {"sub": "x"})
+            changed = signed(good)
+            for name, token in (
+                ("expired", signed({**good, "exp": now - 60})),
+                ("no expiry", signed({"iss": ISSUER, "sub": "x"})),
+                ("another issuer", signed({**good, "iss": ISSUER + "/"})),
+                ("no subject", signed({"iss": ISSUER, "exp": now + 60})),
+                ("not yet", signed({**good, "nbf": now + 600})),
+                ("the id token", tokens["id_token"]),
+                ("typed as an id token", signed(good, {"typ": "JWT", **kid})),
+                ("an unknown key", signed(good, {"typ": "at+jwt", "kid": "nobody"})),
+                ("no signature", jwt.encode(good, "", "none", {"typ": "at+jwt", **kid})),
+                (
+                    "a changed one",
+                    changed[:-9] + ("A" if changed[-9] != "A" else "B") + changed[-8:],
+                ),
+                ("another secret", jwt.encode(good, "x" * 32, "HS256", {"typ": "at+jwt"})),
+                ("garbage", "garbage"),
+                ("almost a token", "a.b.c"),
+                ("a letter of another script", "žeton"),
+            ):
+                row = (name, environ)
+                self.refused(daemon.userinfo(token), 401, "invalid_token", BAD_TOKEN, row)
+
+    def test_requests_that_bring_none_or_two(self) -> None:
+        """Without a token the challenge names no error; two are one too many."""
+        daemon = Daemon(self)
+        token = daemon.password("alice").json["access_token"]
+        daemon.authentik.heard.clear()
+        form = urlencode({"access_token": token})
+        header = "Content-Type: application/x-www-form-urlencoded\r\n"
+        get = f"GET {USERINFO}%s HTTP/1.1\r\nHost: x\r\n%s\r\n"
+        for request, status, error, challenge in (
+            (get % ("", ""), 401, "invalid_token", NO_TOKEN),
+            (get % ("", "Authorization: Bearer\r\n"), 401, "invalid_token", NO_TOKEN),
+            (get % ("", "Authorization: Basic YTpi\r\n"), 401, "invalid_token", NO_TOKEN),
+            (get % ("", f"Authorization: {token}\r\n"), 401, "invalid_token", NO_TOKEN),
+            (get % (f"?{form}", ""), 401, "invalid_token", NO_TOKEN),
+            (post("", header, USERINFO), 401, "invalid_token", NO_TOKEN),
+            (post(form, header + bearer(token), USERINFO), 400, "invalid_request", None),
+            (post(f"{form}&{form}", header, USERINFO), 400, "invalid_request", None),
+            (post(form, "", USERINFO), 400, "invalid_request", None),
+            (
+                post("{}", "Content-Type: application/json\r\n", USERINFO),
+                400,
+                "invalid_request",
+                None,
+            ),
+        ):
+            data = request.encode() if isinstance(request, str) else request
+            self.refused(daemon.send(data), status, error, challenge, request)
+        self.assertEqual(daemon.authentik.heard, [])
+
+
+class AuthentiksTokensTests(SynchronousTestCase):
+    """Tokens that a web login has brought."""
+
+    def test_they_are_asked_about_at_authentik(self) -> None:
+        """Its claims come back as they are; a token that has died is not valid."""
+        daemon = Daemon(self)
+        tokens = daemon.redeem(daemon.code(scope="openid email")).json
+        for reply in (
+            daemon.userinfo(tokens["access_token"]),
+            daemon.post(USERINFO, {"access_token": tokens["access_token"]}),
+        ):
+            self.assertEqual(reply.status, 200)
+            self.assertEqual(
+                reply.json,
+                {
+                    "sub": daemon.verified(tokens["id_token"])["sub"],
+                    "email": "alice@example.com",
+                    "email_verified": False,
+                    "nonce": "a nonce",
+                },
+            )
+        [row] = daemon.sandbox.sessions.authenticated
+        daemon.sandbox.sessions.end(row)
+        reply = daemon.userinfo(tokens["access_token"])
+        self.assertEqual((reply.status, reply.headers["www-authenticate"]), (401, BAD_TOKEN))
+
+    def test_forged_ones_are_not_believed(self) -> None:
+        """Nobody but Authentik says that a token of its issuer is good."""
+        daemon = Daemon(self)
+        claims = {"iss": f"{AUTHENTIK}{OAUTH}jamf-connect/", "sub": "x", "exp": time.time() + 60}
+        for number in (0, 1):
+            reply = daemon.userinfo(signing_key(number).sign(claims))
+            self.assertEqual((reply.status, reply.headers["www-authenticate"]), (401, BAD_TOKEN))
+
+    def test_an_outage_says_nothing_about_the_token(self) -> None:
+        """A token that cannot be asked about is answered with *later*; our own are answered."""
+        daemon = Daemon(self)
+        ours = daemon.password("alice").json["access_token"]
+        theirs = daemon.redeem(daemon.code()).json["access_token"]
+        path = f"{OAUTH}userinfo/"
+        for fault in (500, 404, b"[]", "cut"):
+            if fault == "cut":
+                daemon.line.cut = True
+            else:
+                daemon.authentik.instead[path] = fault  # type: ignore[assignment]
+            asked = daemon.authentik.count("GET", path)
+            reply = daemon.userinfo(theirs)
+            self.assertEqual((reply.status, reply.json["error"]), (503, "temporarily_unavailable"))
+            self.assertEqual(reply.headers["retry-after"], "30")
+            self.assertEqual(daemon.authentik.count("GET", path) - asked, fault != "cut")
+            self.assertEqual(daemon.userinfo(ours).status, 200, fault)
+
+    def test_what_can_be_no_token_is_not_valid(self) -> None:
+        """Whatever characters it holds, it is no outage, and adds no header at Authentik."""
+        daemon = Daemon(self)
+        for token in (
+            "a b",
+            "a\tb",
+            "a, b",
+            "ž",
+            "x" * 10_000,
+            "a\r\nX: y",
+            "a\nX: y",
+            "\0",
+            "a\0b",
+        ):
+            reply = daemon.post(USERINFO, {"access_token": token})
+            self.assertEqual(reply.status, 401, ascii(token[:20]))
+        self.assertEqual(self.flushLoggedErrors(), [])
