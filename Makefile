@@ -1,6 +1,8 @@
 # make demo    the daemon on its sandbox, asked twice; it then serves until Ctrl-C (ONCE=1: it ends)
 # make test    the tests
 # make lint    style and types
+# make soak    a daemon under load, with faults, for SECONDS
+# make fuzz    hostile input, for SECONDS
 # make clean   remove what these have made
 #
 # PYTHON=...   the Python to use instead of the newest that is found; VENV=... another place than .venv
@@ -13,7 +15,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint soak fuzz clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -21,6 +23,12 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.test
 	$(VENV)/bin/python -m twisted.trial -j2 tests
+
+soak: $(VENV)/.test
+	$(VENV)/bin/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS))
+
+fuzz: $(VENV)/.test
+	$(VENV)/bin/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
 lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
