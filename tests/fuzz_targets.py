@@ -140,13 +140,15 @@ def conversation(data: bytes) -> None:
 
     The invariants are those of the recorded and of the random conversations: a success follows
     only upon a password that was sent once, and whose very next answer was a 302, or another
-    component without errors. A ``-`` in front stands for a flow without a login stage.
+    component without errors. A code is sent once, and behind that. A ``-`` in front stands for a
+    flow without a login stage, a ``#`` for a code that came with the password.
     """
     login_stage = not data.startswith(b"-")
-    talk = Conversation(Login("alice", CANARY), root=ROOT, login_stage=login_stage)
+    login = Login("alice", CANARY, code=CANARY if data.startswith(b"#") else None)
+    talk = Conversation(login, root=ROOT, login_stage=login_stage)
     answers: list[Answer] = []
     asked_by, accepted = "", None
-    for number, line in enumerate(data.removeprefix(b"-").split(b"\n")):
+    for number, line in enumerate(data.lstrip(b"-#").split(b"\n")):
         session = SESSIONS.get(line[:1], Session("first"))
         body = line[1:] if line[:1] in SESSIONS else line
         response = Response(200, "application/json", None, body) if line else MOVED
@@ -167,9 +169,13 @@ def conversation(data: bytes) -> None:
             answers.append(step)
             if "password" in step.body:
                 asked_by = heard.component
+            if "code" in step.body:
+                assert accepted
         if isinstance(step, Outcome):
             sent = sum("password" in answer.body for answer in answers)
-            assert sent <= 1
+            codes = sum("code" in answer.body for answer in answers)
+            assert max(sent, codes) <= 1
+            assert (step.reason is Reason.VERIFIED_WITH_CODE) <= (codes == 1)
             assert talk.password_sent == (sent == 1)
             if step.verdict in (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED):
                 assert (sent, accepted) == (1, True)
@@ -312,6 +318,8 @@ _COMPONENTS = tuple(
         ("xak-flow-redirect", {"to": EXECUTOR}),
         ("ak-stage-password", {"response_errors": {"password": [{"code": "invalid"}]}}),
         ("ak-stage-identification", {"response_errors": {"uid_field": [{"code": "blank"}]}}),
+        ("ak-stage-authenticator-validate", {"device_challenges": [{"device_class": "totp"}]}),
+        ("ak-stage-authenticator-validate", {"response_errors": {"code": [{"code": "invalid"}]}}),
     )
 )
 _WHO, _WHO_AND_PASSWORD, _PASSWORD, _LOGIN, _DENIED, _MFA, _PROMPT, _END = _COMPONENTS[:8]
@@ -351,6 +359,8 @@ TARGETS: Final = {
                 b"\n".join((_WHO_AND_PASSWORD, b"", b"", b"!" + _END)),
                 b"\n".join((_WHO_AND_PASSWORD, b"", b"~" + _WHO)),
                 b"-" + b"\n".join((_WHO_AND_PASSWORD, _END)),
+                b"#" + b"\n".join((_WHO_AND_PASSWORD, b"", _COMPONENTS[11], b"", b"!" + _END)),
+                b"#" + b"\n".join((_WHO_AND_PASSWORD, _COMPONENTS[11], _COMPONENTS[12])),
                 b"\n".join((_WHO, b"", _PASSWORD, _COMPONENTS[9])),
                 b"\n".join((_WHO, b"", _PASSWORD, _DENIED)),
                 b"\n" * (MAX_STEPS + 2),
@@ -443,6 +453,7 @@ TARGETS: Final = {
                 _GET.replace(b"/health", b"/.well-known/openid-configuration?x=*"),
                 _GET.replace(b"1.1", b"1.0").replace(b"GET", b"HEAD"),
                 b"POST /oauth/token HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n",
+                b"GET /%ff\xff HTTP/1.1\r\nHost: a..b\r\n\r\n",
             ),
             (
                 _GET,

@@ -3,7 +3,8 @@
 The sandbox and a proxy that injects faults run in this process, the daemon in one of its own,
 behind a listening socket that it inherits. Clients of all manners ask about all people; every
 answer is right, says that there will be one later, or is WRONG. Faults come by a seeded schedule,
-and the daemon is restarted under load. The exit status is 1 if anything is wrong, lost or left.
+and a quarter of the time on, the daemon is restarted under load. The exit status is 1 if anything
+is wrong, lost or left. It needs ``/proc``.
 """
 
 from __future__ import annotations
@@ -222,7 +223,7 @@ class Soak:
         weather = Deferred.fromCoroutine(self._weather())
         await self._sleep_until(begun + self._seconds / 4)
         first.signal("TERM")
-        statuses = [await first.ended]
+        statuses = [await first.ended.addTimeout(PATIENCE, self._reactor)]
         daemon = await self._start(folder)
         restart = self._reactor.seconds() - begun - self._seconds / 4
         await self._sleep_until(begun + self._seconds / 3)
@@ -241,9 +242,9 @@ class Soak:
         await self._until(lambda: not daemon.descriptors - before, IDLE)
         leaked = daemon.descriptors - before
         daemon.signal("TERM")
-        statuses.append(await daemon.ended)
+        statuses.append(await daemon.ended.addTimeout(PATIENCE, self._reactor))
         await self._proxy.stop()
-        rows = [
+        return [
             *self._answers(),
             Row("rounds of everybody", "; ".join(self._rounds) or "all right", bool(self._rounds)),
             Row("seconds that the restart took", f"{restart:.1f}"),
@@ -255,7 +256,6 @@ class Soak:
             *self._sessions(),
             *self._logs(),
         ]
-        return rows
 
     async def _start(self, folder: Path) -> Daemon:
         daemon = Daemon(self._reactor, folder, self._listener, self._proxy.port)
@@ -355,6 +355,7 @@ class Soak:
         return any(start <= end and began - tail <= stop for start, stop, _ in self._proxy.foul)
 
     def _sessions(self) -> list[Row]:
+        """What is left of logins; one was given up if its session was never used afterwards."""
         rows = self._sandbox.sessions.authenticated
         left = [row for row in rows if not self._proxy.excuses(row)]
         given_up = sum(row.sid not in self._proxy.known for row in left)

@@ -178,7 +178,10 @@ class Check:
             return f"{reply.status} {reply.body[:200]!r}"
         if person is None:
             return "tokens"
-        return None if self._are_tokens_of(person, reply, keys) else "wrong tokens"
+        try:
+            return None if self._are_tokens_of(person, reply, keys) else "wrong tokens"
+        except (jwt.PyJWTError, LookupError, TypeError, ValueError) as error:
+            return f"tokens that do not verify: {type(error).__name__}"
 
     def _are_tokens_of(self, person: Person, reply: Reply, keys: jwt.PyJWKSet) -> bool:
         tokens = reply.json
@@ -265,13 +268,17 @@ class Tally:
 
 
 class Crowd:
-    """All clients of the daemon at ``port``, and what they were told."""
+    """All clients of the daemon at ``port``, and what they were told.
+
+    ``keys``: what tokens are verified with; to be set before the first check.
+    """
+
+    keys: jwt.PyJWKSet
 
     def __init__(self, reactor: Any, port: int, chance: Random) -> None:
         self.tally = Tally()
         self.goes_on = True
         self.chance = chance
-        self.keys = jwt.PyJWKSet([{"kty": "oct", "k": "AA", "kid": "none"}])
         self._reactor = reactor
         self._endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
         self._factory = Factory.forProtocol(Line)

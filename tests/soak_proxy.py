@@ -155,6 +155,8 @@ class Link(Protocol):
         """The connection to the sandbox is there."""
         self._far_end = far_end
         far_end.writeSequence(self._early)
+        if self not in self._proxy.links:
+            far_end.loseConnection()
 
     def answered(self, data: bytes) -> None:
         """An answer: pass it back, unless its request has met a fault."""

@@ -167,6 +167,22 @@ class CodeTests(RelayTestCase):
         reply = daemon.redeem(daemon.code(client_id=client_id), headers, client_id="")
         self.assertEqual(reply.status, 200, reply.body)
 
+    def test_a_secret_that_is_known_at_authentik_only(self) -> None:
+        """A plus sign stands for itself, unless the sender has escaped what it wants escaped."""
+        for sent, meant in (
+            ("a+b/c==", "a+b/c=="),
+            ("a%2Bb%2Fc%3D%3D", "a+b/c=="),
+            ("a%20b", "a b"),
+            ("100%", "100%"),
+            ("a:b", "a:b"),
+        ):
+            daemon = Daemon(self)
+            header = b64encode(f"jamf-connect:{sent}".encode()).decode()
+            daemon.redeem("a code", f"Authorization: Basic {header}\r\n", client_id="")
+            [heard] = [heard for heard in daemon.authentik.heard if heard.path == TOKEN]
+            expected = b64encode(f"jamf-connect:{meant}".encode()).decode()
+            self.assertEqual(heard.authorization, f"Basic {expected}", sent)
+
     def test_refusals_come_back_byte_for_byte(self) -> None:
         """Code and text are Authentik's, its status too; its request id is left out."""
         daemon = Daemon(self, CLIENT_ID="jamf-connect")

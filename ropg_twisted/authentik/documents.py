@@ -23,7 +23,7 @@ STALE_SECONDS: Final = 86400
 """For how long an old copy counts while Authentik is down."""
 
 REFETCH_SECONDS: Final = 30
-"""Between two looks for a key that is not known."""
+"""Between two looks for a key that is not known, or at an Authentik that does not answer."""
 
 
 class Kept(Generic[T]):
@@ -37,26 +37,29 @@ class Kept(Generic[T]):
         self._fetching: Shared[None, T] = Shared()
         self._copies: list[T] = []
         self._fetched = 0.0
+        self._next_try = 0.0
 
-    async def get(self, *, fresh: float = FRESH_SECONDS, stale: float = STALE_SECONDS) -> T:
-        """A copy that is at most ``fresh`` seconds old, or at most ``stale`` if none is to be had.
+    async def get(self, *, fresh: float = FRESH_SECONDS) -> T:
+        """A copy that is at most ``fresh`` seconds old, or an older one if none is to be had.
 
         Raises :exc:`Unverifiable` if there is none of that either.
         """
-        if self._copies and self._age() < fresh:
+        age = self._clock.seconds() - self._fetched
+        if self._copies and age < fresh:
+            return self._copies[0]
+        usable = bool(self._copies) and age < STALE_SECONDS
+        if usable and self._clock.seconds() < self._next_try:
             return self._copies[0]
         try:
             copy = await self._fetching.join(None, self._fetch)
         except Unverifiable:
-            if self._copies and self._age() < stale:
+            self._next_try = self._clock.seconds() + REFETCH_SECONDS
+            if usable:
                 return self._copies[0]
             raise
         self._copies = [copy]
         self._fetched = self._clock.seconds()
         return copy
-
-    def _age(self) -> float:
-        return self._clock.seconds() - self._fetched
 
 
 class Documents:
@@ -75,12 +78,9 @@ class Documents:
         self._discovery: Kept[JSONObject | None] = Kept(self._fetch_discovery, clock)
         self._jwks: Kept[JSONObject] = Kept(self._fetch_jwks, clock)
 
-    async def discovery(self, *, stale: bool = True) -> JSONObject | None:
-        """The discovery document, ``None`` if there is no such application and need not be one.
-
-        ``stale``: an old copy will do while Authentik is down.
-        """
-        return await self._discovery.get(stale=STALE_SECONDS if stale else 0)
+    async def discovery(self) -> JSONObject | None:
+        """The discovery document, ``None`` if there is no such application and need not be one."""
+        return await self._discovery.get()
 
     async def lacks_key(self) -> bool:
         """Whether there is an application whose provider signs with a shared secret."""

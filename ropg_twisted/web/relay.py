@@ -42,12 +42,16 @@ class RelayedGrants:
 
 
 def _authorization(request: TokenRequest) -> str | None:
-    """HTTP Basic as Authentik reads it: it takes the secret as it stands, and decodes nothing."""
+    """HTTP Basic as Authentik reads it: it takes the secret as it stands, and decodes nothing.
+
+    A secret that is not known here is taken as form-encoded only if it looks like that.
+    """
     credentials = request.credentials
     if not credentials.basic:
         return None
-    readings = (proven_secret(request.client, credentials), *credentials.secrets, "")
-    secret = next(reading for reading in readings if reading is not None)
+    decoded, raw = credentials.secrets or ("", "")
+    likely = decoded if "%" in raw else raw
+    secret = proven_secret(request.client, credentials) or likely
     return "Basic " + b64encode(f"{credentials.id}:{secret}".encode()).decode("ascii")
 
 

@@ -5,10 +5,10 @@ import * as oauth from "oauth4webapi";
 import { browse, done, rotate, settings } from "./journey.mjs";
 
 const auth = {
-  none: oauth.None(),
-  client_secret_post: oauth.ClientSecretPost(settings.clientSecret),
-  client_secret_basic: oauth.ClientSecretBasic(settings.clientSecret),
-}[settings.authMethod];
+  none: () => oauth.None(),
+  client_secret_post: () => oauth.ClientSecretPost(settings.clientSecret),
+  client_secret_basic: () => oauth.ClientSecretBasic(settings.clientSecret),
+}[settings.authMethod]();
 
 const issuer = new URL(settings.issuer);
 const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer));
