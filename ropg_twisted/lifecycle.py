@@ -82,10 +82,12 @@ class Work(Service):
 
     async def _look(self) -> None:
         now = await self._lookout.look()
-        if now.obstacle is None:
-            self.log.info("ready: Authentik answers, and the flow asks for a name")
-        else:
+        if now.obstacle is not None:
             self.log.error("not ready: {reason}", reason=now.obstacle.value)
+        elif now.warning is not None:
+            self.log.warn("ready, but: {reason}", reason=now.warning.value)
+        else:
+            self.log.info("ready: Authentik answers, and the flow asks for a name")
 
     async def _finish(self) -> None:
         await self._site.drain(self._grace)

@@ -216,8 +216,6 @@ class RefusalTests(KeysTestCase):
                 for name in key.keys() - {"iat", "nbf"}
             ),
             {"keys": [{**key, "nbf": "soon"}]},
-            {"keys": [{**key, "nbf": None}]},
-            {"keys": [{**key, "exp": 0}]},
             *({"keys": [{**key, "alg": alg}]} for alg in ("none", "HS256", "RS256")),
             *({"keys": [{**key, "kty": kty}]} for kty in ("RSA", "oct", "")),
             {"keys": [{**key, "x": key["y"]}]},

@@ -25,8 +25,8 @@ UNREADABLE: Final = (KeyError, TypeError, ValueError, PyJWTError)
 class KeyStore:
     """The keys in ``<state_dir>/keys.json``, a private JWK Set (RFC 7517) of mode 0600.
 
-    It is made at the first start, and gets a new key if it has none for ``algorithm``; keys of
-    other algorithms stay published. When the file is changed, the change is taken up; a file that
+    It is made at the first start, and gets a new key if none in it can sign with ``algorithm``;
+    the others stay published. When the file is changed, the change is taken up; a file that
     is no good leaves the old keys in use. ``now``: the wall clock, in seconds since the epoch.
 
     Raises :exc:`SettingError` if the keys cannot be read or written at the start.
@@ -43,10 +43,9 @@ class KeyStore:
             if not self._path.exists():
                 write_keys(self._path, [self._new()], replace=False)
             self._keys = self._read()
-            if algorithm not in {key.algorithm for key in self._keys}:
+            if not self._can_sign():
                 write_keys(self._path, [*read_keys(self._path), self._new()])
                 self._keys = self._read()
-            self.ring()
             return
         except OSError as error:
             problem = f"cannot hold the keys: {self._path}: {error.strerror}"
@@ -66,6 +65,13 @@ class KeyStore:
                 kind = type(error).__name__
                 self.log.error("keys.json is unusable ({kind}): old keys stay", kind=kind)
         return ring_at(self._now(), self._keys, self._algorithm)
+
+    def _can_sign(self) -> bool:
+        try:
+            ring_at(self._now(), self._keys, self._algorithm)
+        except ValueError:
+            return False
+        return True
 
     def _new(self) -> JWK:
         return new_key(self._algorithm, self._now(), signs_from=int(self._now()))

@@ -33,7 +33,7 @@ CLIENT_TABLE: Final = {
         Setting(
             "clients.secret_sha256",
             values.sha256_hex,
-            "the output of: printf %s SECRET | sha256sum",
+            "the output of: printf %s SECRET | sha256sum | cut -c1-64",
             "the SHA-256 of its client_secret, instead of that",
         ),
         Setting(

@@ -67,12 +67,12 @@ class Record:
             request=request.id,
         )
 
-    def refused(self, request_id: str, peer: object, error: OAuthError) -> None:
+    def refused(self, request_id: str, address: str | None, error: OAuthError) -> None:
         """Log and count one request that was refused before anybody was asked."""
         self._refused.labels(error.code).inc()
         self.log.warn(
             "request from {address} refused: {error} ({description})",
-            address=getattr(peer, "host", None),
+            address=address,
             error=error.code,
             description=error.description,
             request=request_id,

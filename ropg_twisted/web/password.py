@@ -21,7 +21,7 @@ from ropg_twisted.interfaces import Check, CodeRequest, Login, Person
 from ropg_twisted.oauth.claims import DEFAULT_SCOPE
 from ropg_twisted.oauth.clients import TokenRequest
 from ropg_twisted.oauth.reissue import Reissuer
-from ropg_twisted.oauth.request import PasswordGrant, parse_password_grant, split_code
+from ropg_twisted.oauth.request import PasswordGrant, split_code
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client, SecondFactor
 from ropg_twisted.verdict import Outcome, Reason, Verdict
@@ -42,9 +42,9 @@ class PasswordGrants:
         self._reissuer = reissuer
         self._record = record
 
-    async def answer(self, request: TokenRequest) -> dict[str, Any]:
+    async def answer(self, request: TokenRequest, grant: PasswordGrant) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
-        client, grant = request.client, parse_password_grant(request.form)
+        client = request.client
         check = await self._check(request, _login(grant, client, request.address))
         if check.tokens is not None:
             return self._reissuer.reissue(check.tokens, client)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
+
+from twisted.internet.defer import Deferred
 
 from ropg_twisted.errors import (
     NetworkNotAllowed,
@@ -11,7 +15,7 @@ from ropg_twisted.errors import (
     UnauthorizedClient,
     UnsupportedGrantType,
 )
-from ropg_twisted.networks import Networks, client_address
+from ropg_twisted.networks import Address, Networks, client_address
 from ropg_twisted.oauth.clients import Clients, TokenRequest
 from ropg_twisted.oauth.request import (
     Form,
@@ -19,8 +23,10 @@ from ropg_twisted.oauth.request import (
     parse_client,
     parse_form,
     parse_grant_type,
+    parse_password_grant,
     parse_undecoded_form,
 )
+from ropg_twisted.settings.model import GRANTS
 from ropg_twisted.watch.record import Record
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.relay import RelayedGrants
@@ -34,21 +40,21 @@ class Door:
     allowed: Networks
     trusted_proxies: Networks
 
-    def admit(self, request: BoundedRequest) -> str | None:
-        """The client's address, ``None`` if nobody knows it.
-
-        Raises :exc:`NetworkNotAllowed`.
-        """
+    def address_of(self, request: BoundedRequest) -> Address | None:
+        """The client's address, ``None`` if nobody knows it."""
         peer = getattr(request.getClientAddress(), "host", None)
         hops = request.requestHeaders.getRawHeaders(b"X-Forwarded-For", [])
         forwarded_for = [value.decode("latin-1") for value in hops]
-        address = client_address(peer, forwarded_for, self.trusted_proxies)
+        return client_address(peer, forwarded_for, self.trusted_proxies)
+
+    def admit(self, address: Address | None) -> None:
+        """Raise :exc:`NetworkNotAllowed` for a client that may not ask."""
         if address not in self.allowed:
             raise NetworkNotAllowed
-        return None if address is None else str(address)
 
 
-Grants: TypeAlias = PasswordGrants | RelayedGrants
+Answer: TypeAlias = Callable[[], Coroutine[Deferred[Any], Any, dict[str, Any]]]
+"""What comes to the token response, or raises :exc:`OAuthError`."""
 
 
 class TokenEndpoint:
@@ -62,31 +68,29 @@ class TokenEndpoint:
         relayed: RelayedGrants,
         record: Record,
     ) -> None:
-        self._record = record
         self._door = door
         self._clients = clients
-        self._grants: dict[str, Grants] = {
-            "password": passwords,
-            "authorization_code": relayed,
-            "refresh_token": relayed,
-        }
+        self._passwords = passwords
+        self._relayed = relayed
+        self._record = record
 
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
+        address = self._door.address_of(request)
+        known = None if address is None else str(address)
         try:
-            asked, grants = self._accept(request)
+            self._door.admit(address)
+            answer = self._accept(request, known)
         except OAuthError as error:
-            self._record.refused(request.id, request.getClientAddress(), error)
+            self._record.refused(request.id, known, error)
             raise
-        return await grants.answer(asked)
+        return await answer()
 
-    def _accept(self, request: BoundedRequest) -> tuple[TokenRequest, Grants]:
-        """Who asks for what, and who answers it."""
-        address = self._door.admit(request)
+    def _accept(self, request: BoundedRequest, address: str | None) -> Answer:
+        """Understand a request, and find who answers it."""
         form = self._parse(request)
         grant_type = parse_grant_type(form)
-        grants = self._grants.get(grant_type)
-        if grants is None:
+        if grant_type not in GRANTS:
             raise UnsupportedGrantType
         credentials = parse_client(form, request.header("Authorization"))
         if grant_type == "password":
@@ -95,7 +99,10 @@ class TokenEndpoint:
             client = self._clients.named(credentials)
         if grant_type not in client.grants:
             raise UnauthorizedClient
-        return TokenRequest(request.id, client, credentials, form, address), grants
+        asked = TokenRequest(request.id, client, credentials, form, address)
+        if grant_type == "password":
+            return partial(self._passwords.answer, asked, parse_password_grant(form))
+        return partial(self._relayed.answer, asked)
 
     def _parse(self, request: BoundedRequest) -> Form:
         body = request.read_body()
