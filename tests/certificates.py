@@ -41,6 +41,10 @@ def identity(
     """A new identity for a host called ``name``, signed by ``issuer`` or by itself."""
     key: Key = rsa.generate_private_key(65537, 2048) if rsa_key else ec.generate_private_key(_CURVE)
     subject = _named(name)
+    signer = key if issuer is None else issuer.private
+    usages = dict.fromkeys(_USAGES, False) | {"digital_signature": True}
+    if authority or issuer is None:
+        usages["key_cert_sign"] = True
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -52,7 +56,12 @@ def identity(
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
         .add_extension(x509.BasicConstraints(authority or issuer is None, None), True)
-        .sign(key if issuer is None else issuer.private, hashes.SHA256())
+        .add_extension(x509.KeyUsage(**usages), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False
+        )
+        .sign(signer, hashes.SHA256())
     )
     return Identity(key, certificate)
 
@@ -66,6 +75,18 @@ def make_certificate(folder: Path) -> str:
 
 
 _CURVE = ec.SECP256R1()
+
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 
 
 def _named(name: str) -> x509.Name:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -67,8 +68,9 @@ class Activated(Process):
     """A daemon that is handed a listening socket, as ``front``."""
 
     def __init__(self, folder: Path, listener: socket.socket, where: str, **environ: str) -> None:
-        way = folder / "way"
-        with socket.socket(socket.AF_UNIX) as door:
+        # The path of a UNIX socket must be short, which that of a test's folder is not.
+        with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as door:
+            way = Path(short, "way")
             door.bind(str(way))
             door.listen()
             door.settimeout(PATIENCE)
