@@ -86,8 +86,13 @@ class SessionRemover:
             read_answer(await answer.addTimeout(self._deadline, self._clock), flow.executor)
             if browser.session.authenticated:
                 raise Unverifiable(Reason.FLOW_ERROR)
-        except (Unverifiable, TimeoutError) as error:
-            self.failed += 1
-            self.log.warn("a session was left at Authentik: {error}", error=str(error))
+        except Unverifiable as unverifiable:
+            self._count_failure(unverifiable.reason)
+        except TimeoutError:
+            self._count_failure(Reason.UPSTREAM_TIMEOUT)
         else:
             self.removed += 1
+
+    def _count_failure(self, reason: Reason) -> None:
+        self.failed += 1
+        self.log.warn("a session was left at Authentik: {reason}", reason=reason.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -42,7 +43,12 @@ class Breaker:
             if self._clock.seconds() < self._next_probe:
                 return _OPEN
             self._next_probe = self._clock.seconds() + SECONDS_OPEN
-        check = await self._verifier.verify(login)
+        try:
+            check = await self._verifier.verify(login)
+        except CancelledError:
+            # A probe that nobody waits for any more tells nothing: let another through.
+            self._next_probe = min(self._next_probe, self._clock.seconds())
+            raise
         if check.outcome.reason in OUTAGES:
             self._count_outage(check.outcome.reason)
         elif check.outcome.reason not in (Reason.OVERLOADED, Reason.INTERNAL_ERROR):
