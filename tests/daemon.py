@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 TWISTD = Path(sys.executable).with_name("twistd")
+ROPG = TWISTD.with_name("ropg")
 PATIENCE = 30
 """Seconds after which something that should have happened will not any more."""
 
@@ -98,6 +99,16 @@ class Process:
             self._lines.put(line)
         self._child.stdout.close()
         self._lines.put(None)
+
+
+class SandboxProcess(Process):
+    """``ropg sandbox``, listening at ``url``: an Authentik that outlives the daemon or does not."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        super().__init__(*(str(ROPG), "sandbox", "--listen", str(port)), environ={}, folder=folder)
+        self.wait_for(lambda line: f"The sandbox is at {self.url}" in line)
 
 
 class Daemon(Process):

@@ -31,7 +31,7 @@ import ropg_twisted
 from ropg_twisted.sandbox.people import USUAL_PASSWORD
 from ropg_twisted.sandbox.wire import OUTPOST_TOKEN
 from ropg_twisted.web.request import BoundedRequest
-from tests.daemon import PATIENCE, TWISTD, Process, free_port
+from tests.daemon import PATIENCE, TWISTD, Process, SandboxProcess, free_port
 
 PASSWORD = 'canary-"pass"&wörd+%'
 CLIENT_SECRET = "canary-client-secret;%&"
@@ -147,15 +147,6 @@ class CanaryTests(SynchronousTestCase):
         path = self.secrets / name
         path.write_text(text)
         return str(path)
-
-    @contextmanager
-    def sandbox(self) -> Iterator[tuple[Process, str]]:
-        """The stand-in for Authentik, and its URL."""
-        port = free_port()
-        command = (str(TWISTD.with_name("ropg")), "sandbox", "--listen", str(port))
-        with Process(*command, environ={}, folder=self.folder) as sandbox:
-            sandbox.wait_for(lambda line: "listening" in line or "sandbox is at" in line)
-            yield sandbox, f"http://127.0.0.1:{port}"
 
     @contextmanager
     def daemon(self, authentik: str, *options: str, **environ: str) -> Iterator[Process]:
@@ -323,7 +314,10 @@ class CanaryTests(SynchronousTestCase):
 
     def look_everywhere(self, *options: str, **environ: str) -> str:
         """Take every path, look everywhere, and return the log, or what stands for it."""
-        with self.sandbox() as (sandbox, url), self.daemon(url, *options, **environ) as daemon:
+        with (
+            SandboxProcess(self.folder) as sandbox,
+            self.daemon(sandbox.url, *options, **environ) as daemon,
+        ):
             self.take_every_path(sandbox)
             self.assert_process_is_clean(daemon)
             self.assertEqual(daemon.end(), 0)

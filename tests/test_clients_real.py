@@ -38,7 +38,7 @@ from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
 from ropg_twisted.sandbox.applications import CONFIDENTIAL_SECRET
 from ropg_twisted.sandbox.people import USUAL_PASSWORD
 from tests.certificates import make_certificate
-from tests.daemon import PATIENCE, TWISTD, Daemon
+from tests.daemon import PATIENCE, ROPG, Daemon
 
 NODE = shutil.which("node")
 SCRIPTS = Path(__file__).resolve().parent / "node"
@@ -105,7 +105,7 @@ class Provider(Daemon):
 
     def rotate(self) -> None:
         """Let the key that waits sign from now on."""
-        command = [str(TWISTD.with_name("ropg")), "keys", "--state-dir", str(self.state_dir)]
+        command = [str(ROPG), "keys", "--state-dir", str(self.state_dir)]
         command += ["--signing-alg", self.algorithm, "rotate"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
 

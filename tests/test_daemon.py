@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.people import PEOPLE
 from tests.certificates import make_certificate
-from tests.daemon import TWISTD, Daemon, Process, free_port
+from tests.daemon import TWISTD, Daemon, Process, SandboxProcess
 
 RIGHT = "correct horse battery staple"
 
@@ -132,32 +132,25 @@ class DaemonTests(SynchronousTestCase):
 
     def test_an_authentik_that_dies_is_an_outage_and_no_wrong_password(self) -> None:
         """With Authentik gone, checks and readiness say later, and health goes on."""
-        port = free_port()
-        with Process(
-            str(TWISTD.with_name("ropg")),
-            "sandbox",
-            "--listen",
-            str(port),
-            environ={},
-            folder=self.folder,
-        ) as sandbox:
-            sandbox.wait_for(lambda line: "The sandbox is at" in line)
-            with Daemon(self.folder, AUTHENTIK_URL=f"http://127.0.0.1:{port}") as daemon:
-                self.assertEqual(ask(daemon.url, "alice", RIGHT).status_code, 200)
-                self.assertEqual(requests.get(f"{daemon.url}/ready", timeout=30).status_code, 200)
-                sandbox.end(signal.SIGKILL)
-                for password in (RIGHT, "wrong"):
-                    answer = ask(daemon.url, "alice", password)
-                    self.assertEqual(
-                        (answer.status_code, answer.json()["error"]),
-                        (503, "temporarily_unavailable"),
-                    )
-                ready = requests.get(f"{daemon.url}/ready", timeout=30)
+        with (
+            SandboxProcess(self.folder) as sandbox,
+            Daemon(self.folder, AUTHENTIK_URL=sandbox.url) as daemon,
+        ):
+            self.assertEqual(ask(daemon.url, "alice", RIGHT).status_code, 200)
+            self.assertEqual(requests.get(f"{daemon.url}/ready", timeout=30).status_code, 200)
+            sandbox.end(signal.SIGKILL)
+            for password in (RIGHT, "wrong"):
+                answer = ask(daemon.url, "alice", password)
                 self.assertEqual(
-                    (ready.status_code, ready.json()["reason"]), (503, "upstream_connection")
+                    (answer.status_code, answer.json()["error"]),
+                    (503, "temporarily_unavailable"),
                 )
-                health = requests.get(f"{daemon.url}/health", timeout=30)
-                self.assertEqual(health.json(), {"status": "healthy"})
+            ready = requests.get(f"{daemon.url}/ready", timeout=30)
+            self.assertEqual(
+                (ready.status_code, ready.json()["reason"]), (503, "upstream_connection")
+            )
+            health = requests.get(f"{daemon.url}/health", timeout=30)
+            self.assertEqual(health.json(), {"status": "healthy"})
 
     def test_keys_survive_a_restart(self) -> None:
         """A token of one run verifies with the keys of the next."""

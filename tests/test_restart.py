@@ -13,8 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlencode
@@ -22,7 +21,7 @@ from urllib.parse import urlencode
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ropg_twisted.sandbox.people import USUAL_PASSWORD
-from tests.daemon import PATIENCE, TWISTD, Daemon, Process, free_port
+from tests.daemon import PATIENCE, TWISTD, Daemon, Process, SandboxProcess, free_port
 
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 ENOUGH = 25
@@ -140,15 +139,6 @@ class RestartTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir()
 
-    @contextmanager
-    def sandbox(self) -> Iterator[tuple[Process, str]]:
-        """The stand-in for Authentik, and its URL."""
-        port = free_port()
-        command = (str(TWISTD.with_name("ropg")), "sandbox", "--listen", str(port))
-        with Process(*command, environ={}, folder=self.folder) as sandbox:
-            sandbox.wait_for(lambda line: "listening" in line or "sandbox is at" in line)
-            yield sandbox, f"http://127.0.0.1:{port}"
-
     def environ(self, authentik: str) -> dict[str, str]:
         """The settings of a daemon that another command starts."""
         return {
@@ -165,8 +155,8 @@ class EndTests(RestartTestCase):
     def test_what_is_in_flight_is_answered(self) -> None:
         """No more connections are taken, every check under way is answered, and the status is 0."""
         with (
-            self.sandbox() as (sandbox, url),
-            Daemon(self.folder, AUTHENTIK_URL=url, ROPG_LIMITS="off") as daemon,
+            SandboxProcess(self.folder) as sandbox,
+            Daemon(self.folder, AUTHENTIK_URL=sandbox.url, ROPG_LIMITS="off") as daemon,
         ):
             os.kill(sandbox.pid, signal.SIGSTOP)
             try:
@@ -214,7 +204,11 @@ class ActivationTests(RestartTestCase):
 
     def test_a_restart_loses_no_check(self) -> None:
         """Clients that go on asking are all answered, and each check is made once."""
-        with self.sandbox() as (_, url), socket.create_server(("127.0.0.1", 0)) as listener:
+        with (
+            SandboxProcess(self.folder) as sandbox,
+            socket.create_server(("127.0.0.1", 0)) as listener,
+        ):
+            environ = self.environ(sandbox.url)
             port = listener.getsockname()[1]
             clients = [
                 Client(port, keeps=keeps, right=right)
@@ -224,7 +218,7 @@ class ActivationTests(RestartTestCase):
             output: list[str] = []
             for turn, where in enumerate(("index=0", "name=front", "index=0")):
                 endpoint = f"systemd:domain=INET:{where}"
-                with Activated(self.folder, listener, endpoint, **self.environ(url)) as daemon:
+                with Activated(self.folder, listener, endpoint, **environ) as daemon:
                     if turn == 0:
                         for client in clients:
                             client.start()
@@ -259,14 +253,14 @@ class ActivationTests(RestartTestCase):
         tool = shutil.which("systemd-socket-activate")
         if tool is None:
             raise SkipTest("systemd-socket-activate is not here")
-        with self.sandbox() as (_, url):
+        with SandboxProcess(self.folder) as sandbox:
             port = free_port()
             command = [tool, "--listen", f"127.0.0.1:{port}", "--fdname", "front"]
-            for name in {*self.environ(url), *({"PYTHONPATH"} & os.environ.keys())}:
+            for name in {*self.environ(sandbox.url), *({"PYTHONPATH"} & os.environ.keys())}:
                 command.append(f"--setenv={name}")
             command += [str(TWISTD), "-n", "--pidfile=", "ropg"]
             command += ["--listen", "systemd:domain=INET:name=front"]
-            with Process(*command, environ=self.environ(url), folder=self.folder) as daemon:
+            with Process(*command, environ=self.environ(sandbox.url), folder=self.folder) as daemon:
                 daemon.wait_for(lambda line: "Listening" in line)
                 client = Client(port, keeps=False, right=True)
                 self.assertEqual(client.check(USUAL_PASSWORD), "200 tokens")
@@ -278,13 +272,13 @@ class DaemonizedTests(RestartTestCase):
 
     def test_it_answers_and_logs_and_ends(self) -> None:
         """The log is in twistd.log, the pid in its file, and SIGTERM to that ends it."""
-        with self.sandbox() as (_, url):
+        with SandboxProcess(self.folder) as sandbox:
             port = free_port()
             log, pidfile = self.folder / "twistd.log", self.folder / "ropg.pid"
             with Process(
                 *(str(TWISTD), "--pidfile", str(pidfile), "ropg"),
                 *("--listen", f"tcp:{port}:interface=127.0.0.1"),
-                environ=self.environ(url),
+                environ=self.environ(sandbox.url),
                 folder=self.folder,
             ) as parent:
                 self.assertEqual(parent.wait(), 0, parent.output)
