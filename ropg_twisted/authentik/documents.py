@@ -7,11 +7,11 @@ from typing import Any, Final, Generic, TypeVar
 
 from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.authentik.transport import Browser, Transport, in_time
 from ropg_twisted.authentik.wire import JSONObject
 from ropg_twisted.sharing import Shared
 from ropg_twisted.verdict import Reason, Unverifiable
@@ -109,14 +109,11 @@ class Documents:
         raise Unverifiable(Reason.PROVIDER_TOKEN)
 
     async def _fetch_discovery(self) -> JSONObject | None:
-        browser = self._transport.browser(None, fresh=True)
-        return await self._in_time(self.application.discovery(browser))
+        return await self._in_time(self.application.discovery)
 
     async def _fetch_jwks(self) -> JSONObject:
-        return await self._in_time(self.application.jwks(self._transport.browser(None, fresh=True)))
+        return await self._in_time(self.application.jwks)
 
-    async def _in_time(self, fetch: Coroutine[Deferred[Any], Any, T]) -> T:
-        try:
-            return await Deferred.fromCoroutine(fetch).addTimeout(self._deadline, self._clock)
-        except TimeoutError:
-            raise Unverifiable(Reason.UPSTREAM_TIMEOUT) from None
+    async def _in_time(self, fetch: Callable[[Browser], Coroutine[Deferred[Any], Any, T]]) -> T:
+        browser = self._transport.browser(None, fresh=True)
+        return await in_time(fetch(browser), self._deadline, self._clock)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ropg_twisted.authentik.documents import Documents
 from ropg_twisted.authentik.flow import Flow
-from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.authentik.transport import Transport, in_time
 from ropg_twisted.interfaces import IReadiness, Readiness
 from ropg_twisted.sharing import Shared
 from ropg_twisted.verdict import OUTAGES, Reason, Unverifiable
@@ -52,20 +51,16 @@ class Lookout:
         return await self._looks.join(None, self._look_in_time)
 
     async def _look_in_time(self) -> Readiness:
-        look = Deferred.fromCoroutine(self._look())
         try:
-            return await look.addTimeout(self._deadline, self._clock)
-        except TimeoutError:
-            return Readiness(Reason.UPSTREAM_TIMEOUT)
+            return await in_time(self._look(), self._deadline, self._clock)
+        except Unverifiable as unverifiable:
+            return Readiness(unverifiable.reason)
 
     async def _look(self) -> Readiness:
         obstacle, token_refused = await self._look_at_flow()
         if obstacle is not None:
             return Readiness(obstacle)
-        try:
-            without_key = await self._documents.lacks_key()
-        except Unverifiable as unverifiable:
-            return Readiness(unverifiable.reason)
+        without_key = await self._documents.lacks_key()
         if token_refused:
             return Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED)
         return Readiness(warning=Reason.PROVIDER_WITHOUT_KEY if without_key else None)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.tokens import TokenReader
-from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.authentik.transport import Transport, in_time
 from ropg_twisted.authentik.wire import JSONObject, Response, read_json
 from ropg_twisted.interfaces import GrantedTokens
 from ropg_twisted.verdict import Reason, Unverifiable
-
-T = TypeVar("T")
 
 PARAMETERS: Final = (
     "grant_type",
@@ -71,20 +68,15 @@ class Relay:
         known = {name: form[name] for name in PARAMETERS if name in form}
         browser = self._transport.browser(address, fresh=True)
         asked = self._application.ask_for_tokens(known, authorization, browser)
-        response = await self._in_time(asked)
+        response = await in_time(asked, self._deadline, self._clock)
         return _refusal(response) or await self._tokens.read(read_json(response), client_id)
 
     async def userinfo(self, token: str) -> JSONObject | None:
         """What a token of Authentik's says about its person; ``None`` if it is not valid."""
         browser = self._transport.browser(None, fresh=True)
-        response = await self._in_time(self._application.userinfo(f"Bearer {token}", browser))
+        asked = self._application.userinfo(f"Bearer {token}", browser)
+        response = await in_time(asked, self._deadline, self._clock)
         return None if response.status in (401, 403) else read_json(response)
-
-    async def _in_time(self, answer: Coroutine[Deferred[Any], Any, T]) -> T:
-        try:
-            return await Deferred.fromCoroutine(answer).addTimeout(self._deadline, self._clock)
-        except TimeoutError:
-            raise Unverifiable(Reason.UPSTREAM_TIMEOUT) from None
 
 
 def _refusal(response: Response) -> Refusal | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, TimeoutError
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ropg_twisted.authentik.flow import Flow
-from ropg_twisted.authentik.transport import Browser
+from ropg_twisted.authentik.transport import Browser, in_time
 from ropg_twisted.authentik.wire import read_answer, read_json
 from ropg_twisted.interfaces import Person
 from ropg_twisted.verdict import Reason, Unverifiable
@@ -81,18 +81,14 @@ class SessionRemover:
         return Deferred.fromCoroutine(self._remove(flow, browser))
 
     async def _remove(self, flow: Flow, browser: Browser) -> None:
-        answer = Deferred.fromCoroutine(browser.get(flow.executor))
         try:
-            read_answer(await answer.addTimeout(self._deadline, self._clock), flow.executor)
+            answer = await in_time(browser.get(flow.executor), self._deadline, self._clock)
+            read_answer(answer, flow.executor)
             if browser.session.authenticated:
                 raise Unverifiable(Reason.FLOW_ERROR)
         except Unverifiable as unverifiable:
-            self._count_failure(unverifiable.reason)
-        except TimeoutError:
-            self._count_failure(Reason.UPSTREAM_TIMEOUT)
+            self.failed += 1
+            reason = unverifiable.reason.value
+            self.log.warn("a session was left at Authentik: {reason}", reason=reason)
         else:
             self.removed += 1
-
-    def _count_failure(self, reason: Reason) -> None:
-        self.failed += 1
-        self.log.warn("a session was left at Authentik: {reason}", reason=reason.value)

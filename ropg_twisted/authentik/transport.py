@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IConsumer
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -34,6 +34,8 @@ from ropg_twisted.authentik.wire import (
 )
 from ropg_twisted.trust import tls_policy
 from ropg_twisted.verdict import Reason, Unverifiable
+
+T = TypeVar("T")
 
 MAX_BODY: Final = 1024 * 1024
 """Bytes of one answer. Authentik's largest challenges, with pictures, are a tenth of that."""
@@ -127,6 +129,19 @@ class Browser:
             location=_header(response, "Location"),
             body=body,
         )
+
+
+async def in_time(
+    answer: Coroutine[Deferred[Any], Any, T], deadline: float, clock: IReactorTime
+) -> T:
+    """What ``answer`` comes to within ``deadline`` seconds.
+
+    Raises :exc:`Unverifiable` (``upstream_timeout``) if it takes longer, and is cancelled then.
+    """
+    try:
+        return await Deferred.fromCoroutine(answer).addTimeout(deadline, clock)
+    except TimeoutError:
+        raise Unverifiable(Reason.UPSTREAM_TIMEOUT) from None
 
 
 @implementer(IAgent)
