@@ -215,6 +215,8 @@ class Wire:
 
 
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
+GOOD = {"grant_type": "password", "client_id": "mac", "username": "alice", "password": "secret"}
+"""What the client of the sites here asks."""
 
 
 def post(body: str | bytes, headers: str = FORM, target: str = "/oauth/token") -> bytes:

@@ -339,8 +339,8 @@ class BreakerTests(SynchronousTestCase):
             self.assertEqual(self.answer(check), check)
         self.assertEqual(self.said(), ["breaker open", "breaker closed"] * 4)
 
-    def test_only_the_probe_is_under_way(self) -> None:
-        """While the probe walks, nobody else does."""
+    def about_to_probe(self) -> tuple[Breaker, Ponders]:
+        """A breaker whose next check is a probe, and the verifier behind it."""
         verifier = Ponders()
         guard = Breaker(verifier, self.clock)
         for _ in range(OUTAGES_TO_OPEN):
@@ -348,6 +348,11 @@ class BreakerTests(SynchronousTestCase):
             verifier.waiting.pop().callback(DOWN)
             self.successResultOf(check)
         self.clock.advance(SECONDS_OPEN)
+        return guard, verifier
+
+    def test_only_the_probe_is_under_way(self) -> None:
+        """While the probe walks, nobody else does."""
+        guard, verifier = self.about_to_probe()
         probe = ask(guard)
         self.assertEqual(self.successResultOf(ask(guard)), OPEN)
         verifier.waiting.pop().callback(RIGHT)
@@ -355,13 +360,7 @@ class BreakerTests(SynchronousTestCase):
 
     def test_a_lost_probe_does_not_lock_it(self) -> None:
         """After a probe that was given up, or broke, there is another in its time."""
-        verifier = Ponders()
-        guard = Breaker(verifier, self.clock)
-        for _ in range(OUTAGES_TO_OPEN):
-            check = ask(guard)
-            verifier.waiting.pop().callback(DOWN)
-            self.successResultOf(check)
-        self.clock.advance(SECONDS_OPEN)
+        guard, verifier = self.about_to_probe()
         hang_up(ask(guard))
         self.clock.advance(SECONDS_OPEN)
         broken = ask(guard)

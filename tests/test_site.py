@@ -28,6 +28,7 @@ from ropg_twisted.web import site as site_module
 from ropg_twisted.web.site import IDLE_SECONDS, LINGER_SECONDS, BoundedSite
 from tests.fakes import (
     FORM,
+    GOOD,
     RIGHT,
     Listens,
     Ponders,
@@ -39,7 +40,6 @@ from tests.fakes import (
     provider_site,
 )
 
-GOOD = {"grant_type": "password", "client_id": "mac", "username": "alice", "password": "secret"}
 CHECK = post(urlencode(GOOD))
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -20,6 +20,7 @@ from ropg_twisted.web.request import MAX_BODY, MAX_DISCARDED
 from ropg_twisted.web.site import IDLE_SECONDS
 from tests.fakes import (
     FORM,
+    GOOD,
     RIGHT,
     Breaks,
     Listens,
@@ -32,8 +33,6 @@ from tests.fakes import (
     post,
     provider_site,
 )
-
-GOOD = {"grant_type": "password", "client_id": "mac", "username": "alice", "password": "secret"}
 
 
 def ask(verifier: Any, body: str, *clients: Client, headers: str = FORM) -> Reply:
