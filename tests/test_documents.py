@@ -254,6 +254,20 @@ class DocumentsTests(SynchronousTestCase):
             daemon.clock.advance(5)
             self.assertEqual([reply.status for reply in peer.replies], [status])
 
+    def test_readiness_says_that_authentik_hangs(self) -> None:
+        """A look has the time of a check, and then its reason is told."""
+        daemon = Daemon(self, ROPG_DEADLINE="5")
+        daemon.line.silent = True
+        peer = daemon.peer()
+        peer.send(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual(peer.replies, [])
+        daemon.clock.advance(5)
+        [reply] = peer.replies
+        self.assertEqual(
+            (reply.status, reply.json),
+            (503, {"status": "unavailable", "reason": "upstream_timeout"}),
+        )
+
 
 class AbortingDiscoveryTests(SynchronousTestCase):
     """Discovery for clients that take nothing but a broken connection for an outage."""

@@ -639,6 +639,8 @@ class RemovalTests(FaultTestCase):
             if found != (Verdict.VERIFIED, 0, "") or counts != (0, 1, 1):
                 problems.append(f"{name}: {found} {counts}")
             self.assertNotIn(USUAL_PASSWORD, repr(told))
+            if name in SILENCES:
+                self.assertEqual([event["reason"] for event in told], ["upstream_timeout"], name)
         self.assert_none(problems)
 
 
