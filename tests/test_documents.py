@@ -8,7 +8,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.authentik.documents import FRESH_SECONDS, REFETCH_SECONDS, STALE_SECONDS, Kept
+from ropg_twisted.authentik.documents import (
+    FRESH_SECONDS,
+    REFETCH_SECONDS,
+    RETRY_SECONDS,
+    STALE_SECONDS,
+    Kept,
+)
 from ropg_twisted.oauth.discovery import NOT_OURS
 from ropg_twisted.verdict import Reason, Unverifiable
 from tests.fakes import ISSUER
@@ -31,9 +37,13 @@ class KeptTests(SynchronousTestCase):
         self.fetches.append(Deferred())
         return await self.fetches[-1]
 
-    def get(self, **bounds: float) -> Deferred[str]:
+    def get(self) -> Deferred[str]:
         """Ask for the document."""
-        return Deferred.fromCoroutine(self.kept.get(**bounds))
+        return Deferred.fromCoroutine(self.kept.get())
+
+    def refetch(self) -> Deferred[str]:
+        """Ask for a new copy of it."""
+        return Deferred.fromCoroutine(self.kept.refetch())
 
     def test_a_copy_is_used_while_it_is_fresh(self) -> None:
         """For five minutes nothing is fetched, then once again."""
@@ -80,23 +90,29 @@ class KeptTests(SynchronousTestCase):
         second = self.get()
         self.fetches[-1].errback(Unverifiable(Reason.UPSTREAM_TIMEOUT))
         self.assertEqual(self.successResultOf(second), "one")
-        self.clock.advance(REFETCH_SECONDS - 0.1)
+        self.clock.advance(RETRY_SECONDS - 0.1)
         self.assertEqual(self.successResultOf(self.get()), "one")
         self.assertEqual(len(self.fetches), 2)
         self.clock.advance(0.1)
         self.assertNoResult(self.get())
         self.assertEqual(len(self.fetches), 3)
 
-    def test_who_wants_a_newer_one_may_say_so(self) -> None:
-        """Each may say how fresh it has to be."""
+    def test_a_new_copy_may_be_forced_now_and_then(self) -> None:
+        """A fresh copy is no reason not to fetch, a copy that was forced just now is."""
         first = self.get()
         self.fetches[0].callback("one")
         self.successResultOf(first)
         self.clock.advance(10)
-        self.assertEqual(self.successResultOf(self.get(fresh=11)), "one")
-        newer = self.get(fresh=10)
+        self.assertEqual(self.successResultOf(self.get()), "one")
+        newer = self.refetch()
         self.fetches[-1].callback("two")
         self.assertEqual(self.successResultOf(newer), "two")
+        self.clock.advance(REFETCH_SECONDS - 0.1)
+        self.assertEqual(self.successResultOf(self.refetch()), "two")
+        self.assertEqual(len(self.fetches), 2)
+        self.clock.advance(0.1)
+        self.assertNoResult(self.refetch())
+        self.assertEqual(len(self.fetches), 3)
 
     def test_many_who_wait_share_one_fetch(self) -> None:
         """Its result, good or bad, is told to all; who goes away takes nothing from the others."""
@@ -231,7 +247,7 @@ class DocumentsTests(SynchronousTestCase):
         after = [daemon.get(path).body for path in (DISCOVERY, JWKS) for _ in range(3)]
         self.assertEqual(before, after)
         daemon.line.cut = False
-        daemon.clock.advance(REFETCH_SECONDS)
+        daemon.clock.advance(RETRY_SECONDS)
         daemon.get(DISCOVERY)
         daemon.get(JWKS)
         self.assertEqual([daemon.authentik.count("GET", path) for path in (THEIRS, KEYS)], [2, 2])

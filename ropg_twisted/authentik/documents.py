@@ -22,8 +22,11 @@ FRESH_SECONDS: Final = 300
 STALE_SECONDS: Final = 86400
 """For how long an old copy counts while Authentik is down."""
 
-REFETCH_SECONDS: Final = 30
-"""Between two looks for a key that is not known, or at an Authentik that does not answer."""
+RETRY_SECONDS: Final = 30
+"""Between two looks at an Authentik that does not answer."""
+
+REFETCH_SECONDS: Final = 5
+"""Between two looks for a key that is not known."""
 
 
 class Kept(Generic[T]):
@@ -38,12 +41,24 @@ class Kept(Generic[T]):
         self._copies: list[T] = []
         self._fetched = 0.0
         self._next_try = 0.0
+        self._next_refetch = 0.0
 
-    async def get(self, *, fresh: float = FRESH_SECONDS) -> T:
-        """A copy that is at most ``fresh`` seconds old, or an older one if none is to be had.
+    async def refetch(self) -> T:
+        """A new copy, although there is a fresh one; that one, if it was asked for just now."""
+        now = self._clock.seconds()
+        if now < self._next_refetch:
+            return await self.get()
+        self._next_refetch = now + REFETCH_SECONDS
+        return await self._get(fresh=0)
+
+    async def get(self) -> T:
+        """A fresh copy, or an older one if none is to be had.
 
         Raises :exc:`Unverifiable` if there is none of that either.
         """
+        return await self._get(fresh=FRESH_SECONDS)
+
+    async def _get(self, *, fresh: float) -> T:
         age = self._clock.seconds() - self._fetched
         if self._copies and age < fresh:
             return self._copies[0]
@@ -53,7 +68,7 @@ class Kept(Generic[T]):
         try:
             copy = await self._fetching.join(None, self._fetch)
         except Unverifiable:
-            self._next_try = self._clock.seconds() + REFETCH_SECONDS
+            self._next_try = self._clock.seconds() + RETRY_SECONDS
             if usable:
                 return self._copies[0]
             raise
@@ -95,8 +110,8 @@ class Documents:
 
     async def key(self, kid: str | None) -> PyJWK:
         """The key of that id; one that is not known is looked for anew, now and then."""
-        for age in (FRESH_SECONDS, REFETCH_SECONDS):
-            published = await self._jwks.get(fresh=age)
+        for look in (self._jwks.get, self._jwks.refetch):
+            published = await look()
             if not published.get("keys"):
                 raise Unverifiable(Reason.PROVIDER_WITHOUT_KEY)
             try:
