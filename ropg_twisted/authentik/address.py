@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 class Introduction:
     """How a client's address is told to Authentik.
 
-    With the token of an outpost, Authentik takes our word for it. Without one, or with one that it
-    does not take, an X-Forwarded-For header says it to an Authentik that trusts us as its proxy.
-    ``refused``: the token has been found not to work.
+    With the token of an outpost, Authentik takes our word for it. An X-Forwarded-For header says it
+    to an Authentik that trusts us as its proxy: it passes over a token that it does not know in
+    silence. ``refused``: the token has been found not to work.
     """
 
     outpost_token: str | None = field(default=None, repr=False)
@@ -24,9 +24,10 @@ class Introduction:
         """
         if address is None:
             return {}
+        forwarded = {"X-Forwarded-For": address}
         if self.outpost_token is None or (self.refused and not insist):
-            return {"X-Forwarded-For": address}
-        return {
+            return forwarded
+        return forwarded | {
             "X-authentik-remote-ip": address,
             "X-authentik-outpost-token": self.outpost_token,
         }
