@@ -28,7 +28,8 @@ class Login:
     """What a person typed, and what is to come of it.
 
     ``address``: of the machine that asks, ``None`` if it has none. ``code``: of a second factor.
-    ``tokens``: which tokens of Authentik's own a verified login is to bring, if any.
+    ``tokens``: which tokens of Authentik's own a verified login is to bring, if any. ``canary``:
+    nobody typed this; its password is certainly wrong, and shows how the flow refuses one.
     """
 
     username: str
@@ -36,6 +37,7 @@ class Login:
     address: str | None = None
     code: str | None = field(default=None, repr=False)
     tokens: CodeRequest | None = None
+    canary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.canary import Canary
 from ropg_twisted.authentik.documents import Documents
+from ropg_twisted.authentik.evidence import FlowEvidence
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.lookout import Lookout
 from ropg_twisted.authentik.relay import Relay
@@ -69,13 +71,14 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     application = _application(settings)
     documents = Documents(application, transport, settings.deadline, reactor)
     tokens = TokenReader(documents)
-    lookout = Lookout(flow, transport, documents, settings.deadline, reactor)
     sessions = _sessions(settings, reactor)
     registry = CollectorRegistry()
     record = Record(registry)
+    evidence = FlowEvidence(reactor)
     verifier = guarded(
         AuthentikVerifier(
             flow,
+            evidence,
             transport,
             sessions,
             application,
@@ -87,6 +90,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         settings.deadline,
         reactor,
     )
+    canary = Canary(verifier, evidence)
+    lookout = Lookout(flow, canary, transport, documents, settings.deadline, reactor)
     clients = Clients(settings.clients)
     relay = Relay(application, transport, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
@@ -96,7 +101,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
             Door(settings.allowed_networks, settings.trusted_proxies),
             clients,
             PasswordGrants(
-                Throttle(verifier, Counts(_limits_store(settings), reactor)),
+                Throttle(canary, Counts(_limits_store(settings), reactor)),
                 issuer,
                 reissuer,
                 record,

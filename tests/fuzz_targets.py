@@ -19,6 +19,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.web.server import Site
 
 from ropg_twisted.authentik.conversation import MAX_STEPS, Answer, Conversation
+from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.authentik.session import fetch_person
 from ropg_twisted.authentik.transport import Browser
 from ropg_twisted.authentik.wire import (
@@ -135,20 +136,26 @@ SESSIONS: Final = {
 """What a line of a conversation says of the session by its first byte; else it is the first."""
 
 
+EVIDENCE = {b"?": Evidence.UNKNOWN, b"!": Evidence.RESTARTS}
+"""How the flow of a conversation has been seen to refuse, by its first byte; else in place."""
+
+
 def conversation(data: bytes) -> None:
     """A line for each answer: empty for a 302, else the session's mark and the JSON of a body.
 
     The invariants are those of the recorded and of the random conversations: a success follows
     only upon a password that was sent once, and whose very next answer was a 302, or another
     component without errors. A code is sent once, and behind that. A ``-`` in front stands for a
-    flow without a login stage, a ``#`` for a code that came with the password.
+    flow without a login stage, a ``#`` for a code that came with the password, a ``?`` for a flow
+    that has not been seen to refuse, a ``!`` for one that restarts.
     """
     login_stage = not data.startswith(b"-")
     login = Login("alice", CANARY, code=CANARY if data.startswith(b"#") else None)
-    talk = Conversation(login, root=ROOT, login_stage=login_stage)
+    evidence = EVIDENCE.get(data[:1], Evidence.IN_PLACE)
+    talk = Conversation(login, root=ROOT, evidence=evidence, login_stage=login_stage)
     answers: list[Answer] = []
     asked_by, accepted = "", None
-    for number, line in enumerate(data.lstrip(b"-#").split(b"\n")):
+    for number, line in enumerate(data.lstrip(b"-#?!").split(b"\n")):
         session = SESSIONS.get(line[:1], Session("first"))
         body = line[1:] if line[:1] in SESSIONS else line
         response = Response(200, "application/json", None, body) if line else MOVED
@@ -216,6 +223,8 @@ def cookie(data: bytes) -> None:
 
 class _SaysWho:
     """Stands for a browser that is logged in: every GET is answered with the same body."""
+
+    session = Session("first", authenticated=True)
 
     def __init__(self, body: bytes) -> None:
         self._response = Response(200, "application/json", None, body)

@@ -15,7 +15,9 @@ from twisted.web.server import Request
 
 from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.canary import Canary
 from ropg_twisted.authentik.documents import Documents
+from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.lookout import OWN_ADDRESS, Lookout
 from ropg_twisted.authentik.session import SessionRemover
@@ -34,7 +36,11 @@ T = TypeVar("T")
 
 CLIENT: Final = "203.0.113.7"
 FORWARDED: Final = {"x-forwarded-for": CLIENT}
-VOUCHED: Final = {"x-authentik-remote-ip": CLIENT, "x-authentik-outpost-token": OUTPOST_TOKEN}
+VOUCHED: Final = {
+    "x-forwarded-for": CLIENT,
+    "x-authentik-remote-ip": CLIENT,
+    "x-authentik-outpost-token": OUTPOST_TOKEN,
+}
 
 
 class Overheard(Resource):
@@ -88,8 +94,11 @@ class AddressTestCase(SynchronousTestCase):
         transport = Transport(agent, agent, self.introduction)
         sessions = SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, clock)
         documents = Documents(application, transport, 15, clock)
+        evidence = FlowEvidence(clock)
+        evidence.gather(Evidence.IN_PLACE)
         self.verifier = AuthentikVerifier(
             flow,
+            evidence,
             transport,
             sessions,
             application,
@@ -97,7 +106,8 @@ class AddressTestCase(SynchronousTestCase):
             checks_access=True,
             typed_claims=False,
         )
-        self.lookout = Lookout(flow, transport, documents, 15, clock)
+        canary = Canary(self.verifier, evidence)
+        self.lookout = Lookout(flow, canary, transport, documents, 15, clock)
 
     def log_in(self, address: str | None = CLIENT) -> Verdict:
         """The verdict on a right password from this address."""
@@ -112,6 +122,12 @@ class AddressTestCase(SynchronousTestCase):
 
 class HeaderTests(AddressTestCase):
     """The headers of one check."""
+
+    def test_a_token_that_authentik_does_not_know_hides_no_address(self) -> None:
+        """A proxy that Authentik trusts is believed without the token."""
+        self.begin("unknown-token")
+        self.assertEqual(self.log_in(), Verdict.VERIFIED)
+        self.assertEqual(self.sandbox.events[-1].address, CLIENT)
 
     def test_every_request_of_a_check_says_whose_it_is(self) -> None:
         """From the first GET to the removal of the session, and in the words of the setting."""
@@ -192,5 +208,6 @@ class LookTests(AddressTestCase):
         """With a token, a look is said to come from this host; without one, from nobody."""
         self.begin(OUTPOST_TOKEN)
         self.look()
-        own = {**VOUCHED, "x-authentik-remote-ip": OWN_ADDRESS}
+        address = dict.fromkeys(("x-forwarded-for", "x-authentik-remote-ip"), OWN_ADDRESS)
+        own = {**VOUCHED, **address}
         self.assertEqual([said for said in self.overheard.said if said], [own])

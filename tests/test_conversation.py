@@ -17,6 +17,7 @@ from ropg_twisted.authentik.conversation import (
     Follow,
     Step,
 )
+from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.authentik.wire import Challenge, Moved, Session
 from ropg_twisted.interfaces import Login
 from ropg_twisted.verdict import Outcome, Reason, Verdict
@@ -24,6 +25,7 @@ from ropg_twisted.verdict import Outcome, Reason, Verdict
 Heard: TypeAlias = Moved | Challenge
 
 ROOT = "https://authentik.example.com/"
+ALICE = Login("alice", "secret")
 ANONYMOUS = Session("first")
 LOGGED_IN = Session("second", authenticated=True)
 
@@ -89,9 +91,15 @@ ACCEPTED_TOGETHER: list[Heard] = [*SENT_TOGETHER, MOVED]
 PASSED: list[Heard] = [*ACCEPTED, USER_LOGIN]
 
 
-def conversation(**options: Any) -> Conversation:
-    """A conversation about Alice."""
-    return Conversation(Login("alice", "secret"), root=ROOT, **options)
+def conversation(
+    login: Login = ALICE,
+    *,
+    root: str = ROOT,
+    evidence: Evidence = Evidence.IN_PLACE,
+    login_stage: bool = True,
+) -> Conversation:
+    """A conversation with a flow that has been seen to refuse in place, if not said otherwise."""
+    return Conversation(login, root=root, evidence=evidence, login_stage=login_stage)
 
 
 def after(
@@ -116,6 +124,10 @@ INTERACTION = (Verdict.INTERACTION_REQUIRED, Reason.INTERACTION)
 def unverifiable(reason: Reason) -> tuple[Verdict, Reason]:
     """An outcome that says nothing about the password."""
     return Verdict.UNVERIFIABLE, reason
+
+
+RESTARTED = unverifiable(Reason.FLOW_RESTARTS)
+UNPROVEN = unverifiable(Reason.FLOW_UNPROVEN)
 
 
 class AnswerTests(SynchronousTestCase):
@@ -198,7 +210,7 @@ class CodeTests(SynchronousTestCase):
 
     def hear(self, *heard: Heard, code: str | None = "123456") -> tuple[list[Step], Conversation]:
         """All steps of a conversation with a code."""
-        talk = Conversation(Login("bob", "secret", code=code), root=ROOT)
+        talk = conversation(Login("bob", "secret", code=code))
         return [talk.hear(item, ANONYMOUS) for item in heard], talk
 
     def test_the_code_is_the_answer(self) -> None:
@@ -238,7 +250,7 @@ class CodeTests(SynchronousTestCase):
     def test_a_flow_that_begins_anew_says_nothing_of_the_password(self) -> None:
         """After a code, an identification stage may answer the code: no verdict."""
         steps, _ = self.hear(*ACCEPTED, self.DEVICES, MOVED, IDENTIFICATION)
-        self.assertEqual(steps[-1], Outcome(*unverifiable(Reason.SESSION_LOST)))
+        self.assertEqual(steps[-1], Outcome(*RESTARTED))
 
     def test_a_code_is_never_sent_before_the_password(self) -> None:
         """A second factor that comes first gets nothing."""
@@ -257,9 +269,10 @@ class VerdictTests(SynchronousTestCase):
             ("wrong", REJECTED, [*SENT, _errors(PASSWORD, WRONG)]),
             ("wrong once too often", REJECTED, [*SENT, DENIED]),
             ("the same, combined", REJECTED, [*SENT_TOGETHER, DENIED]),
-            ("restarted", REJECTED, [*ACCEPTED, IDENTIFICATION]),
-            ("restarted at once", REJECTED, [*SENT, IDENTIFICATION]),
-            ("restarted, combined", REJECTED, [*ACCEPTED_TOGETHER, COMBINED]),
+            ("restarted", RESTARTED, [*ACCEPTED, IDENTIFICATION]),
+            ("restarted at once", RESTARTED, [*SENT, IDENTIFICATION]),
+            ("restarted, combined", RESTARTED, [*ACCEPTED_TOGETHER, COMBINED]),
+            ("restarted after the login stage", RESTARTED, [*PASSED, IDENTIFICATION]),
             ("denied after the name", DENIED_BY_POLICY, [*IDENTIFIED, DENIED]),
             ("denied after the password", DENIED_BY_POLICY, [*ACCEPTED, DENIED]),
             ("denied after the login", DENIED_BY_POLICY, [*PASSED, DENIED]),
@@ -305,11 +318,6 @@ class VerdictTests(SynchronousTestCase):
                 [*SENT, _errors(IDENTIFICATION, NO_SUCH)],
             ),
             (
-                "flow begun anew after the login stage",
-                unverifiable(Reason.SESSION_LOST),
-                [*PASSED, IDENTIFICATION],
-            ),
-            (
                 "login stage twice",
                 unverifiable(Reason.FLOW_ERROR),
                 [*PASSED, USER_LOGIN],
@@ -330,6 +338,11 @@ class VerdictTests(SynchronousTestCase):
                 [*ACCEPTED, challenge("xak-flow-redirect", to="/api/v3/flows/executor/x/?query=")],
             ),
             (
+                "redirect that is not the final one",
+                unverifiable(Reason.UPSTREAM_REDIRECT),
+                [*ACCEPTED, challenge("xak-flow-redirect", to="/", final_redirect=False)],
+            ),
+            (
                 "redirect to nowhere",
                 unverifiable(Reason.FLOW_ERROR),
                 [*ACCEPTED, challenge("xak-flow-redirect")],
@@ -342,6 +355,115 @@ class VerdictTests(SynchronousTestCase):
         ]
         for name, expected, heard in rows:
             self.assertEqual(after(*heard), expected, name)
+
+    def test_a_flow_that_restarts_is_never_believed(self) -> None:
+        """Where a refusal looks like an acceptance, no answer says anything of the password."""
+        for heard in (
+            [IDENTIFICATION, _errors(IDENTIFICATION, NO_SUCH)],
+            [*IDENTIFIED, DENIED],
+            [*SENT_TOGETHER, _errors(COMBINED, NO_SUCH)],
+            [*SENT, _errors(PASSWORD, WRONG)],
+            [*SENT, DENIED],
+            [*SENT, END],
+            [*SENT, MFA],
+            [*SENT, MOVED],
+            [*SENT_TOGETHER, MOVED],
+        ):
+            for session in (ANONYMOUS, LOGGED_IN):
+                for login_stage in (True, False):
+                    found = after(
+                        *heard,
+                        session=session,
+                        evidence=Evidence.RESTARTS,
+                        login_stage=login_stage,
+                    )
+                    self.assertEqual(found, RESTARTED, heard)
+
+    def test_an_unproven_flow_is_believed_as_far_as_no_302_carries_it(self) -> None:
+        """Refusals and an authenticated session count; what else follows a 302 does not."""
+        unproven: dict[str, Any] = {"evidence": Evidence.UNKNOWN}
+        for expected, heard in (
+            (REJECTED, [IDENTIFICATION, _errors(IDENTIFICATION, NO_SUCH)]),
+            (REJECTED, [*SENT_TOGETHER, _errors(COMBINED, NO_SUCH)]),
+            (REJECTED, [*SENT, _errors(PASSWORD, WRONG)]),
+            (REJECTED, [*SENT, DENIED]),
+            (DENIED_BY_POLICY, [*IDENTIFIED, DENIED]),
+            (UNPROVEN, [*ACCEPTED, DENIED]),
+            (UNPROVEN, [*PASSED, DENIED]),
+            (UNPROVEN, [*ACCEPTED, END]),
+            (UNPROVEN, [*SENT, END]),
+            (UNPROVEN, [*ACCEPTED, MFA]),
+            (UNPROVEN, [*SENT, MFA]),
+            (UNPROVEN, [*ACCEPTED, challenge("ak-stage-consent")]),
+            (UNPROVEN, [*ACCEPTED, challenge("xak-flow-redirect", to="https://a.invalid/")]),
+            (RESTARTED, [*ACCEPTED, IDENTIFICATION]),
+            (unverifiable(Reason.FLOW_ERROR), [*ACCEPTED, challenge("ak-stage-flow-error")]),
+        ):
+            self.assertEqual(after(*heard, **unproven), expected, heard)
+        for path in (SENT, ACCEPTED, SENT_TOGETHER, ACCEPTED_TOGETHER, PASSED):
+            self.assertEqual(after(*path, END, session=LOGGED_IN, **unproven), VERIFIED)
+            self.assertEqual(after(*path, END, login_stage=False, **unproven), UNPROVEN)
+
+    def test_a_code_does_not_prove_the_password_before_it(self) -> None:
+        """Whether a code is wrong is told only of a flow whose refusal has been seen."""
+        wrong = {"code": [{"string": "Invalid Token.", "code": "invalid"}]}
+        for evidence, expected in (
+            (Evidence.IN_PLACE, (Verdict.REJECTED, Reason.WRONG_CODE)),
+            (Evidence.UNKNOWN, UNPROVEN),
+        ):
+            talk = conversation(Login("bob", "secret", code="123456"), evidence=evidence)
+            for item in (*ACCEPTED, CodeTests.DEVICES):
+                talk.hear(item, ANONYMOUS)
+            step = talk.hear(_errors(CodeTests.DEVICES, wrong), ANONYMOUS)
+            self.assertEqual(step, Outcome(*expected))
+
+    def test_what_a_conversation_says_of_the_refusal(self) -> None:
+        """The answer to the password is a refusal in place, another answer, or about neither."""
+        required = {"password": [{"string": "This field is required.", "code": "required"}]}
+        for expected, heard in (
+            (None, [IDENTIFICATION, _errors(IDENTIFICATION, NO_SUCH)]),
+            (None, [*IDENTIFIED, DENIED]),
+            (None, SENT),
+            (True, [*SENT, _errors(PASSWORD, WRONG)]),
+            (True, [*SENT_TOGETHER, _errors(COMBINED, NO_SUCH)]),
+            (True, [*SENT, DENIED]),
+            (None, [*SENT, _errors(PASSWORD, required)]),
+            (None, [*SENT, _errors(IDENTIFICATION, NO_SUCH)]),
+            (False, [*SENT, MOVED]),
+            (False, [*ACCEPTED, DENIED]),
+            (False, [*SENT, END]),
+            (False, [*SENT, MFA]),
+            (False, [*SENT, IDENTIFICATION]),
+            (False, [*SENT, PASSWORD]),
+            (False, [*SENT, challenge("ak-stage-flow-error")]),
+        ):
+            for evidence in Evidence:
+                talk = conversation(evidence=evidence)
+                for item in heard:
+                    if isinstance(talk.hear(item, ANONYMOUS), Outcome):
+                        break
+                self.assertIs(talk.refused_in_place, expected, heard)
+        talk = conversation()
+        for item in SENT:
+            talk.hear(item, ANONYMOUS)
+        talk.hear(IDENTIFICATION, Session("another"))
+        self.assertIsNone(talk.refused_in_place)
+
+    def test_a_restart_is_noticed(self) -> None:
+        """A flow that asks for name or password again after the password has restarted."""
+        for expected, heard in (
+            (True, [*ACCEPTED, IDENTIFICATION]),
+            (True, [*ACCEPTED, PASSWORD]),
+            (True, [*ACCEPTED_TOGETHER, COMBINED]),
+            (False, [*IDENTIFIED, IDENTIFICATION]),
+            (False, [*SENT, _errors(PASSWORD, WRONG)]),
+            (False, [*ACCEPTED, MFA]),
+            (False, [*ACCEPTED, END]),
+        ):
+            talk = conversation()
+            for item in heard:
+                talk.hear(item, ANONYMOUS)
+            self.assertIs(talk.restarted, expected, heard)
 
     def test_what_errors_say_counts_and_not_that_there_are_some(self) -> None:
         """Errors are a refusal only of fields that were sent, and not for want of a field."""
@@ -362,12 +484,44 @@ class VerdictTests(SynchronousTestCase):
             )
 
     def test_a_restart_in_another_session_is_a_lost_session(self) -> None:
-        """A fresh identification stage is a refusal only if the session is still the same."""
+        """A fresh identification stage is a restart only if the session is still the same."""
         for session in (Session("another"), Session(None)):
             self.assertEqual(
                 after(*ACCEPTED, IDENTIFICATION, session=session),
                 unverifiable(Reason.SESSION_LOST),
             )
+
+    def test_no_session_twice_is_not_the_same_session(self) -> None:
+        """Two answers without a session cookie say nothing of a restart."""
+        talk = conversation()
+        for item in ACCEPTED:
+            talk.hear(item, Session())
+        step = talk.hear(IDENTIFICATION, Session())
+        self.assertEqual(step, Outcome(*unverifiable(Reason.SESSION_LOST)))
+
+    def test_only_true_is_true(self) -> None:
+        """A field that merely looks set does not bring the password into the first form."""
+        for value in ("yes", 1, [1], "true", "false"):
+            form = challenge("ak-stage-identification", password_fields=value)
+            step = conversation().hear(form, ANONYMOUS)
+            self.assertEqual(
+                step, Answer({"component": "ak-stage-identification", "uid_field": "alice"})
+            )
+
+    def test_errors_behind_a_302_are_no_answer_to_the_password(self) -> None:
+        """A password stage that comes with errors on its own is not a refusal."""
+        self.assertEqual(
+            after(*ACCEPTED, _errors(PASSWORD, WRONG)), unverifiable(Reason.FLOW_ERROR)
+        )
+
+    def test_the_executor_may_be_named_by_a_relative_redirect(self) -> None:
+        """A redirect into the executor is a loop, however its address is written."""
+        for to in ("x/?query=", "./x/", "/api/v3/flows/executor/x/", "../executor/x/"):
+            talk = conversation(root="https://example.com/api/v3/flows/executor/")
+            for item in ACCEPTED:
+                talk.hear(item, ANONYMOUS)
+            step = talk.hear(challenge("xak-flow-redirect", to=to), LOGGED_IN)
+            self.assertEqual(step, Outcome(*unverifiable(Reason.FLOW_LOOP)), to)
 
     def test_the_end_with_an_authenticated_session_is_the_proof(self) -> None:
         """An accepted password, the end of the flow and a session that is logged in: verified."""
@@ -403,7 +557,7 @@ class VerdictTests(SynchronousTestCase):
 
     def test_the_root_may_be_a_prefix(self) -> None:
         """Authentik under a path has its root there."""
-        talk = Conversation(Login("a", "b"), root="https://example.com/auth/")
+        talk = conversation(root="https://example.com/auth/")
         for item in ACCEPTED:
             talk.hear(item, ANONYMOUS)
         step = talk.hear(challenge("xak-flow-redirect", to="/auth/"), ANONYMOUS)
@@ -424,7 +578,7 @@ class VerdictTests(SynchronousTestCase):
         special = {
             "ak-stage-access-denied": Verdict.DENIED,
             "ak-stage-flow-error": Verdict.UNVERIFIABLE,
-            "ak-stage-identification": Verdict.REJECTED,
+            "ak-stage-identification": Verdict.UNVERIFIABLE,
             "ak-stage-password": Verdict.UNVERIFIABLE,
             "ak-stage-user-login": None,
             "xak-flow-redirect": Verdict.DENIED,
@@ -490,16 +644,22 @@ HEARD = st.lists(
 class RandomConversationTests(SynchronousTestCase):
     """What holds whatever Authentik answers."""
 
-    @given(HEARD, st.booleans(), st.sampled_from([None, "123456"]))
+    @given(HEARD, st.booleans(), st.sampled_from([None, "123456"]), st.sampled_from(Evidence))
     def test_no_success_without_an_accepted_password(
-        self, heard: list[tuple[Heard, Session]], login_stage: bool, code: str | None
+        self,
+        heard: list[tuple[Heard, Session]],
+        login_stage: bool,
+        code: str | None,
+        evidence: Evidence,
     ) -> None:
         """Verified and interaction_required follow only upon a password, sent once and accepted.
 
         Accepted means here, told independently of the code: the very next thing heard after it was
         sent is a 302, or a component other than the one that it was sent to, and without errors.
+        Without evidence of how the flow refuses, only an authenticated session makes it a success.
         """
-        talk = Conversation(Login("alice", "secret", code=code), root=ROOT, login_stage=login_stage)
+        login = Login("alice", "secret", code=code)
+        talk = conversation(login, evidence=evidence, login_stage=login_stage)
         passwords = 0
         accepted: bool | None = None
         asked_by = ""
@@ -523,6 +683,10 @@ class RandomConversationTests(SynchronousTestCase):
             self.assertEqual((passwords, accepted), (1, True))
         if step.verdict is Verdict.VERIFIED and login_stage:
             self.assertTrue(session.authenticated)
+        if evidence is Evidence.UNKNOWN and accepted and step.verdict is not Verdict.UNVERIFIABLE:
+            self.assertTrue(step.verdict is Verdict.VERIFIED and session.authenticated)
+        if evidence is Evidence.RESTARTS:
+            self.assertIs(step.verdict, Verdict.UNVERIFIABLE)
         if step.verdict is Verdict.REJECTED:
             self.assertGreater(len(heard), 1)
 

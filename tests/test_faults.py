@@ -34,6 +34,7 @@ from ropg_twisted.authentik import connections
 from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.documents import Documents
+from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.session import SessionRemover
 from ropg_twisted.authentik.tokens import TokenReader
@@ -205,8 +206,11 @@ class FaultTestCase(TestCase):
         sessions = SessionRemover(Flow(url, "default-invalidation-flow"), DEADLINE, clock)
         flow = Flow(url, slug, login_stage)
         application = Application(url, "jamf-connect")
+        evidence = FlowEvidence(clock)
+        evidence.gather(Evidence.IN_PLACE)
         verifier = AuthentikVerifier(
             flow,
+            evidence,
             way,
             sessions,
             application,

@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.transport import Transport
 from ropg_twisted.interfaces import Login
@@ -78,13 +79,16 @@ def login_in(recording: Recording) -> Login:
     return Login([*names, "alice"][0], [*passwords, "typed"][0])
 
 
-def replay(recording: Recording, *, login_stage: bool = True) -> tuple[Verdict, Replay]:
+def replay(
+    recording: Recording, *, evidence: Evidence = Evidence.IN_PLACE, login_stage: bool = True
+) -> tuple[Verdict, Replay]:
     """Walk our client through the recorded answers."""
     site = Replay(recording)
     agent: Any = RequestTraversalAgent(site) if site._left else NobodyListens()
     flow = Flow(AUTHENTIK, _slug(recording), login_stage)
     browser = Transport(agent, agent, Introduction()).browser(None)
-    walk = flow.walk(login_in(recording), browser)
+    conversation = flow.conversation(login_in(recording), evidence)
+    walk = flow.walk(conversation, browser)
     result: list[Outcome] = []
     failures: list[Unverifiable] = []
     Deferred.fromCoroutine(walk).addCallbacks(
@@ -112,6 +116,13 @@ class RecordingTests(SynchronousTestCase):
         for recording in judged:
             verdict, _ = replay(recording)
             self.assertEqual(verdict.value, recording.expected_verdict, recording.name)
+
+    def test_no_recording_is_believed_of_a_flow_that_restarts(self) -> None:
+        """The same answers, from a flow whose refusal looks like an acceptance, say nothing."""
+        for recording in recordings().values():
+            if recording.expected_verdict is not None:
+                verdict, _ = replay(recording, evidence=Evidence.RESTARTS)
+                self.assertIs(verdict, Verdict.UNVERIFIABLE, recording.name)
 
     def test_our_answers_are_those_that_were_recorded(self) -> None:
         """What our client posts is what the recording client posted, to the letter."""

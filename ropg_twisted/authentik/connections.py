@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS
@@ -20,14 +22,13 @@ IDLE_SECONDS: Final = 30
 """Shorter than Authentik keeps an idle connection, or a POST could meet a closed one."""
 
 
-def make_agents(reactor: Any, policy: IPolicyForHTTPS) -> tuple[IAgent, IAgent]:
+def make_agents(reactor: Any, endpoints: Endpoints) -> tuple[IAgent, IAgent]:
     """An agent that keeps connections alive, and one that makes a new one for each request."""
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = PERSISTENT_CONNECTIONS
     pool.cachedConnectionTimeout = IDLE_SECONDS
     # Who asks knows what may be asked again; behind a password nothing may, not even a GET.
     pool.retryAutomatically = False
-    endpoints = Endpoints(reactor, policy)
     return (
         Agent.usingEndpointFactory(reactor, endpoints, pool),
         Agent.usingEndpointFactory(reactor, endpoints),
@@ -36,9 +37,13 @@ def make_agents(reactor: Any, policy: IPolicyForHTTPS) -> tuple[IAgent, IAgent]:
 
 @implementer(IAgentEndpointFactory)
 class Endpoints:
-    """The endpoints of URLs, verified by ``policy`` where they are https."""
+    """The endpoints of URLs, verified by ``policy`` where they are https.
+
+    ``own_address``: our side of the newest connection, that of loopback before there is one.
+    """
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
+        self.own_address = "127.0.0.1"
         self._reactor = reactor
         self._policy = policy
 
@@ -49,23 +54,37 @@ class Endpoints:
         if uri.scheme == b"https":
             creator = self._policy.creatorForNetloc(uri.host, uri.port)
             endpoint = wrapClientTLS(creator, endpoint)
-        return BoundedEndpoint(endpoint)
+        return BoundedEndpoint(endpoint, self._note_own_address)
+
+    def _note_own_address(self, host: object) -> None:
+        if isinstance(host, IPv4Address | IPv6Address):
+            self.own_address = host.host.partition("%")[0]
 
 
 @implementer(IStreamClientEndpoint)
 class BoundedEndpoint:
-    """Connects by another endpoint, with a :class:`BoundedConnection` in between."""
+    """Connects by another endpoint, with a :class:`BoundedConnection` in between.
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+    ``connected``: told the address of our side of each connection.
+    """
+
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, connected: Callable[[object], object]
+    ) -> None:
         self._endpoint = endpoint
+        self._connected = connected
 
     def connect(self, factory: Any) -> Deferred[Any]:
         """See :class:`IStreamClientEndpoint`."""
         wrapping = WrappingFactory(factory)
         wrapping.protocol = BoundedConnection
         wrapping.noisy = False
-        connected: Deferred[Any] = self._endpoint.connect(wrapping)
-        return connected.addCallback(lambda wrapper: wrapper.wrappedProtocol)
+        connecting: Deferred[Any] = self._endpoint.connect(wrapping)
+        return connecting.addCallback(self._unwrap)
+
+    def _unwrap(self, wrapper: BoundedConnection) -> IProtocol:
+        self._connected(wrapper.transport.getHost())
+        return wrapper.wrappedProtocol
 
 
 class BoundedConnection(ProtocolWrapper):

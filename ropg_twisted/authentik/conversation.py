@@ -6,8 +6,6 @@ what comes                     when                next answer, or verdict
 ``ak-stage-identification``    at first            the name, and the password if it is asked for
  ... with errors               to the name, or to  rejected
                                name and password
- ... without errors            after the password  rejected (a binding that restarts the flow), but
-                                                   unverifiable if the session is another one
 ``ak-stage-password``          after the name      the password
  ... with errors               to the password     rejected
 ``ak-stage-access-denied``     before the name     unverifiable
@@ -30,6 +28,18 @@ anything else                  at any time         unverifiable
 *After the password* means that it was accepted: its POST was answered by a 302, or by another
 component that is no refusal. Components, fields and codes decide; texts follow Accept-Language and
 never do.
+
+All that comes after the password rests on that 302, which a flow that restarts on a refusal sends
+as well. So the evidence of how the flow refuses decides which of these outcomes is believed:
+
+==============================  ==================================================================
+evidence                        believed
+==============================  ==================================================================
+refuses in place                everything
+unknown                         refusals, denials before the password, and an end with an
+                                authenticated session; else unverifiable (``flow_unproven``)
+restarts                        nothing: unverifiable (``flow_restarts``)
+==============================  ==================================================================
 """
 
 from __future__ import annotations
@@ -40,6 +50,7 @@ from enum import IntEnum
 from typing import Any, Final, TypeAlias
 from urllib.parse import urljoin
 
+from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.authentik.wire import Challenge, JSONObject, Moved, Session
 from ropg_twisted.interfaces import Login
 from ropg_twisted.verdict import Outcome, Reason, Verdict
@@ -123,14 +134,24 @@ class Conversation:
     """One login, walked challenge by challenge.
 
     ``login``: what the person typed.
+    ``root``: the URL of Authentik's own front page.
+    ``evidence``: how the flow has been seen to refuse a password.
     ``login_stage``: whether the flow ends with a user-login stage; without one, an end of the flow
     behind an accepted password proves it, whatever the session says.
-    ``root``: the URL of Authentik's own front page.
+
+    ``progress``: how far it has come. ``refused_in_place``: whether the answer to the password was
+    a refusal in place; ``None`` before there is one, and for one that is about something else.
+    ``restarted``: the flow asked for name or password once more after the password.
     """
 
-    def __init__(self, login: Login, *, root: str, login_stage: bool = True) -> None:
+    def __init__(
+        self, login: Login, *, root: str, evidence: Evidence, login_stage: bool = True
+    ) -> None:
         self.progress = Progress.OPENED
+        self.refused_in_place: bool | None = None
+        self.restarted = False
         self._login = login
+        self._evidence = evidence
         self._login_stage = login_stage
         self._root = root
         self._answered: str | None = None
@@ -152,6 +173,37 @@ class Conversation:
         self._steps += 1
         if self._steps > MAX_STEPS:
             return _unverifiable(Reason.FLOW_LOOP)
+        if self.progress is Progress.SENT:
+            self.refused_in_place = self._is_refusal_in_place(heard, session)
+            if self._evidence is Evidence.RESTARTS:
+                return _unverifiable(Reason.FLOW_RESTARTS)
+        step = self._follow_up(heard, session)
+        return self._believed(step, session) if isinstance(step, Outcome) else step
+
+    def _is_refusal_in_place(self, heard: Moved | Challenge, session: Session) -> bool | None:
+        """Whether this answer to the password is a refusal in place; ``None``: it says nothing."""
+        if isinstance(heard, Moved):
+            return False
+        errors = heard.fields.get("response_errors")
+        if errors:
+            typed = heard.component == self._answered and _refuse(errors, CREDENTIALS)
+            return True if typed else None
+        if heard.component == IDENTIFICATION and not self._is_same(session):
+            return None
+        return heard.component == ACCESS_DENIED
+
+    def _believed(self, outcome: Outcome, session: Session) -> Outcome:
+        """The outcome, as far as the evidence of how the flow refuses carries it."""
+        if outcome.verdict is Verdict.UNVERIFIABLE or self._evidence is Evidence.IN_PLACE:
+            return outcome
+        if self._evidence is Evidence.RESTARTS:
+            return _unverifiable(Reason.FLOW_RESTARTS)
+        logged_in = outcome.verdict is Verdict.VERIFIED and session.authenticated
+        if self.progress >= Progress.ACCEPTED and not logged_in:
+            return _unverifiable(Reason.FLOW_UNPROVEN)
+        return outcome
+
+    def _follow_up(self, heard: Moved | Challenge, session: Session) -> Step:
         if isinstance(heard, Moved):
             self._answered = None
             if self.progress is Progress.SENT:
@@ -192,14 +244,15 @@ class Conversation:
                 return self._send_password(IDENTIFICATION, name, session)
             self.progress = Progress.IDENTIFIED
             return self._answer(IDENTIFICATION, name)
-        restarted = self.progress in (Progress.SENT, Progress.ACCEPTED)
-        if restarted and session.sid is not None and session.sid == self._session.sid:
-            return _REJECTED
+        self.restarted = self.password_sent
+        if self.restarted and self._is_same(session):
+            return _unverifiable(Reason.FLOW_RESTARTS)
         return _unverifiable(Reason.SESSION_LOST)
 
     def _password(self, session: Session) -> Step:
         if self.progress is Progress.IDENTIFIED:
             return self._send_password(PASSWORD, {}, session)
+        self.restarted = self.password_sent
         return _unverifiable(Reason.FLOW_NOT_HEADLESS)
 
     def _access_denied(self) -> Outcome:
@@ -215,7 +268,7 @@ class Conversation:
         if self.progress is Progress.SENT:
             self.progress = Progress.ACCEPTED
         if ends:
-            return self._end(challenge.fields.get("to"), session)
+            return self._end(challenge, session)
         if challenge.component == USER_LOGIN:
             if self._answered == USER_LOGIN:
                 return _unverifiable(Reason.FLOW_ERROR)
@@ -229,9 +282,12 @@ class Conversation:
             return _interaction(Reason.MFA)
         return _interaction(Reason.INTERACTION)
 
-    def _end(self, to: object, session: Session) -> Outcome:
+    def _end(self, challenge: Challenge, session: Session) -> Outcome:
+        to = challenge.fields.get("to")
         if not isinstance(to, str):
             return _unverifiable(Reason.FLOW_ERROR)
+        if challenge.fields.get("final_redirect") is False:
+            return _unverifiable(Reason.UPSTREAM_REDIRECT)
         try:
             target = urljoin(self._root, to)
         except ValueError:
@@ -246,6 +302,10 @@ class Conversation:
         if target.rstrip("/") == self._root.rstrip("/"):
             return _DENIED
         return _interaction(Reason.INTERACTION)
+
+    def _is_same(self, session: Session) -> bool:
+        """Whether Authentik still knows the session that the password was sent in."""
+        return session.sid is not None and session.sid == self._session.sid
 
     def _send_password(self, component: str, fields: JSONObject, session: Session) -> Answer:
         self.progress = Progress.SENT

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from ropg_twisted.authentik.conversation import Conversation, Follow
+from ropg_twisted.authentik.conversation import Conversation, Follow, Progress
+from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.authentik.transport import Browser
 from ropg_twisted.authentik.wire import read_answer
 from ropg_twisted.interfaces import Login
@@ -33,15 +34,21 @@ class Flow:
         """
         return f"{self.authentik_url}/api/v3/flows/executor/{quote(self.slug)}/?query="
 
-    async def walk(self, login: Login, browser: Browser) -> Outcome:
+    def conversation(self, login: Login, evidence: Evidence) -> Conversation:
+        """A conversation with this flow that has not begun."""
+        return Conversation(
+            login,
+            root=f"{self.authentik_url}/",
+            evidence=evidence,
+            login_stage=self.login_stage,
+        )
+
+    async def walk(self, conversation: Conversation, browser: Browser) -> Outcome:
         """Log in with a browser that has been nowhere yet.
 
         Raises :exc:`Unverifiable` if an answer stays out or cannot be understood, and
         :exc:`Interrupted` for a blip before the password was sent.
         """
-        conversation = Conversation(
-            login, root=f"{self.authentik_url}/", login_stage=self.login_stage
-        )
         try:
             response = await browser.get(self.executor)
             while True:
@@ -58,9 +65,27 @@ class Flow:
                 raise Interrupted(unverifiable.reason) from None
             raise
 
+    async def probe_refusal(self, login: Login, browser: Browser) -> Evidence:
+        """How the flow refuses ``login``, whose password is certainly wrong.
+
+        Nothing that comes behind the answer to the password is asked for. Raises
+        :exc:`Unverifiable` as :meth:`walk` does, and for a flow that asks for no name.
+        """
+        conversation = self.conversation(login, Evidence.RESTARTS)
+        outcome = await self.walk(conversation, browser)
+        if conversation.progress is Progress.OPENED:
+            raise Unverifiable(outcome.reason)
+        match conversation.refused_in_place:
+            case True:
+                return Evidence.IN_PLACE
+            case False:
+                return Evidence.RESTARTS
+            case None:
+                return Evidence.UNKNOWN
+
     async def obstacle(self, browser: Browser) -> Reason | None:
         """Why no login could begin now, or ``None``: one GET, and nothing is sent."""
-        conversation = Conversation(Login("", ""), root=f"{self.authentik_url}/")
+        conversation = self.conversation(Login("", ""), Evidence.UNKNOWN)
         try:
             heard = read_answer(await browser.get(self.executor), self.executor)
         except Unverifiable as unverifiable:

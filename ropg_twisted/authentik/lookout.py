@@ -1,4 +1,4 @@
-"""Looking at Authentik without logging in: does it answer, and does it take our token?"""
+"""Looking at Authentik: does it answer, take our token, and refuse a wrong password in place?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ropg_twisted.authentik.canary import Canary
 from ropg_twisted.authentik.documents import Documents
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.transport import Transport, in_time
@@ -24,7 +25,8 @@ class Lookout:
     """Looks whether a login could begin now.
 
     The same browsers, which never log in, serve all looks: each new one would leave a session of a
-    day in Authentik. Looks at the same moment are one. ``deadline``: seconds for a look.
+    day in Authentik. Looks at the same moment are one. A look walks the ``canary`` only if one is
+    due. ``deadline``: seconds for a look.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -32,11 +34,13 @@ class Lookout:
     def __init__(
         self,
         flow: Flow,
+        canary: Canary,
         transport: Transport,
         documents: Documents,
         deadline: float,
         clock: IReactorTime,
     ) -> None:
+        self._canary = canary
         self._documents = documents
         self._flow = flow
         self._introduction = transport.introduction
@@ -58,11 +62,14 @@ class Lookout:
 
     async def _look(self) -> Readiness:
         obstacle, token_refused = await self._look_at_flow()
+        obstacle = obstacle or await self._canary.obstacle()
         if obstacle is not None:
             return Readiness(obstacle)
         without_key = await self._documents.lacks_key()
         if token_refused:
             return Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED)
+        if not self._canary.proven:
+            return Readiness(warning=Reason.FLOW_UNPROVEN)
         return Readiness(warning=Reason.PROVIDER_WITHOUT_KEY if without_key else None)
 
     async def _look_at_flow(self) -> tuple[Reason | None, bool]:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.transport import Browser, in_time
-from ropg_twisted.authentik.wire import read_answer, read_json
+from ropg_twisted.authentik.wire import UID, read_answer, read_json
 from ropg_twisted.interfaces import Person
 from ropg_twisted.verdict import Reason, Unverifiable
 
@@ -21,14 +21,18 @@ REMOVALS_AT_A_TIME: Final = 8
 async def fetch_person(authentik_url: str, browser: Browser) -> Person:
     """Who is logged in, by ``core/users/me/``.
 
-    Raises :exc:`Unverifiable` (``upstream_identity``) if Authentik does not say: claims are never
-    guessed.
+    Raises :exc:`Unverifiable` (``upstream_identity``) if Authentik does not say, or names another
+    person than the session cookie: claims are never guessed.
     """
     try:
         body = read_json(await browser.get(f"{authentik_url}/api/v3/core/users/me/"))
-        return _person(body["user"])
+        person = _person(body["user"])
     except (Unverifiable, LookupError, TypeError, ValueError):
         raise Unverifiable(Reason.UPSTREAM_IDENTITY) from None
+    logged_in = browser.session.sub
+    if logged_in is not None and UID.fullmatch(person.sub) and person.sub != logged_in:
+        raise Unverifiable(Reason.UPSTREAM_IDENTITY)
+    return person
 
 
 def _person(user: Mapping[str, object]) -> Person:

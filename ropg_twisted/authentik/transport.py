@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from ropg_twisted import __version__
 from ropg_twisted.authentik.address import Introduction
-from ropg_twisted.authentik.connections import make_agents
+from ropg_twisted.authentik.connections import Endpoints, make_agents
 from ropg_twisted.authentik.wire import (
     SESSION_COOKIE,
     JSONObject,
@@ -45,10 +45,18 @@ class Transport:
     """The way to Authentik, shared by all logins.
 
     ``pooled``: keeps connections alive. ``fresh``: makes a new one for each request.
+    ``own_address``: tells the address that Authentik sees us come from.
     """
 
-    def __init__(self, pooled: IAgent, fresh: IAgent, introduction: Introduction) -> None:
+    def __init__(
+        self,
+        pooled: IAgent,
+        fresh: IAgent,
+        introduction: Introduction,
+        own_address: Callable[[], str] = lambda: "127.0.0.1",
+    ) -> None:
         self.introduction = introduction
+        self.own_address = own_address
         self._pooled = PlainAgent(pooled)
         self._fresh = PlainAgent(fresh)
 
@@ -67,8 +75,9 @@ def make_transport(reactor: Any, ca_pem: bytes | None, introduction: Introductio
     ``ca_pem``: certificates to trust instead of the system's. Raises :exc:`ValueError` if there is
     none in it.
     """
-    pooled, fresh = make_agents(reactor, tls_policy(ca_pem))
-    return Transport(pooled, fresh, introduction)
+    endpoints = Endpoints(reactor, tls_policy(ca_pem))
+    pooled, fresh = make_agents(reactor, endpoints)
+    return Transport(pooled, fresh, introduction, lambda: endpoints.own_address)
 
 
 class Browser:

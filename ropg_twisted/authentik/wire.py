@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from ropg_twisted.verdict import Reason, Unverifiable
 JSONObject: TypeAlias = dict[str, Any]
 
 SESSION_COOKIE = "authentik_session"
+
+UID = re.compile("[0-9a-f]{64}")
+"""The form of a person's ``uid`` in Authentik."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,14 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the session cookie says of the login: which one it is, and whether it is complete."""
+    """What the session cookie says of the login: which one it is, and whether it is complete.
+
+    ``sub``: the ``uid`` of the person who is logged in, ``None`` where it has another form.
+    """
 
     sid: str | None = field(default=None, repr=False)
     authenticated: bool = False
+    sub: str | None = field(default=None, repr=False)
 
 
 def read_json(response: Response) -> JSONObject:
@@ -105,6 +113,11 @@ def read_session(cookie: str | None) -> Session:
         claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         sid = claims["sid"]
         authenticated = claims["authenticated"]
+        sub = claims.get("sub")
     except (IndexError, KeyError, TypeError, ValueError, RecursionError, binascii.Error):
         return Session()
-    return Session(sid if isinstance(sid, str) else None, authenticated is True)
+    return Session(
+        sid if isinstance(sid, str) else None,
+        authenticated is True,
+        sub if isinstance(sub, str) and UID.fullmatch(sub) else None,
+    )

@@ -1,0 +1,84 @@
+"""Verdicts only from a flow whose refusal has been seen."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import ClassVar, Final
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
+from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
+from ropg_twisted.sharing import Shared
+from ropg_twisted.verdict import Outcome, Reason, Verdict
+
+PREFIX: Final = "ropg-canary-"
+"""Of the user names of canaries, by which they are found in Authentik's log."""
+
+
+@implementer(IPasswordVerifier)
+class Canary:
+    """Sees how the flow refuses a password before any verdict rests on it.
+
+    A canary is a check of a user who does not exist, with a random password. It takes the way of
+    every check, is walked when the ``evidence`` of the flow is due, and all checks that come
+    meanwhile wait for it.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, verifier: IPasswordVerifier, evidence: FlowEvidence) -> None:
+        self._verifier = verifier
+        self._evidence = evidence
+        self._walks: Shared[None, Check] = Shared()
+
+    async def verify(self, login: Login) -> Check:
+        """See :class:`IPasswordVerifier`."""
+        obstacle = await self.obstacle()
+        if obstacle is not None:
+            return Check(Outcome(Verdict.UNVERIFIABLE, obstacle))
+        return await self._verifier.verify(login)
+
+    async def obstacle(self) -> Reason | None:
+        """Why no answer of the flow can be believed, or ``None``. Walks a canary if one is due."""
+        if self._evidence.due:
+            check = await self._walks.join(None, self._walk)
+            if self._evidence.due:
+                return check.outcome.reason
+        return Reason.FLOW_RESTARTS if self._evidence.current is Evidence.RESTARTS else None
+
+    @property
+    def proven(self) -> bool:
+        """Whether the flow has been seen to refuse a password in place."""
+        return self._evidence.current is Evidence.IN_PLACE
+
+    async def _walk(self) -> Check:
+        before = self._evidence.current
+        check = await self._verifier.verify(_canary())
+        if self._evidence.current is not before:
+            self._say()
+        return check
+
+    def _say(self) -> None:
+        match self._evidence.current:
+            case Evidence.IN_PLACE:
+                self.log.info("the flow refuses a wrong password in place")
+            case Evidence.RESTARTS:
+                self.log.error(
+                    "the flow begins again after a wrong password, so no answer of it can be "
+                    "believed (flow_restarts): in Authentik, set Invalid response action of its "
+                    "stage bindings to RETRY"
+                )
+            case Evidence.UNKNOWN:
+                self.log.warn(
+                    "the flow did not ask an unknown user for a password, so a right password "
+                    "with a second factor cannot be told until a wrong one has been refused "
+                    "(flow_unproven)"
+                )
+
+
+def _canary() -> Login:
+    name = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
+    return Login(PREFIX + name, secrets.token_urlsafe(32), canary=True)
