@@ -23,6 +23,7 @@ from zope.interface import implementer
 from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.documents import Documents
+from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport
@@ -111,6 +112,13 @@ class Ponders(Says):
         waiter: Deferred[Check] = Deferred(self.waiting.remove)
         self.waiting.append(waiter)
         return await waiter
+
+
+def proven_flow(clock: IReactorTime) -> FlowEvidence:
+    """The evidence of a flow that has been seen to refuse in place."""
+    evidence = FlowEvidence(clock)
+    evidence.gather(Evidence.IN_PLACE)
+    return evidence
 
 
 def outcome(verdict: Verdict, reason: Reason) -> Check:

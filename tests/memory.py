@@ -32,7 +32,7 @@ from ropg_twisted.sandbox.applications import LOOPBACK_URI
 from ropg_twisted.sandbox.people import USUAL_PASSWORD
 from ropg_twisted.sandbox.signing import SigningKey
 from ropg_twisted.settings.sources import read_settings
-from tests.fakes import FORM, ISSUER, Listens, Reply, Wire, post
+from tests.fakes import FORM, ISSUER, Listens, Reply, Wire, post, proven_flow
 from tests.sandbox_browser import DEFAULT, Browser
 
 HOST = "authentik.example.com"
@@ -171,6 +171,7 @@ class Daemon:
         test.patch(
             service, "make_transport", lambda _, __, who: Transport(self.line, self.line, who)
         )
+        test.patch(service, "FlowEvidence", proven_flow)
         (folder / "ropg.toml").write_text(clients)
         usual = {
             "AUTHENTIK_URL": AUTHENTIK,

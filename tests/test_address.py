@@ -17,7 +17,6 @@ from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.canary import Canary
 from ropg_twisted.authentik.documents import Documents
-from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.lookout import OWN_ADDRESS, Lookout
 from ropg_twisted.authentik.session import SessionRemover
@@ -30,7 +29,7 @@ from ropg_twisted.sandbox.app import Sandbox
 from ropg_twisted.sandbox.people import USUAL_PASSWORD
 from ropg_twisted.sandbox.wire import OUTPOST_TOKEN, SERVICE_TOKEN
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import AUTHENTIK, Listens
+from tests.fakes import AUTHENTIK, Listens, proven_flow
 
 T = TypeVar("T")
 
@@ -94,8 +93,7 @@ class AddressTestCase(SynchronousTestCase):
         transport = Transport(agent, agent, self.introduction)
         sessions = SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, clock)
         documents = Documents(application, transport, 15, clock)
-        evidence = FlowEvidence(clock)
-        evidence.gather(Evidence.IN_PLACE)
+        evidence = proven_flow(clock)
         self.verifier = AuthentikVerifier(
             flow,
             evidence,

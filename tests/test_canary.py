@@ -396,10 +396,10 @@ class ReprTests(SynchronousTestCase):
             names = secret_fields(kind)
             instance: Any = object.__new__(kind)
             for field in fields(kind):
-                mark = f"canary {field.name}" if field.name in names else None
+                mark = f"hidden {field.name}" if field.name in names else None
                 object.__setattr__(instance, field.name, mark)
             shown = f"{instance!r} {instance} {[instance]}"
-            self.assertNotIn("canary", shown, kind)
+            self.assertNotIn("hidden", shown, kind)
             checked |= {kind.__name__} if names else set()
         expected = {"Settings", "Client", "Login", "PasswordGrant", "ClientCredentials"}
         expected |= {"SigningKey", "Introduction", "Response", "Challenge", "Session", "Answer"}

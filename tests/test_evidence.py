@@ -367,9 +367,8 @@ class ClientTests(ClientTestCase):
         other = self.authentik.sandbox.resource
 
         def instead(request: Request) -> Any:
-            request.postpath = [
-                slug.encode() if part == b"inbuilt-only" else part for part in request.postpath or []
-            ]
+            path = request.postpath or []
+            request.postpath = [slug.encode() if part == b"inbuilt-only" else part for part in path]
             return other.render(request)
 
         self.authentik.instead = instead
@@ -421,7 +420,7 @@ class IdentityTests(SynchronousTestCase):
 
 
 def _cookie(claims: dict[str, object]) -> str:
-    return jwt.encode(claims, "k" * 32, "HS256")
+    return str(jwt.encode(claims, "k" * 32, "HS256"))
 
 
 class ProcessTests(TestCase):
@@ -439,7 +438,9 @@ class ProcessTests(TestCase):
     def test_a_flow_that_restarts_is_not_ready_and_says_what_cures_it(self) -> None:
         """Every check is an outage, and the log has one line with the remedy."""
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": "alice"}
-        with Daemon(Path(self.mktemp_folder()), FLOW_SLUG="restart") as daemon:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        with Daemon(folder, FLOW_SLUG="restart") as daemon:
             for password in (USUAL_PASSWORD, "wrong"):
                 status, answer = self.ask(
                     f"{daemon.url}/oauth/token", {**form, "password": password}
@@ -451,9 +452,3 @@ class ProcessTests(TestCase):
         remedies = [line for line in daemon.output if "Invalid response action" in line]
         self.assertEqual(len(remedies), 1)
         self.assertEqual(len(re.findall(r'"reason": "flow_restarts"', "".join(daemon.output))), 3)
-
-    def mktemp_folder(self) -> str:
-        """A new folder for the daemon."""
-        folder = self.mktemp()
-        Path(folder).mkdir()
-        return folder

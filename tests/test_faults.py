@@ -34,7 +34,6 @@ from ropg_twisted.authentik import connections
 from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.documents import Documents
-from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.authentik.flow import Flow
 from ropg_twisted.authentik.session import SessionRemover
 from ropg_twisted.authentik.tokens import TokenReader
@@ -48,7 +47,7 @@ from ropg_twisted.service import guarded
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 from tests.certificates import Identity, identity
-from tests.fakes import FORM, Listens, post, provider_site
+from tests.fakes import FORM, Listens, post, proven_flow, provider_site
 from tests.faults import (
     BEFORE_THE_PASSWORD,
     COOKIE_FAULTS,
@@ -206,8 +205,7 @@ class FaultTestCase(TestCase):
         sessions = SessionRemover(Flow(url, "default-invalidation-flow"), DEADLINE, clock)
         flow = Flow(url, slug, login_stage)
         application = Application(url, "jamf-connect")
-        evidence = FlowEvidence(clock)
-        evidence.gather(Evidence.IN_PLACE)
+        evidence = proven_flow(clock)
         verifier = AuthentikVerifier(
             flow,
             evidence,

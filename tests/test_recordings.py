@@ -79,6 +79,21 @@ def login_in(recording: Recording) -> Login:
     return Login([*names, "alice"][0], [*passwords, "typed"][0])
 
 
+def evidence_of(recording: Recording) -> Evidence:
+    """How the flow of a recording refuses: as it refused the wrong password beside this one."""
+    wrong = recordings().get(recording.name.removesuffix("--right") + "--wrong")
+    if wrong is None or _slug(wrong) != _slug(recording):
+        return Evidence.IN_PLACE
+    site = Replay(wrong)
+    agent: Any = RequestTraversalAgent(site)
+    probe = Flow(AUTHENTIK, _slug(wrong)).probe_refusal(
+        login_in(wrong), Transport(agent, agent, Introduction()).browser(None)
+    )
+    found: list[Evidence] = []
+    Deferred.fromCoroutine(probe).addCallbacks(found.append, lambda _: None)
+    return found[0] if found else Evidence.UNKNOWN
+
+
 def replay(
     recording: Recording, *, evidence: Evidence = Evidence.IN_PLACE, login_stage: bool = True
 ) -> tuple[Verdict, Replay]:
@@ -114,7 +129,7 @@ class RecordingTests(SynchronousTestCase):
         judged = [r for r in recordings().values() if r.expected_verdict is not None]
         self.assertGreater(len(judged), 50)
         for recording in judged:
-            verdict, _ = replay(recording)
+            verdict, _ = replay(recording, evidence=evidence_of(recording))
             self.assertEqual(verdict.value, recording.expected_verdict, recording.name)
 
     def test_no_recording_is_believed_of_a_flow_that_restarts(self) -> None:
