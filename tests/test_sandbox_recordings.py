@@ -82,7 +82,7 @@ class Replay:
         self.mine: dict[str, str] = {}
         self.replayed = 0
         if recording.name == "reputation-deny--5-right":
-            self.sandbox.executor.reputation["rep5", "127.0.0.1"] = -5
+            self.sandbox.reputation["rep5", "127.0.0.1"] = -5
 
     def differences(self) -> list[str]:
         """Play what can be played, and tell all that did not come as recorded."""
@@ -262,10 +262,10 @@ class RecordingsTests(SynchronousTestCase):
         """The score after the recorded failures is the real one."""
         scores = Replay(recordings()["wrong-password-repeat"])
         scores.differences()
-        self.assertEqual(scores.sandbox.executor.reputation["rep1", "127.0.0.1"], -5)
+        self.assertEqual(scores.sandbox.reputation["rep1", "127.0.0.1"], -5)
         scores = Replay(recordings()["unknown-user"])
         scores.differences()
-        self.assertEqual(scores.sandbox.executor.reputation["nosuchuser", "127.0.0.1"], -4)
+        self.assertEqual(scores.sandbox.reputation["nosuchuser", "127.0.0.1"], -4)
 
     def test_session_rows_come_and_go_as_recorded(self) -> None:
         """A first GET leaves an anonymous row, a login turns it, an invalidation removes it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode
@@ -23,8 +24,10 @@ from ropg_twisted.sandbox.flows import FLOWS, Flow
 from ropg_twisted.sandbox.oauth import OAuth
 from ropg_twisted.sandbox.people import Person
 from ropg_twisted.sandbox.provider import Provider
+from ropg_twisted.sandbox.refusing_flows import REFUSING_FLOWS
 from ropg_twisted.sandbox.sessions import Clock, Sessions
-from ropg_twisted.sandbox.visits import Event, Reply, Visit
+from ropg_twisted.sandbox.signals import Authentication, Event
+from ropg_twisted.sandbox.visits import Reply, Visit
 from ropg_twisted.sandbox.wire import (
     READ,
     READ_AND_WRITE,
@@ -46,16 +49,19 @@ from ropg_twisted.web.site import QuietSite
 class Sandbox:
     """A stand-in for Authentik.
 
-    ``clock``: lets sessions and tokens run out and TOTP codes change. ``executor``: the flows in
-    progress, and ``provider``: the codes and tokens of the applications, for tests that look or
-    reach inside.
+    ``clock``: lets sessions and tokens run out and TOTP codes change. ``flows``: served beside
+    the built-in ones, in place of those of the same slug. ``executor``: the flows in progress,
+    and ``provider``: the codes and tokens of the applications, for tests that look or reach
+    inside.
     """
 
     app: ClassVar[Klein] = Klein()
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, flows: Iterable[Flow] = ()) -> None:
         self._clock = clock
+        served = (*FLOWS.values(), *REFUSING_FLOWS, *flows)
+        self.flows: Mapping[str, Flow] = {flow.slug: flow for flow in served}
         self.executor = Executor(clock)
         self.provider = Provider(clock, self.sessions)
         self._oauth = OAuth(self.provider, self.sessions)
@@ -77,8 +83,18 @@ class Sandbox:
 
     @property
     def events(self) -> list[Event]:
-        """Logins and failed logins with the client's address, oldest first."""
-        return self.executor.events
+        """Logins and failures with the client's address, oldest first."""
+        return self.executor.signals.events
+
+    @property
+    def authentications(self) -> list[Authentication]:
+        """Every judgement of a password in a flow, oldest first."""
+        return self.executor.signals.authentications
+
+    @property
+    def reputation(self) -> Counter[tuple[str, str]]:
+        """Scores by user name and address."""
+        return self.executor.signals.reputation
 
     @app.route("/api/v3/flows/executor/<slug>/", methods=["GET"])
     def flow_get(self, request: IRequest, slug: str) -> bytes:
@@ -137,7 +153,7 @@ class Sandbox:
     @app.route("/if/flow/<slug>/", methods=["GET"])
     def login_page(self, request: IRequest, slug: str) -> bytes:
         """Show the login page; whoever is logged in goes on at once."""
-        flow = _flow_of(slug)
+        flow = self._flow_of(slug)
         row = self.sessions.find(read_client(request).cookie)
         if row is not None and row.person is not None:
             return send_redirect(request, login.place(read_query(request).get("next")))
@@ -146,7 +162,7 @@ class Sandbox:
     @app.route("/if/flow/<slug>/", methods=["POST"])
     def log_in(self, request: IRequest, slug: str) -> bytes:
         """Take the login page: go on to where the browser came from, or show it again."""
-        flow, client = _flow_of(slug), read_client(request)
+        flow, client = self._flow_of(slug), read_client(request)
         visit = self._visit(request, client)
         reply = login.walk(self.executor, visit, flow, read_form(request))
         self._set_cookies(request, client, visit, reply)
@@ -157,7 +173,7 @@ class Sandbox:
     @app.route("/", methods=["GET"])
     def front(self, request: IRequest) -> bytes:
         """List flows and people."""
-        return send_html(request, 200, pages.front(self._clock.seconds()))
+        return send_html(request, 200, pages.front(self.flows.values(), self._clock.seconds()))
 
     @app.handle_errors(HTTPException)
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
@@ -172,9 +188,15 @@ class Sandbox:
             )
         return send_error(request, failure)
 
+    def _flow_of(self, slug: str) -> Flow:
+        """The flow of this slug. Raises ``NotFound``."""
+        if slug not in self.flows:
+            raise NotFound
+        return self.flows[slug]
+
     def _flow(self, request: IRequest, slug: str, walk: Callable[[Visit, Flow], Reply]) -> bytes:
         """Walk a session, and answer with its cookies."""
-        flow, client = _flow_of(slug), read_client(request)
+        flow, client = self._flow_of(slug), read_client(request)
         visit = self._visit(request, client)
         reply = walk(visit, flow)
         self._set_cookies(request, client, visit, reply)
@@ -219,13 +241,6 @@ def sandbox_site(sandbox: Sandbox) -> Site:
     return QuietSite(
         sandbox.resource, requestFactory=_InMemoryRequest, parsePOSTFormSubmission=False
     )
-
-
-def _flow_of(slug: str) -> Flow:
-    """The flow of this slug. Raises ``NotFound``."""
-    if slug not in FLOWS:
-        raise NotFound
-    return FLOWS[slug]
 
 
 def _profile(person: Person) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b32encode
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from ropg_twisted.sandbox.devices import Devices
 from ropg_twisted.sandbox.flows import (
     Captcha,
     Consent,
+    Dummy,
     Flow,
     Identification,
     Login,
@@ -23,8 +24,8 @@ from ropg_twisted.sandbox.flows import (
     TotpSetup,
 )
 from ropg_twisted.sandbox.sessions import Plan
+from ropg_twisted.sandbox.visits import Challenge, Visit
 
-Challenge: TypeAlias = dict[str, Any]
 Errors: TypeAlias = Mapping[str, tuple[str, str]]
 """Errors of an answer: field to text and code."""
 
@@ -34,7 +35,10 @@ NO_NAME = "No identification data provided."
 NO_DEVICE = "No (allowed) MFA authenticator configured."
 INVALID_CODE = "Invalid Token. Please ensure the time on your device is accurate and try again."
 NO_CODE = "Empty response"
-NOT_APPLICABLE = "Flow does not apply to current user."
+WRONG_DEVICE_CLASS = "No compatible device class allowed"
+NO_PENDING_USER = "No Pending user to login."
+NO_PENDING_DATA = "No Pending data."
+UNKNOWN_ERROR = "Unknown error"
 LOG_IN = "Log in"
 REQUIRED = ("This field is required.", "required")
 """The error of a field that was left out."""
@@ -63,84 +67,81 @@ def flow_error() -> Challenge:
     return {"component": "ak-stage-flow-error", "request_id": uuid4().hex}
 
 
-def access_denied(flow: Flow, name: str, message: str, language: str) -> Challenge:
-    """Return a refusal; ``name`` is that of the pending user, or empty."""
+def access_denied(visit: Visit, flow: Flow, message: str) -> Challenge:
+    """Return a refusal, for an unknown reason if ``message`` is empty."""
     return {
         "flow_info": _flow_info(flow),
         "component": "ak-stage-access-denied",
-        "error_message": say(message, language),
-        **_pending(name),
+        "error_message": say(message or UNKNOWN_ERROR, visit.language),
+        **_pending(visit.pending_name),
     }
 
 
-def show(
-    stage: Stage, plan: Plan, devices: Devices, language: str, errors: Errors | None = None
-) -> Challenge:
+def show(visit: Visit, stage: Stage, devices: Devices, errors: Errors | None = None) -> Challenge:
     """Return the challenge of a stage, with the errors of the last answer if there were any."""
-    challenge: Challenge = {"flow_info": _flow_info(plan.flow)}
+    challenge: Challenge = {"flow_info": _flow_info(visit.plan.flow)}
     if errors:
         challenge["response_errors"] = {
-            field: [{"string": say(text, language), "code": code}]
+            field: [{"string": say(text, visit.language), "code": code}]
             for field, (text, code) in errors.items()
         }
-    challenge.update(_fields(stage, plan, devices, language))
+    challenge.update(_fields(visit, stage, devices))
     return challenge
 
 
-def _fields(stage: Stage, plan: Plan, devices: Devices, language: str) -> Challenge:
+def _fields(visit: Visit, stage: Stage, devices: Devices) -> Challenge:
     """The fields that are the stage's own."""
+    plan, pending = visit.plan, _pending(visit.pending_name)
     match stage:
         case Identification():
-            return _identification(stage, plan.flow, language)
+            return _identification(stage, plan, visit.language)
         case Password():
-            return {
-                "component": "ak-stage-password",
-                "allow_show_password": False,
-                **_pending(plan.name),
-            }
+            return {"component": "ak-stage-password", "allow_show_password": False, **pending}
         case SecondFactor():
             return {
                 "component": "ak-stage-authenticator-validate",
-                "device_challenges": _devices(plan, devices),
+                "device_challenges": _devices(visit, stage, devices),
                 "configuration_stages": [],
-                **_pending(plan.name),
+                **pending,
             }
         case TotpSetup():
-            secret = b32encode(plan.key).decode()
+            secret, name = b32encode(plan.key).decode(), visit.pending_name
             return {
                 "component": "ak-stage-authenticator-totp",
-                "config_url": f"otpauth://totp/{quote(f'authentik:{plan.name}')}?secret={secret}"
+                "config_url": f"otpauth://totp/{quote(f'authentik:{name}')}?secret={secret}"
                 "&algorithm=SHA1&digits=6&period=30&issuer=authentik",
-                **_pending(plan.name),
+                **pending,
             }
         case Login():
-            return {"component": "ak-stage-user-login", **_pending(plan.name)}
+            return {"component": "ak-stage-user-login", **pending}
         case Captcha():
-            return _captcha(plan.name)
+            return _captcha(visit.pending_name)
         case Consent():
             return {
                 "component": "ak-stage-consent",
                 "permissions": [],
                 "additional_permissions": [],
                 "token": plan.consent,
-                **_pending(plan.name),
+                **pending,
             }
         case Prompt():
             return {"component": "ak-stage-prompt", "fields": _prompt_fields(stage)}
+        case Dummy():
+            return {"component": "ak-stage-dummy", "name": "dummy"}
         case Redirect(to):
             return redirect(to)
         case _:
             raise TypeError(f"{type(stage).__name__} shows nothing")
 
 
-def _identification(stage: Identification, flow: Flow, language: str) -> Challenge:
+def _identification(stage: Identification, plan: Plan, language: str) -> Challenge:
     return {
         "component": "ak-stage-identification",
         "user_fields": list(stage.user_fields),
-        "pending_user_identifier": None,
+        "pending_user_identifier": plan.context.pending_user_identifier,
         "password_fields": stage.combined,
         "allow_show_password": False,
-        "flow_designation": flow.designation,
+        "flow_designation": plan.flow.designation,
         "captcha_stage": _captcha("") if stage.captcha else None,
         "primary_action": say(LOG_IN, language),
         "sources": [],
@@ -160,11 +161,15 @@ def _captcha(name: str) -> Challenge:
     }
 
 
-def _devices(plan: Plan, devices: Devices) -> list[Challenge]:
-    if plan.person is None or (kind := devices.kind(plan.person)) is None:
+def _devices(visit: Visit, stage: SecondFactor, devices: Devices) -> list[Challenge]:
+    """The devices to choose from."""
+    user = visit.pending_user
+    kind = devices.kind(user, stage.device_classes)
+    if kind is None:
         return []
-    used = devices.last_used(plan.person)
-    return [{"device_class": kind, "device_uid": "1", "challenge": {}, "last_used": used}]
+    person = None if user is None else user.person
+    uid, used = ("-1", None) if person is None else ("1", devices.last_used(person))
+    return [{"device_class": kind, "device_uid": uid, "challenge": {}, "last_used": used}]
 
 
 def _prompt_fields(stage: Prompt) -> list[Challenge]:

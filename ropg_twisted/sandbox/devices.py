@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
+from ropg_twisted.sandbox.context import User
 from ropg_twisted.sandbox.people import Person
 from ropg_twisted.sandbox.sessions import Clock
 
@@ -30,13 +32,22 @@ class Devices:
         self._spent: set[tuple[int, str]] = set()
         self._last_used: dict[int, float] = {}
 
-    def kind(self, person: Person | None) -> str | None:
-        """Return ``totp``, ``static``, or None for a person without a device."""
-        if person is None:
+    def kind(self, user: User | None, allowed: Container[str]) -> str | None:
+        """Return the class of the device to ask for, None if there is none of an allowed one.
+
+        A user who is not known yet may have a passkey: ``webauthn``.
+        """
+        if user is None:
+            kind = "webauthn"
+        elif user.person is None:
             return None
-        if person.totp_key is not None:
-            return "totp"
-        return "static" if person.static_tokens else None
+        elif user.person.totp_key is not None:
+            kind = "totp"
+        elif user.person.static_tokens:
+            kind = "static"
+        else:
+            return None
+        return kind if kind in allowed else None
 
     def last_used(self, person: Person) -> str | None:
         """Return when a code was last accepted, as ISO 8601 in UTC, or None."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ropg_twisted.sandbox.challenges import Challenge
 from ropg_twisted.sandbox.executor import Executor
 from ropg_twisted.sandbox.flows import Flow
-from ropg_twisted.sandbox.visits import Reply, Visit
+from ropg_twisted.sandbox.visits import Challenge, Reply, Visit
 
 FLOW = "default-authentication-flow"
 """The flow that browsers are sent to."""
+
+_STEPS = 50
+"""Steps to walk at most: a flow may restart for ever."""
 
 _ASKS = {
     "ak-stage-identification",
@@ -34,7 +36,7 @@ def walk(executor: Executor, visit: Visit, flow: Flow, form: Mapping[str, str]) 
     asked = set[str]()
     visit.session.plan = None
     reply = executor.get(visit, flow)
-    while True:
+    for _ in range(_STEPS):
         component = None if reply.challenge is None else reply.challenge["component"]
         if component is None:
             reply = executor.get(visit, flow)
@@ -42,13 +44,14 @@ def walk(executor: Executor, visit: Visit, flow: Flow, form: Mapping[str, str]) 
             asked.add(component)
             reply = executor.post(visit, flow, answer)
         else:
-            return reply
+            break
+    return reply
 
 
 def complaint(challenge: Challenge | None) -> str:
     """Return what a person should read who has come to this challenge and no further."""
     if challenge is None:
-        return ""
+        return "The flow restarts without end, and nobody is logged in."
     errors = challenge.get("response_errors", {}).values()
     if texts := [error["string"] for field in errors for error in field]:
         return " ".join(texts)

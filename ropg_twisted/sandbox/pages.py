@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
+from enum import Enum
 from html import escape
 
 from ropg_twisted.sandbox.applications import APPLICATIONS, Application
 from ropg_twisted.sandbox.devices import totp
-from ropg_twisted.sandbox.flows import FLOWS, Binding, Flow, Policy, Requirement
+from ropg_twisted.sandbox.flows import (
+    Binding,
+    DeniedAction,
+    Flow,
+    InvalidResponseAction,
+    Requirement,
+)
 from ropg_twisted.sandbox.people import PEOPLE, Person
 
 _STYLE = (
@@ -30,8 +37,8 @@ _LOGIN_FORM = (
 )
 
 
-def front(now: float) -> bytes:
-    """Return the front page: all people with their passwords, all applications and all flows.
+def front(flows: Iterable[Flow], now: float) -> bytes:
+    """Return the front page: all people with their passwords, all applications and these flows.
 
     ``now``: the sandbox's time in seconds, for the TOTP codes that are right at the moment.
     """
@@ -43,8 +50,8 @@ def front(now: float) -> bytes:
         ("Application", "Client id", "Client secret", "Redirect URIs", "Scopes", "Signed with"),
         (_application(application) for application in APPLICATIONS.values()),
     )
-    flows = _table(("Flow", "Stages"), (_flow(flow) for flow in FLOWS.values()))
-    parts = {"People": people, "Applications": applications, "Flows": flows}
+    stages = _table(("Flow", "Stages"), (_flow(flow) for flow in flows))
+    parts = {"People": people, "Applications": applications, "Flows": stages}
     return _page("Sandbox", "".join(f"<h2>{head}</h2>{part}" for head, part in parts.items()))
 
 
@@ -100,23 +107,36 @@ def _application(application: Application) -> tuple[str, ...]:
 
 def _flow(flow: Flow) -> tuple[str, ...]:
     """One row of the flows' table, as HTML: who may start it, and its stages."""
-    stages = [_binding(binding) for binding in flow.bindings]
+    conditions = []
+    if flow.policy is not None:
+        conditions.append(f"open to: {flow.policy}")
     if flow.requires is not Requirement.NONE:
-        stages.insert(0, f"requires {flow.requires.name.lower()}")
-    if flow.denied is not None:
-        stages.insert(0, "lets nobody in")
-    return (_code(flow.slug), "<br>".join(map(escape, stages)))
+        conditions.append(f"requires {_words(flow.requires)}")
+    if conditions and flow.denied_action is not DeniedAction.MESSAGE_CONTINUE:
+        conditions.append(f"denied action {_words(flow.denied_action)}")
+    stages = [_binding(binding) for binding in flow.bindings]
+    return (_code(flow.slug), "<br>".join(map(escape, conditions + stages)))
 
 
 def _binding(binding: Binding) -> str:
-    """One stage with what is unusual about it, and the conditions of its binding."""
+    """One stage with what is unusual about it, and about its binding."""
     values = {field.name: getattr(binding.stage, field.name) for field in fields(binding.stage)}
     usual = {field.name: field.default for field in fields(binding.stage)}
     unusual = [f"{name}={value}" for name, value in values.items() if value != usual[name]]
     text = f"{type(binding.stage).__name__}({', '.join(unusual)})"
-    if binding.policy is not Policy.ALWAYS:
-        text += f", only with {binding.policy.name.lower().replace('_', ' ')}"
-    return f"{text}, restarts" if binding.restarts else text
+    if binding.policy is not None:
+        text += f", bound to: {binding.policy}"
+    if binding.evaluate_on_plan:
+        text += ", evaluated on plan"
+    if not binding.re_evaluate_policies:
+        text += ", not evaluated again"
+    if binding.invalid_response_action is not InvalidResponseAction.RETRY:
+        text += f", invalid response: {_words(binding.invalid_response_action)}"
+    return text
+
+
+def _words(member: Enum) -> str:
+    return member.name.lower().replace("_", " ")
 
 
 def _code(text: str) -> str:

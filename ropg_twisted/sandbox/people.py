@@ -14,13 +14,22 @@ USUAL_PASSWORD = "correct horse battery staple"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group: ``pk`` is a UUID in text form, ``name`` what claims carry."""
+    """A group: ``pk`` is a UUID in text form, ``name`` what claims carry.
+
+    ``parent``: the group whose members those of this one are as well.
+    """
 
     pk: str
     name: str
+    parent: Group | None = None
+
+    def is_within(self, name: str) -> bool:
+        """Tell whether this is the group of this name, or a child of it."""
+        return self.name == name or (self.parent is not None and self.parent.is_within(name))
 
 
-MAC_ADMINS = Group("0ed238fa-f3cd-4286-aeff-1add6d6283ed", "mac-admins")
+MAC_USERS = Group("5b1c7d52-9f0e-4d8b-8a57-2c1f6f0a9e11", "mac-users")
+MAC_ADMINS = Group("0ed238fa-f3cd-4286-aeff-1add6d6283ed", "mac-admins", MAC_USERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,10 @@ class Person:
             return False
         return password == self.password or (app_passwords and password == self.app_password)
 
+    def is_member(self, name: str) -> bool:
+        """Tell whether this is a member of the group of this name, or of a child of it."""
+        return any(group.is_within(name) for group in self.groups)
+
 
 def _rep(number: int) -> Person:
     """One of the people who are there to collect failed logins."""
@@ -86,6 +99,7 @@ PEOPLE = (
         "bob",
         "Bob",
         "2197e3efacb7b63ba5d3d67d2c224c0e8280018afecc993f84b506f78b146d33",
+        groups=(MAC_USERS,),
         totp_key=b"bob-has-a-totp-token",
     ),
     Person(7, "carol", "Carol", _made_up_uid("carol"), active=False),

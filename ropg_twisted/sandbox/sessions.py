@@ -10,6 +10,7 @@ from typing import Protocol
 
 import jwt
 
+from ropg_twisted.sandbox.context import Context
 from ropg_twisted.sandbox.flows import Binding, Flow
 from ropg_twisted.sandbox.people import Person
 
@@ -36,32 +37,15 @@ class Clock(Protocol):
 class Plan:
     """How far a session has come in the one flow that it is in.
 
-    ``remaining``: the bindings to go, the current one first. ``name``: what is shown as the
-    pending user. ``person``: who it is, None for nobody yet and for a name that is pretended.
-    ``methods``: how the person has shown it so far, as in ``amr``. ``key``: the secret of a TOTP
-    set-up.
+    ``bindings``: those to go, the current one first. ``key``: the secret of a TOTP set-up.
+    ``consent``: the token that stands for having agreed.
     """
 
     flow: Flow
-    remaining: list[Binding]
-    name: str = ""
-    person: Person | None = None
-    methods: list[str] = field(default_factory=list)
+    bindings: list[Binding]
+    context: Context = field(default_factory=Context)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(20), repr=False)
     consent: str = field(default_factory=lambda: random_text(32), repr=False)
-
-    @classmethod
-    def begin(cls, flow: Flow) -> Plan:
-        """Return the plan of somebody who starts this flow."""
-        return cls(flow, list(flow.bindings))
-
-    def accepts(self, password: str, *, app_passwords: bool) -> bool:
-        """Tell whether this lets the pending person in; only the real password is a method."""
-        if self.person is None or not self.person.accepts(password, app_passwords=app_passwords):
-            return False
-        if password == self.person.password:
-            self.methods.append("pwd")
-        return True
 
 
 @dataclass(slots=True)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from ropg_twisted.sandbox.challenges import Challenge, redirect
+from ropg_twisted.sandbox.context import User
 from ropg_twisted.sandbox.people import Person
 from ropg_twisted.sandbox.sessions import Plan, Session
 
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What Authentik's event log would hold: ``kind`` is ``login`` or ``login_failed``."""
-
-    kind: str
-    username: str
-    address: str
+Challenge: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +35,25 @@ class Visit:
             raise RuntimeError("the session is in no flow")
         return self.session.plan
 
-    def again(self) -> Reply:
-        """Return a redirect to the executor itself.
+    @property
+    def user(self) -> User | None:
+        """The user who is logged in with the session."""
+        person = self.session.person
+        return None if person is None else User(person.username, person)
 
-        It is a 302 if Authentik writes the URL back as it came, else a redirect in JSON.
-        """
-        if self.url == self.rewritten:
-            return Reply()
-        return Reply(redirect(self.rewritten))
+    @property
+    def pending_user(self) -> User | None:
+        """The pending user of the plan, else who is logged in."""
+        plan = self.session.plan
+        return (plan and plan.context.pending_user) or self.user
+
+    @property
+    def pending_name(self) -> str:
+        """The name to show as the pending user's, empty if there is none."""
+        plan, user = self.session.plan, self.pending_user
+        if plan is not None and plan.context.pending_user_identifier is not None:
+            return plan.context.pending_user_identifier
+        return "" if user is None else user.username
 
 
 @dataclass(frozen=True, slots=True)

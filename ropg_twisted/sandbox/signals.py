@@ -1,0 +1,62 @@
+"""Authentik's signals of logins and failures, and what their receivers make of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A login or a failure, named for its signal.
+
+    ``kind``: ``login``, ``login_failed`` (a password or a code) or ``identification_failed``
+    (a name that nobody has), which Authentik writes to its log only.
+    """
+
+    kind: str
+    username: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """A password that the backends have judged (Authentik: ``authenticate``)."""
+
+    username: str
+    accepted: bool
+
+
+class Signals:
+    """Receives every signal.
+
+    ``events`` and ``authentications``: oldest first. ``reputation``: scores by user name and
+    address; a login adds one, a failure takes one.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.authentications: list[Authentication] = []
+        self.reputation: Counter[tuple[str, str]] = Counter()
+
+    def authenticated(self, username: str, address: str, *, accepted: bool) -> None:
+        """Note that a password was judged; one that was refused is a failed login."""
+        self.authentications.append(Authentication(username, accepted))
+        if not accepted:
+            self.login_failed(username, address)
+
+    def logged_in(self, username: str, address: str) -> None:
+        """Note that a session belongs to a user from now on."""
+        self._receive(Event("login", username, address), 1)
+
+    def login_failed(self, username: str, address: str) -> None:
+        """Note that a password or a code was refused."""
+        self._receive(Event("login_failed", username, address), -1)
+
+    def identification_failed(self, name: str, address: str) -> None:
+        """Note that nobody has this name."""
+        self._receive(Event("identification_failed", name, address), -1)
+
+    def _receive(self, event: Event, amount: int) -> None:
+        self.events.append(event)
+        self.reputation[event.username, event.address] += amount
