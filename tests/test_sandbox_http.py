@@ -14,7 +14,6 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 
 from ropg_twisted.sandbox.app import Sandbox, sandbox_site
-from ropg_twisted.sandbox.flows import FLOWS
 from ropg_twisted.sandbox.people import PEOPLE, USUAL_PASSWORD
 from ropg_twisted.sandbox.wire import OUTPOST_TOKEN, SERVICE_TOKEN
 from tests.sandbox_browser import (
@@ -216,7 +215,7 @@ class MannersTests(SandboxTestCase):
         for who in PEOPLE:
             self.assertIn(escape(who.password), page, who.username)
             self.assertIn(who.email, page)
-        for slug in FLOWS:
+        for slug in self.sandbox.flows:
             self.assertIn(f"<code>{slug}</code>", page)
         self.assertIn(self.code("bob"), page)
 

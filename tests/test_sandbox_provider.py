@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
 from ropg_twisted.sandbox.applications import APPLICATIONS, CONFIDENTIAL_SECRET, LOOPBACK_URI
-from ropg_twisted.sandbox.flows import FLOWS
 from ropg_twisted.sandbox.login import place
 from ropg_twisted.sandbox.people import USUAL_PASSWORD
 from tests.sandbox_browser import DEFAULT, START, Answer, Browser, SandboxTestCase, person
@@ -313,7 +312,7 @@ class LoginPageTests(ProviderTestCase):
 
     def test_no_flow_keeps_the_page_from_ending(self) -> None:
         """Every flow either logs in or says where it stopped."""
-        for slug in FLOWS:
+        for slug in self.sandbox.flows:
             for password in (USUAL_PASSWORD, "wrong"):
                 browser = Browser(self.sandbox)
                 body = urlencode({"uid_field": "alice", "password": password})

@@ -166,7 +166,7 @@ class Sandbox:
         visit = self._visit(request, client)
         reply = login.walk(self.executor, visit, flow, read_form(request))
         self._set_cookies(request, client, visit, reply)
-        if reply.logged_in is None:
+        if visit.session.person is None:
             return send_html(request, 200, pages.login(flow, login.complaint(reply.challenge)))
         return send_redirect(request, login.place(read_query(request).get("next")))
 
