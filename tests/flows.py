@@ -64,21 +64,26 @@ class Judgement:
         return cls(bool(verdicts), True in verdicts, False in verdicts)
 
 
+SECOND_TIME: tuple[Policy, ...] = (
+    ReputationPolicy(-1, check_ip=True),
+    ReputationPolicy(-1, check_username=True),
+    ReputationPolicy(-1, check_ip=True, check_username=True),
+    UserIsPending(),
+    IsMember("mac-users"),
+)
+"""Policies that do not pass when a flow begins, and may do so after a refusal."""
+
+OTHERS: tuple[Policy, ...] = (
+    HasNoBackend(),
+    PasswordExpired(),
+    SetRedirect("https://elsewhere.example.com/"),
+    SetRedirect("/if/user/"),
+)
+
+
 def policies() -> st.SearchStrategy[Policy]:
     """Return a strategy of policies, half of them negated."""
-    plain: st.SearchStrategy[Policy] = st.one_of(
-        st.builds(
-            ReputationPolicy,
-            threshold=st.integers(-2, 0),
-            check_ip=st.booleans(),
-            check_username=st.booleans(),
-        ),
-        st.just(UserIsPending()),
-        st.just(HasNoBackend()),
-        st.just(IsMember("mac-users")),
-        st.just(PasswordExpired()),
-        st.sampled_from((SetRedirect("https://elsewhere.example.com/"), SetRedirect("/if/user/"))),
-    )
+    plain = st.sampled_from(SECOND_TIME + OTHERS)
     return plain | plain.map(Not)
 
 
@@ -88,7 +93,7 @@ def identifications() -> st.SearchStrategy[Identification]:
         Identification,
         combined=st.booleans(),
         pretend_user_exists=st.booleans(),
-        captcha=st.sampled_from((False, False, False, True)),
+        captcha=seldom(),
         show_matched_user=st.booleans(),
     )
 
@@ -96,16 +101,6 @@ def identifications() -> st.SearchStrategy[Identification]:
 def passwords() -> st.SearchStrategy[Password]:
     """Return a strategy of password stages."""
     return st.builds(Password, attempts=st.integers(0, 5), app_passwords=st.booleans())
-
-
-def second_factors() -> st.SearchStrategy[SecondFactor]:
-    """Return a strategy of second-factor stages."""
-    return st.builds(
-        SecondFactor,
-        not_configured=st.sampled_from(NotConfigured),
-        device_classes=st.sampled_from((("static", "totp", "webauthn"), ("static", "totp"))),
-        configuration_stage=st.none() | st.just(TotpSetup()),
-    )
 
 
 def logins() -> st.SearchStrategy[Login]:
@@ -123,19 +118,31 @@ def other_stages() -> st.SearchStrategy[Stage]:
         st.just(Prompt((PromptField("favourite", "Favourite colour"),))),
         st.just(Redirect("https://example.invalid/elsewhere")),
         st.just(UserWrite()),
-        second_factors(),
+        st.builds(
+            SecondFactor,
+            not_configured=st.sampled_from(NotConfigured),
+            device_classes=st.sampled_from((("static", "totp", "webauthn"), ("static", "totp"))),
+            configuration_stage=st.none() | st.just(TotpSetup()),
+        ),
     )
 
 
-def bound(stages: st.SearchStrategy[Stage]) -> st.SearchStrategy[Binding]:
-    """Return a strategy of bindings of such a stage; half of them have no policy."""
+def seldom() -> st.SearchStrategy[bool]:
+    """Return a strategy that is true once in eight times, and shrinks to false."""
+    return st.integers(0, 7).map(lambda number: number == 7)
+
+
+def bound(
+    stages: st.SearchStrategy[Stage], policy: st.SearchStrategy[Policy | None]
+) -> st.SearchStrategy[Binding]:
+    """Return a strategy of such stages, bound with such a policy in every other way."""
     return st.builds(
         Binding,
         stages,
-        policy=st.none() | policies(),
+        policy=policy,
         invalid_response_action=st.sampled_from(InvalidResponseAction),
         evaluate_on_plan=st.booleans(),
-        re_evaluate_policies=st.booleans(),
+        re_evaluate_policies=seldom().map(lambda never: not never),
     )
 
 
@@ -143,16 +150,24 @@ def bound(stages: st.SearchStrategy[Stage]) -> st.SearchStrategy[Binding]:
 def bindings(draw: st.DrawFn) -> tuple[Binding, ...]:
     """Return a strategy of the bindings of a flow.
 
-    Most have the stages of a login in their usual order, with others before, between and behind
-    them; the rest is any list of stages.
+    Most have the stages of a login in their usual order, and others in between that are mostly
+    passed over until the flow restarts. The rest is any list of stages.
     """
-    others = st.lists(bound(other_stages()), max_size=1)
-    if draw(st.integers(0, 3)) == 0:
+    any_policy: st.SearchStrategy[Policy | None] = st.none() | policies()
+    first_time = st.sampled_from(SECOND_TIME).map(Not)
+    if draw(seldom()):
         kinds = identifications() | passwords() | logins() | other_stages()
-        return tuple(draw(st.lists(bound(kinds), max_size=6)))
-    drawn = [*draw(others), draw(bound(identifications())), *draw(others)]
-    drawn += draw(st.lists(bound(passwords()), max_size=1)) or draw(others)
-    drawn += [*draw(others), *draw(st.lists(bound(logins()), max_size=1)), *draw(others)]
+        return tuple(draw(st.lists(bound(kinds, any_policy), max_size=6)))
+    hidden = st.lists(bound(other_stages(), st.sampled_from(SECOND_TIME)), max_size=2)
+    others = st.lists(bound(other_stages(), any_policy), max_size=2)
+    policy: st.SearchStrategy[Policy | None] = st.none() | st.none() | first_time
+    names, secrets = bound(identifications(), policy), bound(passwords(), policy)
+    drawn = [*draw(hidden), draw(names), *draw(hidden)]
+    drawn += draw(others) if draw(seldom()) else [draw(secrets), *draw(others)]
+    if draw(st.booleans()):
+        drawn += [draw(bound(logins(), st.none())), *draw(others)]
+    elif draw(seldom()):
+        drawn += [draw(names), draw(secrets)]
     return tuple(drawn)
 
 
@@ -162,9 +177,9 @@ def flows() -> st.SearchStrategy[Flow]:
         Flow,
         slug=st.just(SLUG),
         bindings=bindings(),
-        requires=st.sampled_from(
-            (Requirement.NONE, Requirement.NONE, Requirement.NONE, Requirement.UNAUTHENTICATED)
+        requires=seldom().map(lambda one: Requirement.UNAUTHENTICATED if one else Requirement.NONE),
+        policy=seldom().flatmap(
+            lambda one: st.sampled_from(SECOND_TIME).map(Not) if one else st.none()
         ),
-        policy=st.none() | st.none() | st.none() | policies(),
         denied_action=st.sampled_from(DeniedAction),
     )
