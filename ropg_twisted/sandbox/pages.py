@@ -109,7 +109,7 @@ def _flow(flow: Flow) -> tuple[str, ...]:
     """One row of the flows' table, as HTML: who may start it, and its stages."""
     conditions = []
     if flow.policy is not None:
-        conditions.append(f"open to: {flow.policy}")
+        conditions.append(f"policy: {flow.policy}")
     if flow.requires is not Requirement.NONE:
         conditions.append(f"requires {_words(flow.requires)}")
     if conditions and flow.denied_action is not DeniedAction.MESSAGE_CONTINUE:
@@ -125,7 +125,7 @@ def _binding(binding: Binding) -> str:
     unusual = [f"{name}={value}" for name, value in values.items() if value != usual[name]]
     text = f"{type(binding.stage).__name__}({', '.join(unusual)})"
     if binding.policy is not None:
-        text += f", bound to: {binding.policy}"
+        text += f", policy: {binding.policy}"
     if binding.evaluate_on_plan:
         text += ", evaluated on plan"
     if not binding.re_evaluate_policies:
