@@ -486,6 +486,10 @@ class FlowPolicyTests(FlowTestCase):
 class JudgementTests(FlowTestCase):
     """The sandbox's own record of what it has judged."""
 
+    def judgement(self) -> Judgement:
+        """What it has made of all that it was asked."""
+        return Judgement.of(self.sandbox.authentications, self.sandbox.events)
+
     def test_every_password_that_is_judged_is_on_record(self) -> None:
         """Right and wrong, in both forms, for known and unknown names."""
         for name, password, accepted in (
@@ -514,7 +518,10 @@ class JudgementTests(FlowTestCase):
         self.get()
         self.post(uid_field="alice", password=USUAL_PASSWORD)
         self.assertEqual(self.sandbox.authentications, [])
-        self.assertEqual(Judgement.of(self.sandbox), Judgement(False, False, False))
+        self.assertEqual(
+            Judgement.of(self.sandbox.authentications, self.sandbox.events),
+            Judgement(False, False, False),
+        )
 
     def test_a_name_that_nobody_has_is_judged_by_itself(self) -> None:
         """It is on record as a failed identification, and lowers the reputation."""
@@ -527,7 +534,10 @@ class JudgementTests(FlowTestCase):
         kinds = [(event.kind, event.username) for event in self.sandbox.events]
         self.assertEqual(kinds, [("identification_failed", "nobody")])
         self.assertEqual(self.sandbox.reputation["nobody", "127.0.0.1"], -1)
-        self.assertEqual(Judgement.of(self.sandbox), Judgement(True, False, True))
+        self.assertEqual(
+            Judgement.of(self.sandbox.authentications, self.sandbox.events),
+            Judgement(True, False, True),
+        )
 
 
 class ServedFlowsTests(FlowTestCase):
