@@ -255,8 +255,9 @@ class DenialTests(FlowTestCase):
         self.assertIn("restarts without end", page.body.decode())
 
     def test_a_login_outlives_a_restart(self) -> None:
-        """Who is logged in and then denied is asked for a name again, with a session."""
-        self.serve(WHO, PASSWORD, LOGIN, restarting(Deny()))
+        """Who is logged in and then denied is asked for a name again, and is not pending."""
+        pending = Binding(DUMMY, UserIsPending())
+        self.serve(pending, WHO, PASSWORD, LOGIN, restarting(Deny()))
         self.come_to_the_password()
         answer = self.post(password=USUAL_PASSWORD)
         self.assertEqual(answer.component, "ak-stage-identification")
@@ -299,8 +300,9 @@ class SecondFactorTests(FlowTestCase):
         self.assertEqual(answer.component, "ak-stage-authenticator-validate")
         self.assertEqual(answer.json["device_challenges"][0]["device_class"], "webauthn")
         self.assertEqual(self.post(code="000000").error_codes, {"code": ["invalid"]})
-        self.serve(SecondFactor(device_classes=("static", "totp")), WHO)
-        self.assertEqual(self.components(2), [None, "ak-stage-identification"])
+        for not_configured in NotConfigured:
+            self.serve(SecondFactor(not_configured, device_classes=("static", "totp")), WHO)
+            self.assertEqual(self.components(2), [None, "ak-stage-identification"])
 
     def test_a_device_of_another_class_is_none(self) -> None:
         """Bob has no static token, frank has."""
@@ -404,13 +406,14 @@ class PolicyTests(FlowTestCase):
         self.assertEqual(self.sandbox.authentications, [Authentication("alice", False)])
 
     def test_a_password_is_asked_for_once(self) -> None:
-        """Behind a combined form the stage that is bound to *no backend yet* is left out."""
+        """A stage that is bound to *no backend yet* is left out once a password was accepted."""
         bound = Binding(PASSWORD, HasNoBackend())
         self.serve(Identification(combined=True), bound, LOGIN)
         self.get()
         self.assert_redirect(self.post(uid_field="alice", password=USUAL_PASSWORD))
-        self.serve(WHO, bound, LOGIN)
+        self.serve(WHO, bound, bound, LOGIN)
         self.come_to_the_password()
+        self.assert_redirect(self.post(password=USUAL_PASSWORD))
 
     def test_a_policy_may_lead_elsewhere_at_the_end(self) -> None:
         """The last redirect is the one that it has set."""
