@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from ropg_twisted.sandbox.app import Sandbox
 from ropg_twisted.sandbox.flows import (
     Binding,
     Captcha,
@@ -39,6 +39,7 @@ from ropg_twisted.sandbox.policies import (
     SetRedirect,
     UserIsPending,
 )
+from ropg_twisted.sandbox.signals import Authentication, Event
 
 SLUG = "random-flow"
 """The slug of every random flow."""
@@ -57,10 +58,10 @@ class Judgement:
     refused: bool
 
     @classmethod
-    def of(cls, sandbox: Sandbox) -> Judgement:
-        """Return the judgement of all that a sandbox was asked since it was made."""
-        verdicts = [authentication.accepted for authentication in sandbox.authentications]
-        verdicts += [False for event in sandbox.events if event.kind == "identification_failed"]
+    def of(cls, authentications: Iterable[Authentication], events: Iterable[Event]) -> Judgement:
+        """Return the judgement of these passwords and events."""
+        verdicts = [authentication.accepted for authentication in authentications]
+        verdicts += [False for event in events if event.kind == "identification_failed"]
         return cls(bool(verdicts), True in verdicts, False in verdicts)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -12,37 +11,45 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import jwt
-from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from twisted.web.resource import Resource
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from ropg_twisted.authentik.address import Introduction
-from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.canary import PREFIX, Canary
-from ropg_twisted.authentik.documents import Documents
 from ropg_twisted.authentik.evidence import LIFETIME, RECHECK_SECONDS, Evidence, FlowEvidence
-from ropg_twisted.authentik.flow import Flow
-from ropg_twisted.authentik.lookout import Lookout
-from ropg_twisted.authentik.session import SessionRemover, fetch_person
-from ropg_twisted.authentik.tokens import TokenReader
-from ropg_twisted.authentik.transport import Transport
-from ropg_twisted.authentik.verifier import AuthentikVerifier
+from ropg_twisted.authentik.session import fetch_person
 from ropg_twisted.authentik.wire import Response, Session, read_session
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login, Readiness
-from ropg_twisted.sandbox.app import Sandbox
+from ropg_twisted.sandbox import flows
 from ropg_twisted.sandbox.people import USUAL_PASSWORD
 from ropg_twisted.verdict import Outcome, Reason, Unverifiable, Verdict
+from tests.client import CLIENT_ADDRESS, OWN_ADDRESS, Client
 from tests.daemon import Daemon
-from tests.fakes import RIGHT, Listens, Ponders, outcome
+from tests.fakes import AUTHENTIK, RIGHT, Listens, Ponders, outcome
 
-AUTHENTIK = "http://authentik.example.com"
 DOWN = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
 RESTARTS = outcome(Verdict.UNVERIFIABLE, Reason.FLOW_RESTARTS)
 ALICE = Login("alice", USUAL_PASSWORD, "203.0.113.7")
+
+
+NO_PRETEND_MFA = flows.Flow(
+    "no-pretend-mfa",
+    (
+        flows.Binding(flows.Identification(pretend_user_exists=False)),
+        flows.Binding(flows.Password()),
+        flows.Binding(flows.SecondFactor()),
+        flows.Binding(flows.Login()),
+    ),
+)
+NO_PRETEND_NO_LOGIN = flows.Flow(
+    "no-pretend-nologin",
+    (
+        flows.Binding(flows.Identification(pretend_user_exists=False)),
+        flows.Binding(flows.Password()),
+    ),
+)
 
 
 class FlowEvidenceTests(SynchronousTestCase):
@@ -217,118 +224,66 @@ class CanaryTests(SynchronousTestCase):
         self.assertIn("RETRY", said[0][1])
 
 
-class Authentik(Resource):
-    """A sandbox that keeps what was asked, and answers as it is told instead."""
-
-    isLeaf = True
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self.sandbox = Sandbox(clock)
-        self.asked: list[str] = []
-        self.instead: Callable[[Request], bytes] | None = None
-
-    def render(self, request: Request) -> Any:
-        """Answer."""
-        self.asked.append(request.method.decode())
-        if self.instead is not None:
-            return self.instead(request)
-        return self.sandbox.resource.render(request)
-
-
-class ClientTestCase(SynchronousTestCase):
-    """Our client before a sandbox in memory."""
-
-    def begin(self, slug: str, *, login_stage: bool = True) -> None:
-        """Start with nothing known of the flow."""
-        self.clock = Clock()
-        self.authentik = Authentik(self.clock)
-        agent: Any = RequestTraversalAgent(self.authentik)
-        transport = Transport(agent, agent, Introduction(), lambda: "192.0.2.1")
-        flow = Flow(AUTHENTIK, slug, login_stage)
-        application = Application(AUTHENTIK, "jamf-connect", named=False)
-        documents = Documents(application, transport, 15, self.clock)
-        self.evidence = FlowEvidence(self.clock)
-        verifier = AuthentikVerifier(
-            flow,
-            self.evidence,
-            transport,
-            SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, self.clock, 64),
-            application,
-            TokenReader(documents),
-            checks_access=login_stage,
-            typed_claims=not login_stage,
-        )
-        self.canary = Canary(verifier, self.evidence)
-        self.lookout = Lookout(flow, self.canary, transport, documents, 15, self.clock)
-
-    def check(self, username: str, password: str = USUAL_PASSWORD) -> Outcome:
-        """The outcome of a check."""
-        login = Login(username, password, "203.0.113.7")
-        return self.successResultOf(Deferred.fromCoroutine(self.canary.verify(login))).outcome
-
-    def look(self) -> Readiness:
-        """Whether a password could be checked now."""
-        return self.successResultOf(Deferred.fromCoroutine(self.lookout.look()))
-
-
-class ClientTests(ClientTestCase):
+class ClientTests(SynchronousTestCase):
     """What people are told of flows that refuse in one way or another."""
 
     def test_a_canary_costs_four_requests_and_one_failed_login(self) -> None:
         """It is told with our own address, and its answer is the last thing it asks for."""
-        self.begin("inbuilt-only")
-        self.assertIs(self.check("alice").verdict, Verdict.VERIFIED)
-        self.assertEqual(self.authentik.asked[:4], ["GET", "POST", "GET", "POST"])
-        [canary, login] = self.authentik.sandbox.events
+        client = Client("inbuilt-only")
+        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
+        self.assertEqual(client.authentik.asked[:4], ["GET", "POST", "GET", "POST"])
+        unknown, canary, login = client.sandbox.events
+        self.assertEqual(
+            (unknown.kind, unknown.username), ("identification_failed", canary.username)
+        )
         self.assertTrue(canary.username.startswith(PREFIX))
-        self.assertEqual((canary.kind, canary.address), ("login_failed", "192.0.2.1"))
-        self.assertEqual((login.kind, login.address), ("login", "203.0.113.7"))
-        self.assertIs(self.evidence.current, Evidence.IN_PLACE)
-        self.check("alice")
-        self.assertEqual([event.kind for event in self.authentik.sandbox.events].count("login"), 2)
+        self.assertEqual((canary.kind, canary.address), ("login_failed", OWN_ADDRESS))
+        self.assertEqual((login.kind, login.address), ("login", CLIENT_ADDRESS))
+        self.assertIs(client.evidence.current, Evidence.IN_PLACE)
+        client.check("alice")
+        self.assertEqual([event.kind for event in client.sandbox.events].count("login"), 2)
 
     def test_a_flow_that_restarts_gives_no_verdict(self) -> None:
         """Neither a right nor a wrong password is told, and no password of a person is sent."""
-        self.begin("restart")
+        client = Client("restart")
         for password in (USUAL_PASSWORD, "wrong"):
-            self.assertEqual(self.check("alice", password), RESTARTS.outcome)
-        self.assertEqual(len(self.authentik.asked), 4)
-        self.assertEqual(self.look(), Readiness(Reason.FLOW_RESTARTS))
+            self.assertEqual(client.check("alice", password), RESTARTS.outcome)
+        self.assertEqual(len(client.authentik.asked), 4)
+        self.assertEqual(client.look(), Readiness(Reason.FLOW_RESTARTS))
 
     def test_an_unproven_flow_is_proven_by_the_first_refusal(self) -> None:
         """Unknown names are refused at once: a second factor counts after a wrong password."""
-        self.begin("no-pretend-mfa")
-        self.assertIs(self.check("alice").verdict, Verdict.VERIFIED)
-        self.assertEqual(self.look(), Readiness(warning=Reason.FLOW_UNPROVEN))
+        client = Client("no-pretend-mfa", NO_PRETEND_MFA)
+        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
+        self.assertEqual(client.look(), Readiness(warning=Reason.FLOW_UNPROVEN))
         unproven = Outcome(Verdict.UNVERIFIABLE, Reason.FLOW_UNPROVEN)
-        self.assertEqual(self.check("bob"), unproven)
-        self.assertIs(self.check("alice", "wrong").verdict, Verdict.REJECTED)
-        self.assertEqual(self.check("bob"), Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
-        self.assertEqual(self.look(), Readiness())
+        self.assertEqual(client.check("bob"), unproven)
+        self.assertIs(client.check("alice", "wrong").verdict, Verdict.REJECTED)
+        self.assertEqual(client.check("bob"), Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
+        self.assertEqual(client.look(), Readiness())
 
     def test_a_combined_form_is_proven_as_well(self) -> None:
         """There the refusal of name and password is what the canary sees."""
-        self.begin("ropg-combined")
-        self.assertIs(self.check("bob").verdict, Verdict.INTERACTION_REQUIRED)
-        self.assertIs(self.check("alice", "wrong").verdict, Verdict.REJECTED)
-        self.assertEqual(self.look(), Readiness())
+        client = Client("ropg-combined")
+        self.assertIs(client.check("bob").verdict, Verdict.INTERACTION_REQUIRED)
+        self.assertIs(client.check("alice", "wrong").verdict, Verdict.REJECTED)
+        self.assertEqual(client.look(), Readiness())
 
     def test_the_end_of_a_flow_without_login_stage_needs_evidence(self) -> None:
         """Its only proof is a 302 or what comes in its place."""
-        self.begin("ropg-nologin", login_stage=False)
-        self.assertIs(self.check("alice").verdict, Verdict.VERIFIED)
-        self.begin("no-pretend-nologin", login_stage=False)
-        self.assertIs(self.check("alice").reason, Reason.FLOW_UNPROVEN)
+        client = Client("ropg-nologin", login_stage=False)
+        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
+        client = Client("no-pretend-nologin", NO_PRETEND_NO_LOGIN, login_stage=False)
+        self.assertIs(client.check("alice").reason, Reason.FLOW_UNPROVEN)
 
     def test_a_look_walks_the_canary_once(self) -> None:
         """What the first look has found serves the checks and the looks after it."""
-        self.begin("inbuilt-only")
+        client = Client("inbuilt-only")
         for _ in range(3):
-            self.assertEqual(self.look(), Readiness())
-        self.check("alice")
-        kinds = [event.kind for event in self.authentik.sandbox.events]
-        self.assertEqual(kinds, ["login_failed", "login"])
+            self.assertEqual(client.look(), Readiness())
+        client.check("alice")
+        kinds = [event.kind for event in client.sandbox.events]
+        self.assertEqual(kinds, ["identification_failed", "login_failed", "login"])
 
     def test_an_authentik_that_is_down_is_told_as_that(self) -> None:
         """An answer that no flow gives is neither evidence nor a verdict, and is tried again."""
@@ -337,41 +292,42 @@ class ClientTests(ClientTestCase):
             request.setResponseCode(502)
             return b""
 
-        self.begin("inbuilt-only")
-        self.authentik.instead = fail
-        self.assertIs(self.check("alice").reason, Reason.UPSTREAM_STATUS)
-        self.assertEqual(self.look(), Readiness(Reason.UPSTREAM_STATUS))
-        self.authentik.instead = None
-        self.assertIs(self.check("alice").verdict, Verdict.VERIFIED)
+        client = Client("inbuilt-only")
+        client.authentik.instead = fail
+        self.assertIs(client.check("alice").reason, Reason.UPSTREAM_STATUS)
+        self.assertEqual(client.look(), Readiness(Reason.UPSTREAM_STATUS))
+        client.authentik.instead = None
+        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
 
     def test_a_flow_that_cannot_be_begun_is_no_evidence(self) -> None:
         """Nothing was sent to it, so the next check looks again."""
-        self.begin("denied-message")
-        self.assertIs(self.check("alice").reason, Reason.FLOW_DENIED)
-        self.assertIsNone(self.evidence.current)
+        client = Client("denied-message")
+        self.assertIs(client.check("alice").reason, Reason.FLOW_DENIED)
+        self.assertIsNone(client.evidence.current)
 
     def test_a_restart_behind_the_password_asks_for_a_canary(self) -> None:
         """The flow was changed under way: the next check is not believed any more."""
-        self.begin("inbuilt-only")
-        self.check("alice")
-        self.clock.advance(RECHECK_SECONDS)
-        self.become("restart")
-        self.assertEqual(self.check("alice", "wrong"), RESTARTS.outcome)
-        asked = len(self.authentik.asked)
-        self.assertEqual(self.check("alice"), RESTARTS.outcome)
-        self.assertEqual(len(self.authentik.asked) - asked, 4)
-        self.assertEqual(self.look(), Readiness(Reason.FLOW_RESTARTS))
+        client = Client("inbuilt-only")
+        client.check("alice")
+        client.clock.advance(RECHECK_SECONDS)
+        become(client, "restart")
+        self.assertEqual(client.check("alice", "wrong"), RESTARTS.outcome)
+        asked = len(client.authentik.asked)
+        self.assertEqual(client.check("alice"), RESTARTS.outcome)
+        self.assertEqual(len(client.authentik.asked) - asked, 4)
+        self.assertEqual(client.look(), Readiness(Reason.FLOW_RESTARTS))
 
-    def become(self, slug: str) -> None:
-        """Let Authentik's flow be another one from now on, under the slug that it had."""
-        other = self.authentik.sandbox.resource
 
-        def instead(request: Request) -> Any:
-            path = request.postpath or []
-            request.postpath = [slug.encode() if part == b"inbuilt-only" else part for part in path]
-            return other.render(request)
+def become(client: Client, slug: str) -> None:
+    """Let Authentik's flow be another one from now on, under the slug that it had."""
+    other = client.sandbox.resource
 
-        self.authentik.instead = instead
+    def instead(request: Request) -> Any:
+        path = request.postpath or []
+        request.postpath = [slug.encode() if part == b"inbuilt-only" else part for part in path]
+        return other.render(request)
+
+    client.authentik.instead = instead
 
 
 class IdentityTests(SynchronousTestCase):

@@ -255,8 +255,9 @@ class DenialTests(FlowTestCase):
         self.assertIn("restarts without end", page.body.decode())
 
     def test_a_login_outlives_a_restart(self) -> None:
-        """Who is logged in and then denied is asked for a name again, with a session."""
-        self.serve(WHO, PASSWORD, LOGIN, restarting(Deny()))
+        """Who is logged in and then denied is asked for a name again, and is not pending."""
+        pending = Binding(DUMMY, UserIsPending())
+        self.serve(pending, WHO, PASSWORD, LOGIN, restarting(Deny()))
         self.come_to_the_password()
         answer = self.post(password=USUAL_PASSWORD)
         self.assertEqual(answer.component, "ak-stage-identification")
@@ -299,8 +300,9 @@ class SecondFactorTests(FlowTestCase):
         self.assertEqual(answer.component, "ak-stage-authenticator-validate")
         self.assertEqual(answer.json["device_challenges"][0]["device_class"], "webauthn")
         self.assertEqual(self.post(code="000000").error_codes, {"code": ["invalid"]})
-        self.serve(SecondFactor(device_classes=("static", "totp")), WHO)
-        self.assertEqual(self.components(2), [None, "ak-stage-identification"])
+        for not_configured in NotConfigured:
+            self.serve(SecondFactor(not_configured, device_classes=("static", "totp")), WHO)
+            self.assertEqual(self.components(2), [None, "ak-stage-identification"])
 
     def test_a_device_of_another_class_is_none(self) -> None:
         """Bob has no static token, frank has."""
@@ -404,13 +406,14 @@ class PolicyTests(FlowTestCase):
         self.assertEqual(self.sandbox.authentications, [Authentication("alice", False)])
 
     def test_a_password_is_asked_for_once(self) -> None:
-        """Behind a combined form the stage that is bound to *no backend yet* is left out."""
+        """A stage that is bound to *no backend yet* is left out once a password was accepted."""
         bound = Binding(PASSWORD, HasNoBackend())
         self.serve(Identification(combined=True), bound, LOGIN)
         self.get()
         self.assert_redirect(self.post(uid_field="alice", password=USUAL_PASSWORD))
-        self.serve(WHO, bound, LOGIN)
+        self.serve(WHO, bound, bound, LOGIN)
         self.come_to_the_password()
+        self.assert_redirect(self.post(password=USUAL_PASSWORD))
 
     def test_a_policy_may_lead_elsewhere_at_the_end(self) -> None:
         """The last redirect is the one that it has set."""
@@ -486,6 +489,10 @@ class FlowPolicyTests(FlowTestCase):
 class JudgementTests(FlowTestCase):
     """The sandbox's own record of what it has judged."""
 
+    def judgement(self) -> Judgement:
+        """What it has made of all that it was asked."""
+        return Judgement.of(self.sandbox.authentications, self.sandbox.events)
+
     def test_every_password_that_is_judged_is_on_record(self) -> None:
         """Right and wrong, in both forms, for known and unknown names."""
         for name, password, accepted in (
@@ -514,7 +521,10 @@ class JudgementTests(FlowTestCase):
         self.get()
         self.post(uid_field="alice", password=USUAL_PASSWORD)
         self.assertEqual(self.sandbox.authentications, [])
-        self.assertEqual(Judgement.of(self.sandbox), Judgement(False, False, False))
+        self.assertEqual(
+            Judgement.of(self.sandbox.authentications, self.sandbox.events),
+            Judgement(False, False, False),
+        )
 
     def test_a_name_that_nobody_has_is_judged_by_itself(self) -> None:
         """It is on record as a failed identification, and lowers the reputation."""
@@ -527,7 +537,10 @@ class JudgementTests(FlowTestCase):
         kinds = [(event.kind, event.username) for event in self.sandbox.events]
         self.assertEqual(kinds, [("identification_failed", "nobody")])
         self.assertEqual(self.sandbox.reputation["nobody", "127.0.0.1"], -1)
-        self.assertEqual(Judgement.of(self.sandbox), Judgement(True, False, True))
+        self.assertEqual(
+            Judgement.of(self.sandbox.authentications, self.sandbox.events),
+            Judgement(True, False, True),
+        )
 
 
 class ServedFlowsTests(FlowTestCase):

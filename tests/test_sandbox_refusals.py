@@ -111,7 +111,7 @@ class CheckReplay:
             shown = self._ask(step, shown)
             if (mine := came(shown)) != (theirs := recorded(step)):
                 found.append(f"exchange {number}: {mine}, recorded {theirs}")
-        judgement = Judgement.of(self.sandbox)
+        judgement = Judgement.of(self.sandbox.authentications, self.sandbox.events)
         if judgement.judged != self.check.judged or judgement.accepted != self.check.accepted:
             found.append(f"{judgement}, recorded {self.check}")
         name = f"{self.flow.slug}, {self.check.user} {self.check.password}"
