@@ -78,11 +78,15 @@ class Check:
     """What a password check came to. There is a person if, and only if, it is verified.
 
     ``tokens``: those that Authentik has granted, if the login asked for some.
+    ``authentik_down``: it found Authentik itself down, which a fault that only follows this user
+    name or password does not show. ``name_sent``: it did so after the user name had been sent.
     """
 
     outcome: Outcome
     person: Person | None = None
     tokens: GrantedTokens | None = None
+    authentik_down: bool = False
+    name_sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,12 @@ class IPasswordVerifier(Interface):
         """Check one password.
 
         Whatever goes wrong on the way is an outcome and no exception: ``unverifiable``, with its
-        reason. Cancelling the wait gives up the check.
+        reason. ``authentik_down`` is set for any outage before the user name was sent, and for a
+        connection that broke or a server error at any time.
+
+        A check that is cancelled before it has begun at Authentik raises :exc:`CancelledError`,
+        and nothing counts. One that has begun is not given up for its client: it comes to its end,
+        or, when its deadline cancels it there, to ``upstream_timeout``.
         """
 
 

@@ -25,9 +25,9 @@ from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport, make_transport
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.errors import SettingError
-from ropg_twisted.guard.breaker import Breaker
+from ropg_twisted.guard.circuit_breaker import CircuitBreaker
+from ropg_twisted.guard.concurrency import ConcurrencyLimit
 from ropg_twisted.guard.counts import Counts
-from ropg_twisted.guard.room import Room
 from ropg_twisted.guard.shared import SharedChecks
 from ropg_twisted.guard.stale import StalePasswords
 from ropg_twisted.guard.throttle import Throttle
@@ -145,15 +145,16 @@ def readers(site: BoundedSite, sessions: SessionRemover) -> Readers:
 
 
 def guarded(
-    verifier: IPasswordVerifier, places: int, deadline: float, clock: IReactorTime
+    verifier: IPasswordVerifier, max_checks: int, deadline: float, clock: IReactorTime
 ) -> IPasswordVerifier:
     """A verifier that is asked no more than needs be.
 
-    A login passes from the outside in: refused as stale, joined to an identical one, spared while
-    Authentik is down, let in when there is room.
+    A login passes from the outside in: joined to an identical one, refused as stale, spared while
+    Authentik is down, let in when there is room. All inside of the joining is done once for each
+    walk, and to its end.
     """
-    roomy = Room(verifier, places, deadline, clock)
-    return StalePasswords(SharedChecks(Breaker(roomy, clock)), clock)
+    limited = ConcurrencyLimit(verifier, max_checks, deadline, clock)
+    return SharedChecks(StalePasswords(CircuitBreaker(limited, clock), clock))
 
 
 class TimeOfDay:
@@ -186,13 +187,14 @@ def _sessions(settings: Settings, reactor: Any) -> SessionRemover:
     flow = None
     if settings.invalidation_flow is not None:
         flow = Flow(settings.authentik_url, settings.invalidation_flow)
-    return SessionRemover(flow, settings.deadline, reactor)
+    return SessionRemover(flow, settings.deadline, reactor, settings.max_checks)
 
 
 def _transport(settings: Settings, reactor: Any) -> Transport:
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
-        return make_transport(reactor, ca_pem, Introduction(settings.outpost_token))
+        introduction = Introduction(settings.outpost_token)
+        return make_transport(reactor, ca_pem, introduction, settings.max_checks)
     except ValueError:
         raise SettingError(
             "ROPG_CA_FILE", "holds no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 K = TypeVar("K", bound=Hashable)
@@ -19,27 +20,31 @@ class Shared(Generic[K, T]):
         self._under_way: dict[K, _Work[T]] = {}
 
     def join(self, key: K, work: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> Deferred[T]:
-        """What the work about ``key`` comes to: that under way, or else ``work``, which begins.
+        """The result of the work about ``key``: that under way, or else ``work``, which begins.
 
-        It is cancelled when the last who waits for it has given up.
+        When the last who waits for it has given up, the work is cancelled. It can be joined until
+        it has ended: if it goes on in spite of that, its result is for those who have joined
+        meanwhile, and if it does not, it begins again for them.
         """
-        if key in self._under_way:
-            return self._under_way[key].join()
-        begun: _Work[T] = _Work(lambda: self._forget(key, begun))
+        under_way = self._under_way.get(key)
+        if under_way is not None:
+            return under_way.join()
+        begun = _Work(work, lambda: self._under_way.pop(key))
         self._under_way[key] = begun
         waiter = begun.join()
-        begun.begin(Deferred.fromCoroutine(work()))
+        begun.begin()
         return waiter
-
-    def _forget(self, key: K, work: _Work[T]) -> None:
-        if self._under_way.get(key) is work:
-            del self._under_way[key]
 
 
 class _Work(Generic[T]):
     """One piece of work and all who wait for it; ``over`` is called at its end."""
 
-    def __init__(self, over: Callable[[], object]) -> None:
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self, work: Callable[[], Coroutine[Deferred[Any], Any, T]], over: Callable[[], object]
+    ) -> None:
+        self._work = work
         self._over = over
         self._waiting: list[Deferred[T]] = []
 
@@ -48,16 +53,24 @@ class _Work(Generic[T]):
         self._waiting.append(waiter)
         return waiter
 
-    def begin(self, result: Deferred[T]) -> None:
-        self._result = result.addBoth(self._tell)
+    def begin(self) -> None:
+        self._given_up = False
+        self._result = Deferred.fromCoroutine(self._work())
+        self._result.addBoth(self._end)
 
-    def _tell(self, result: T | Failure) -> None:
+    def _end(self, result: T | Failure) -> None:
+        cancelled = isinstance(result, Failure) and result.check(CancelledError)
+        if cancelled and self._given_up and self._waiting:
+            self.begin()
+            return
         self._over()
+        if isinstance(result, Failure) and not cancelled and not self._waiting:
+            self.log.failure("internal_error", result)
         while self._waiting:
             self._waiting.pop(0).callback(result)
 
     def _leave(self, waiter: Deferred[T]) -> None:
         self._waiting.remove(waiter)
-        if not self._waiting:
-            self._over()
+        if not self._waiting and not self._given_up:
+            self._given_up = True
             self._result.cancel()

@@ -90,7 +90,7 @@ class Reason(StrEnum):
     BREAKER_OPEN = "breaker_open"
     """Authentik is known to be down, and was not asked."""
     OVERLOADED = "overloaded"
-    """No place at Authentik came free in time."""
+    """Too many checks at a time: the queue was full, or no place at Authentik came free in time."""
     STALE_PASSWORD = "stale_password"
     """Authentik has refused the same password of the same user a short while ago."""
     THROTTLED = "throttled"
@@ -133,12 +133,24 @@ class Unverifiable(Exception):
     """Nothing was learned about the password.
 
     ``blip`` says that the connection broke, or that Authentik answered with a server error.
+    ``name_sent``: the user name had been sent by then.
     """
 
-    def __init__(self, reason: Reason, *, blip: bool = False) -> None:
+    def __init__(self, reason: Reason, *, blip: bool = False, name_sent: bool = True) -> None:
         super().__init__(reason.value)
         self.reason = reason
         self.blip = blip
+        self.name_sent = name_sent
+
+    @property
+    def authentik_down(self) -> bool:
+        """Whether Authentik itself is down.
+
+        Once the name has been sent, a slow directory or a firewall in front may fail for this user
+        alone: only a broken connection or a server error counts then.
+        """
+        broken = self.blip or self.reason is Reason.UPSTREAM_TLS
+        return broken or (not self.name_sent and self.reason in OUTAGES)
 
 
 class Interrupted(Unverifiable):

@@ -74,7 +74,7 @@ class Client:
             flow,
             self.evidence,
             transport,
-            SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, self.clock),
+            SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, self.clock, 64),
             application,
             TokenReader(documents),
             checks_access=login_stage,

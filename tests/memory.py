@@ -169,7 +169,7 @@ class Daemon:
         self.authentik = Overheard(self.sandbox.resource)
         self.line = Line(self.authentik)
         test.patch(
-            service, "make_transport", lambda _, __, who: Transport(self.line, self.line, who)
+            service, "make_transport", lambda _, __, who, ___: Transport(self.line, self.line, who)
         )
         test.patch(service, "FlowEvidence", proven_flow)
         (folder / "ropg.toml").write_text(clients)

@@ -91,7 +91,7 @@ class AddressTestCase(SynchronousTestCase):
         application = Application(AUTHENTIK, "nothing", named=False)
         self.introduction = Introduction(token)
         transport = Transport(agent, agent, self.introduction)
-        sessions = SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, clock)
+        sessions = SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, clock, 64)
         documents = Documents(application, transport, 15, clock)
         evidence = proven_flow(clock)
         self.verifier = AuthentikVerifier(

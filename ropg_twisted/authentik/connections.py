@@ -17,15 +17,17 @@ from zope.interface import implementer
 MAX_ANSWER: Final = 2 * 1024 * 1024
 """Bytes of one answer, its head and its body."""
 
-PERSISTENT_CONNECTIONS: Final = 64
 IDLE_SECONDS: Final = 30
 """Shorter than Authentik keeps an idle connection, or a POST could meet a closed one."""
 
 
-def make_agents(reactor: Any, endpoints: Endpoints) -> tuple[IAgent, IAgent]:
-    """An agent that keeps connections alive, and one that makes a new one for each request."""
+def make_agents(reactor: Any, endpoints: Endpoints, max_persistent: int) -> tuple[IAgent, IAgent]:
+    """An agent that keeps connections alive, and one that makes a new one for each request.
+
+    ``max_persistent``: idle connections to keep.
+    """
     pool = HTTPConnectionPool(reactor)
-    pool.maxPersistentPerHost = PERSISTENT_CONNECTIONS
+    pool.maxPersistentPerHost = max_persistent
     pool.cachedConnectionTimeout = IDLE_SECONDS
     # Who asks knows what may be asked again; behind a password nothing may, not even a GET.
     pool.retryAutomatically = False

@@ -160,6 +160,11 @@ class Conversation:
         self._steps = 0
 
     @property
+    def name_sent(self) -> bool:
+        """Whether an answer that holds the user name has been handed out."""
+        return self.progress >= Progress.IDENTIFIED
+
+    @property
     def password_sent(self) -> bool:
         """Whether an answer that holds the password has been handed out."""
         return self.progress >= Progress.SENT

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from twisted.internet.defer import CancelledError
+
 from ropg_twisted.authentik.conversation import Conversation, Follow, Progress
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.authentik.transport import Browser
@@ -47,7 +49,8 @@ class Flow:
         """Log in with a browser that has been nowhere yet.
 
         Raises :exc:`Unverifiable` if an answer stays out or cannot be understood, and
-        :exc:`Interrupted` for a blip before the password was sent.
+        :exc:`Interrupted` for a blip before the password was sent. Cancelled at its deadline, it
+        raises the former (``upstream_timeout``).
         """
         try:
             response = await browser.get(self.executor)
@@ -60,10 +63,12 @@ class Flow:
                     response = await browser.get(self.executor)
                 else:
                     response = await browser.post(self.executor, step.body)
-        except Unverifiable as unverifiable:
-            if unverifiable.blip and not conversation.password_sent:
-                raise Interrupted(unverifiable.reason) from None
-            raise
+        except CancelledError:
+            timeout = Reason.UPSTREAM_TIMEOUT
+            raise Unverifiable(timeout, name_sent=conversation.name_sent) from None
+        except Unverifiable as fault:
+            kind = Interrupted if fault.blip and not conversation.password_sent else Unverifiable
+            raise kind(fault.reason, blip=fault.blip, name_sent=conversation.name_sent) from None
 
     async def probe_refusal(self, login: Login, browser: Browser) -> Evidence:
         """How the flow refuses ``login``, whose password is certainly wrong.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from math import inf
 from typing import ClassVar, Final
 
-from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -15,7 +17,14 @@ from ropg_twisted.authentik.wire import UID, read_answer, read_json
 from ropg_twisted.interfaces import Person
 from ropg_twisted.verdict import Reason, Unverifiable
 
-REMOVALS_AT_A_TIME: Final = 8
+USUAL_WORKERS: Final = 8
+"""Removals at a time while few sessions wait."""
+
+QUEUE_FACTOR: Final = 16
+"""Sessions that may wait, for each check that may be at Authentik."""
+
+LOG_SECONDS: Final = 60
+"""Shortest time between two log lines about sessions that were left."""
 
 
 async def fetch_person(authentik_url: str, browser: Browser) -> Person:
@@ -55,44 +64,81 @@ class SessionRemover:
     """Removes sessions through the invalidation flow, off the way of the person who waits.
 
     One GET of the flow with the session's cookie deletes its row in Authentik, which would
-    otherwise stay for a day. Each removal has ``deadline`` seconds.
+    otherwise stay for a day. Each removal has ``deadline`` seconds. Few are under way at a time, or
+    as many as wait, up to ``max_checks``; a session that finds the queue full is left.
+
+    ``removed``: how many are gone. ``failed``: how many were left.
     """
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, flow: Flow | None, deadline: float, clock: IReactorTime) -> None:
+    def __init__(
+        self, flow: Flow | None, deadline: float, clock: IReactorTime, max_checks: int
+    ) -> None:
         self.removed = 0
         self.failed = 0
         self._flow = flow
         self._deadline = deadline
         self._clock = clock
-        self._turn = DeferredSemaphore(REMOVALS_AT_A_TIME)
-        self._under_way: set[Deferred[None]] = set()
+        self._max_checks = max_checks
+        self._queue: deque[Browser] = deque()
+        self._workers: set[Deferred[None]] = set()
+        self._end = inf
+        self._untold = 0
+        self._next_line = -inf
 
     def remove(self, browser: Browser) -> None:
         """Begin to remove the session of ``browser``, if it has a complete one."""
         if self._flow is None or not browser.session.authenticated:
             return
-        removal = self._turn.run(self._begin, self._flow, browser)
-        self._under_way.add(removal)
-        removal.addBoth(lambda _: self._under_way.discard(removal))
+        if len(self._queue) >= QUEUE_FACTOR * self._max_checks:
+            self._leave(Reason.OVERLOADED)
+            return
+        self._queue.append(browser)
+        if len(self._workers) < max(USUAL_WORKERS, min(len(self._queue), self._max_checks)):
+            worker = Deferred.fromCoroutine(self._work(self._flow))
+            self._workers.add(worker)
+            worker.addErrback(lambda failure: self.log.failure("internal_error", failure))
+            worker.addBoth(lambda _: self._workers.discard(worker))
 
     async def finished(self) -> None:
-        """Wait until no removal that has begun is under way any more."""
-        await DeferredList(list(self._under_way))
+        """Wait for the removals under way and those that wait, one deadline at most.
 
-    def _begin(self, flow: Flow, browser: Browser) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._remove(flow, browser))
+        What still waits then is left.
+        """
+        self._end = self._clock.seconds() + self._deadline
+        await DeferredList(list(self._workers))
+        while self._queue:
+            self._queue.popleft()
+            self._leave(Reason.OVERLOADED)
+        self._tell(Reason.OVERLOADED)
 
-    async def _remove(self, flow: Flow, browser: Browser) -> None:
+    async def _work(self, flow: Flow) -> None:
+        while self._queue and (left := self._end - self._clock.seconds()) > 0:
+            await self._remove(flow, self._queue.popleft(), min(self._deadline, left))
+
+    async def _remove(self, flow: Flow, browser: Browser, seconds: float) -> None:
         try:
-            answer = await in_time(browser.get(flow.executor), self._deadline, self._clock)
+            answer = await in_time(browser.get(flow.executor), seconds, self._clock)
             read_answer(answer, flow.executor)
             if browser.session.authenticated:
                 raise Unverifiable(Reason.FLOW_ERROR)
         except Unverifiable as unverifiable:
-            self.failed += 1
-            reason = unverifiable.reason.value
-            self.log.warn("a session was left at Authentik: {reason}", reason=reason)
+            self._leave(unverifiable.reason)
         else:
             self.removed += 1
+
+    def _leave(self, reason: Reason) -> None:
+        """Count a session that is left, and say so now and then, not once for each."""
+        self.failed += 1
+        self._untold += 1
+        if self._clock.seconds() >= self._next_line:
+            self._tell(reason)
+
+    def _tell(self, reason: Reason) -> None:
+        count, self._untold = self._untold, 0
+        if count:
+            self._next_line = self._clock.seconds() + LOG_SECONDS
+            self.log.warn(
+                "sessions left at Authentik: {count} ({reason})", count=count, reason=reason.value
+            )

@@ -69,14 +69,16 @@ class Transport:
         return Browser(self._fresh if fresh else self._pooled, headers)
 
 
-def make_transport(reactor: Any, ca_pem: bytes | None, introduction: Introduction) -> Transport:
-    """The transport over real connections.
+def make_transport(
+    reactor: Any, ca_pem: bytes | None, introduction: Introduction, max_checks: int
+) -> Transport:
+    """The transport over real connections, of which it keeps one for each of ``max_checks``.
 
     ``ca_pem``: certificates to trust instead of the system's. Raises :exc:`ValueError` if there is
     none in it.
     """
     endpoints = Endpoints(reactor, tls_policy(ca_pem))
-    pooled, fresh = make_agents(reactor, endpoints)
+    pooled, fresh = make_agents(reactor, endpoints, max_checks)
     return Transport(pooled, fresh, introduction, lambda: endpoints.own_address)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
+from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
 from ropg_twisted.authentik.application import Application
@@ -57,8 +58,8 @@ class AuthentikVerifier:
     async def verify(self, login: Login) -> Check:
         """See :class:`IPasswordVerifier`.
 
-        Before the password has been sent, a blip is worth one fresh try; after it, none is.
-        A canary is told to Authentik with our own address.
+        Before the password has been sent, a blip is worth one fresh try; after it, none is. Only
+        the deadline cancels a check here. A canary is told to Authentik with our own address.
         """
         address = self._transport.own_address() if login.canary else login.address
         attempt = self._gather_evidence if login.canary else self._attempt
@@ -67,7 +68,9 @@ class AuthentikVerifier:
                 return await attempt(login, self._transport.browser(address))
             return await attempt(login, self._transport.browser(address, fresh=True))
         except Unverifiable as unverifiable:
-            return Check(Outcome(Verdict.UNVERIFIABLE, unverifiable.reason))
+            return _unverifiable(unverifiable)
+        except CancelledError:
+            return _unverifiable(Unverifiable(Reason.UPSTREAM_TIMEOUT))
 
     async def _gather_evidence(self, canary: Login, browser: Browser) -> Check:
         evidence = await self._flow.probe_refusal(canary, browser)
@@ -108,3 +111,11 @@ class AuthentikVerifier:
         if self._typed_claims:
             return Person.typed(login.username)
         return await fetch_person(self._flow.authentik_url, browser)
+
+
+def _unverifiable(fault: Unverifiable) -> Check:
+    return Check(
+        Outcome(Verdict.UNVERIFIABLE, fault.reason),
+        authentik_down=fault.authentik_down,
+        name_sent=fault.name_sent,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from zope.interface import implementer
 
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
@@ -10,15 +12,18 @@ from ropg_twisted.sharing import Shared
 
 @implementer(IPasswordVerifier)
 class SharedChecks:
-    """Lets a check join one that is under way for the same name, password and code."""
+    """Lets a check join one that is under way for the same name, password and code.
+
+    Whatever stands inside happens once for each walk, and is not cut short by a client that hangs
+    up: the walk is cancelled when nobody waits for it any more, and ends only if it had not begun.
+    """
 
     def __init__(self, verifier: IPasswordVerifier) -> None:
         self._verifier = verifier
-        self._checks: Shared[tuple[str, str, str | None], Check] = Shared()
+        self._checks: Shared[Hashable, Check] = Shared()
 
     async def verify(self, login: Login) -> Check:
         """See :class:`IPasswordVerifier`. Tokens that are fetched are for one client alone."""
-        if login.tokens is not None:
-            return await self._verifier.verify(login)
-        same = (login.username, login.password, login.code)
-        return await self._checks.join(same, lambda: self._verifier.verify(login))
+        same: Hashable = (login.username, login.password, login.code)
+        key = same if login.tokens is None else object()
+        return await self._checks.join(key, lambda: self._verifier.verify(login))
