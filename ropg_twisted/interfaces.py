@@ -6,9 +6,11 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from limits import RateLimitItem
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
+from ropg_twisted.networks import network_of
 from ropg_twisted.verdict import Outcome, Reason
 
 
@@ -24,11 +26,20 @@ class CodeRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Rates:
+    """How often one user name may fail, and one address ask; ``None`` for any number."""
+
+    user: RateLimitItem | None = None
+    address: RateLimitItem | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """What a person typed, and what is to come of it.
 
     ``address``: of the machine that asks, ``None`` if it has none. ``code``: of a second factor.
-    ``tokens``: which tokens of Authentik's own a verified login is to bring, if any.
+    ``tokens``: which tokens of Authentik's own a verified login is to bring, if any. ``rates``: of
+    the client that asks.
     """
 
     username: str
@@ -36,6 +47,12 @@ class Login:
     address: str | None = None
     code: str | None = field(default=None, repr=False)
     tokens: CodeRequest | None = None
+    rates: Rates = field(default=Rates(), compare=False)
+
+    @property
+    def network(self) -> str | None:
+        """The network that ``address`` is taken to stand for."""
+        return None if self.address is None else network_of(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +92,14 @@ class GrantedTokens:
 class Check:
     """What a password check came to. There is a person if, and only if, it is verified.
 
-    ``tokens``: those that Authentik has granted, if the login asked for some.
+    ``tokens``: those that Authentik has granted, if the login asked for some. ``retry_after``:
+    seconds after which there may be room again, if it was throttled.
     """
 
     outcome: Outcome
     person: Person | None = None
     tokens: GrantedTokens | None = None
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from limits.errors import ConfigurationError
-from limits.storage import storage_from_string
+from limits.storage import RedisStorage, storage_from_string
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
@@ -23,12 +23,14 @@ from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport, make_transport
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.errors import SettingError
+from ropg_twisted.guard.accepted_logins import AcceptedLogins
 from ropg_twisted.guard.breaker import Breaker
-from ropg_twisted.guard.counts import Counts
+from ropg_twisted.guard.rate_limiter import RateLimiter
+from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
+from ropg_twisted.guard.rejected_passwords import RejectedPasswords
 from ropg_twisted.guard.room import Room
 from ropg_twisted.guard.shared import SharedChecks
-from ropg_twisted.guard.stale import StalePasswords
-from ropg_twisted.guard.throttle import Throttle
+from ropg_twisted.guard.shared_store import STORE_SECONDS, SharedStore
 from ropg_twisted.interfaces import IPasswordVerifier
 from ropg_twisted.lifecycle import Listener, Work
 from ropg_twisted.oauth.access import AccessTokens
@@ -51,9 +53,6 @@ from ropg_twisted.web.site import BoundedSite, QuietSite
 from ropg_twisted.web.token import Door, TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
 
-STORE_SECONDS: Final = 0.5
-"""How long a shared store of counts may take to answer."""
-
 STOP_SECONDS: Final = 2
 """How much longer than one check the end may take."""
 
@@ -73,6 +72,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     sessions = _sessions(settings, reactor)
     registry = CollectorRegistry()
     record = Record(registry)
+    store = _limits_store(settings, reactor)
     verifier = guarded(
         AuthentikVerifier(
             flow,
@@ -86,6 +86,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         settings.max_checks,
         settings.deadline,
         reactor,
+        store,
     )
     clients = Clients(settings.clients)
     relay = Relay(application, transport, tokens, settings.deadline, reactor)
@@ -95,12 +96,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         TokenEndpoint(
             Door(settings.allowed_networks, settings.trusted_proxies),
             clients,
-            PasswordGrants(
-                Throttle(verifier, Counts(_limits_store(settings), reactor)),
-                issuer,
-                reissuer,
-                record,
-            ),
+            PasswordGrants(verifier, issuer, reissuer, record),
             RelayedGrants(relay, reissuer, record),
             record,
         ),
@@ -114,7 +110,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     registry.register(readers(site, sessions))
 
     daemon = MultiService()
-    Work(site, sessions, lookout, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
+    Work(site, sessions, lookout, store, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
     if settings.sandbox_port is not None:
         where = f"tcp:{settings.sandbox_port}:interface=127.0.0.1"
         sandbox = sandbox_site(Sandbox(TimeOfDay()))
@@ -140,15 +136,23 @@ def readers(site: BoundedSite, sessions: SessionRemover) -> Readers:
 
 
 def guarded(
-    verifier: IPasswordVerifier, places: int, deadline: float, clock: IReactorTime
+    verifier: IPasswordVerifier,
+    places: int,
+    deadline: float,
+    clock: IReactorTime,
+    store: SharedStore | None = None,
 ) -> IPasswordVerifier:
     """A verifier that is asked no more than needs be.
 
-    A login passes from the outside in: refused as stale, joined to an identical one, spared while
-    Authentik is down, let in when there is room.
+    A login passes from the outside in: not too many of its address, joined to an identical one, not
+    too many wrong ones of its user, not refused just now, spared while Authentik is down, let in
+    when there is room. Whatever is inside of the joining happens once for each walk.
     """
-    roomy = Room(verifier, places, deadline, clock)
-    return StalePasswords(SharedChecks(Breaker(roomy, clock)), clock)
+    limiter = RateLimiter(store, clock)
+    room = Room(verifier, places, deadline, clock)
+    rejected = RejectedPasswords(Breaker(room, clock), clock)
+    limited = UserRateLimit(rejected, limiter, AcceptedLogins(store, clock))
+    return AddressRateLimit(SharedChecks(limited), limiter)
 
 
 class TimeOfDay:
@@ -194,16 +198,17 @@ def _transport(settings: Settings, reactor: Any) -> Transport:
         ) from None
 
 
-def _limits_store(settings: Settings) -> Any:
+def _limits_store(settings: Settings, reactor: Any) -> SharedStore | None:
     """The store that daemons share; this process keeps its own counts in any case."""
     if settings.limits_store == "memory://":
         return None
     try:
-        return storage_from_string(
+        redis = storage_from_string(
             settings.limits_store,
             socket_timeout=STORE_SECONDS,
             socket_connect_timeout=STORE_SECONDS,
         )
+        return SharedStore(cast(RedisStorage, redis), reactor)
     except ConfigurationError:
         raise SettingError(
             "ROPG_LIMITS_STORE", "needs the package redis", "pip install 'ropg-twisted[redis]'"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from zope.interface import implementer
 
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
@@ -10,15 +12,19 @@ from ropg_twisted.sharing import Shared
 
 @implementer(IPasswordVerifier)
 class SharedChecks:
-    """Lets a check join one that is under way for the same name, password and code."""
+    """Lets a check join one that is under way for the same name, password and code.
+
+    Both must be under the same limits: joining a check from elsewhere would be a guess that uses up
+    nobody's attempts.
+    """
 
     def __init__(self, verifier: IPasswordVerifier) -> None:
         self._verifier = verifier
-        self._checks: Shared[tuple[str, str, str | None], Check] = Shared()
+        self._checks: Shared[Hashable, Check] = Shared()
 
     async def verify(self, login: Login) -> Check:
         """See :class:`IPasswordVerifier`. Tokens that are fetched are for one client alone."""
         if login.tokens is not None:
             return await self._verifier.verify(login)
-        same = (login.username, login.password, login.code)
+        same = (login.username, login.password, login.code, login.network, login.rates)
         return await self._checks.join(same, lambda: self._verifier.verify(login))
