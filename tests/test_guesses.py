@@ -282,8 +282,8 @@ class Walks:
 class Guess(Protocol):
     """A client that asks once; ``status`` is that of its answer, 0 until there is one."""
 
-    def __init__(self, username: str, password: str, address: str) -> None:
-        fields = {"grant_type": "password", "client_id": "mac", "username": username}
+    def __init__(self, username: str, password: str, address: str, client: str) -> None:
+        fields = {"grant_type": "password", "client_id": client, "username": username}
         headers = f"{FORM}Connection: close\r\nX-Forwarded-For: {address}\r\n"
         self._request = post(urlencode({**fields, "password": password}), headers)
         self._heard = b""
@@ -317,6 +317,7 @@ class SameMomentTests(TestCase):
         self.site = provider_site(
             guarded(self.walks, 64, 15, clock),
             client,
+            Client("server"),
             clock=clock,
             door=Door(EVERYWHERE, parse_networks(["127.0.0.1"])),
         )
@@ -325,9 +326,11 @@ class SameMomentTests(TestCase):
         self.endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
         self.guesses: list[Guess] = []
 
-    async def send(self, username: str, password: str, address: str = STRANGER) -> Guess:
+    async def send(
+        self, username: str, password: str, address: str = STRANGER, client: str = "mac"
+    ) -> Guess:
         """A guess that is on its way."""
-        guess = Guess(username, password, address)
+        guess = Guess(username, password, address, client)
         self.guesses.append(guess)
         await connectProtocol(self.endpoint, guess)
         return guess
@@ -441,14 +444,18 @@ class SameMomentTests(TestCase):
         await self.until(lambda: not self.site.connections)
         for number in range(ALLOWED):
             self.assertEqual(await self.status("alice", f"guess {number}"), 400)
-        for answer, status in ((RIGHT, 200), (WRONG, 400)):
-            person = await self.send("alice", f"typed at home {status}", HOME)
+        for place, answer, status in (
+            ((HOME, "mac"), RIGHT, 200),
+            ((STRANGER, "server"), RIGHT, 200),  # A client without limits.
+            ((HOME, "mac"), WRONG, 400),
+        ):
+            person = await self.send("alice", f"typed there {status}", *place)
             await self.until(lambda: bool(self.walks.waiting))
-            stranger = await self.send("alice", f"typed at home {status}")
+            stranger = await self.send("alice", f"typed there {status}")
             await self.turns()
             self.walks.answer(answer)
             await self.until(lambda: not self.site.connections)
             self.assertEqual((person.status, stranger.status), (status, 429))
         # Nor from what is remembered of it.
-        self.assertEqual(await self.status("alice", "typed at home 400"), 429)
-        self.assertEqual(await self.status("alice", "typed at home 400", HOME), 400)
+        self.assertEqual(await self.status("alice", "typed there 400"), 429)
+        self.assertEqual(await self.status("alice", "typed there 400", HOME), 400)

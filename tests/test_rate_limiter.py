@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any, Final, TypeVar, cast
 from hypothesis import given
 from hypothesis import strategies as st
 from limits import parse
+from limits.storage import RedisStorage
 from twisted.internet import reactor as running
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import Clock, LoopingCall
+from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -25,12 +27,12 @@ from ropg_twisted.guard import sliding_windows
 from ropg_twisted.guard.accepted_logins import LIFETIME, AcceptedLogins
 from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import UserRateLimit
-from ropg_twisted.guard.shared_store import PAUSE, STORE_SECONDS, SharedStore
+from ropg_twisted.guard.shared_store import MAX_THREADS, PAUSE, STORE_SECONDS, SharedStore
 from ropg_twisted.guard.sliding_windows import SlidingWindows
 from ropg_twisted.interfaces import Login, Rates
 from ropg_twisted.service import _limits_store
 from ropg_twisted.settings.sources import read_settings
-from tests.daemon import Process, free_port
+from tests.daemon import PATIENCE, Process, free_port
 from tests.fakes import RIGHT, Listens, Says
 
 T = TypeVar("T")
@@ -76,9 +78,9 @@ class Peer(Protocol):
         self._known.discard(self)
 
 
-KEYS = st.sampled_from(("alice", "bob"))
 STEPS = st.lists(
-    st.tuples(KEYS, st.sampled_from((0, 1, 30, 59, 60, 61, 100, 119, 120, 500))), max_size=60
+    st.tuples(st.sampled_from((0, 0, 0, 1, 7, 30, 59, 60, 61, 119, 120, 500)), st.booleans()),
+    max_size=60,
 )
 
 
@@ -125,6 +127,14 @@ class SlidingWindowsTests(SynchronousTestCase):
             self.clock.advance(seconds)
             self.assertEqual(self.use_up("alice"), room, self.clock.seconds())
 
+    def test_after_a_long_time(self) -> None:
+        """Whoever comes back after many windows begins anew, and is counted anew."""
+        for seconds in (0, 180, 600.5):
+            self.clock.advance(seconds)
+            self.assertEqual(self.use_up("alice"), ALLOWED)
+            self.clock.advance(1)
+            self.assertEqual(self.use_up("alice"), 0)
+
     def test_no_clock_on_the_wall(self) -> None:
         """The time of day may jump: nobody gets new attempts, and nobody loses them."""
         limiter = RateLimiter(None, self.clock)
@@ -135,34 +145,35 @@ class SlidingWindowsTests(SynchronousTestCase):
             self.assertEqual(self.successResultOf(hit), jump < 3600 * 24)
 
     @given(STEPS)
-    def test_the_wait_is_as_long_as_it_says(self, steps: list[tuple[str, float]]) -> None:
+    def test_the_wait_is_as_long_as_it_says(self, steps: list[tuple[int, bool]]) -> None:
         """After the seconds that are left there is room, and a second before there was none."""
         clock = Clock()
         windows = SlidingWindows(clock)
-        for key, seconds in steps:
+        for seconds, in_any_case in steps:
             clock.advance(seconds)
-            if windows.has_room(self.rate, (key,)):
-                self.assertEqual(windows.seconds_left(self.rate, (key,)), 1)
-                windows.add(self.rate, (key,))
+            if in_any_case:
+                windows.add(self.rate, ALICE)
+            if windows.has_room(self.rate, ALICE):
+                self.assertEqual(windows.seconds_left(self.rate, ALICE), 1)
+                windows.add(self.rate, ALICE)
                 continue
-            left = windows.seconds_left(self.rate, (key,))
+            left = windows.seconds_left(self.rate, ALICE)
             clock.advance(left - 1)
             if left > 1:
-                self.assertFalse(windows.has_room(self.rate, (key,)))
+                self.assertFalse(windows.has_room(self.rate, ALICE))
             clock.advance(1)
-            self.assertTrue(windows.has_room(self.rate, (key,)))
+            self.assertTrue(windows.has_room(self.rate, ALICE))
 
     @given(STEPS)
-    def test_an_idle_window_is_as_good_as_none(self, steps: list[tuple[str, float]]) -> None:
+    def test_an_idle_window_is_as_good_as_none(self, steps: list[tuple[int, bool]]) -> None:
         """What is forgotten because it is over would have counted for nothing."""
         clock = Clock()
         windows = SlidingWindows(clock)
-        for key, seconds in steps:
+        for seconds, _ in steps:
             clock.advance(seconds)
-            windows.add(self.rate, (key,))
+            windows.add(self.rate, ALICE)
         clock.advance(120)
-        for key in ("alice", "bob"):
-            self.assertTrue(windows.has_room(self.rate, (key,), cost=ALLOWED))
+        self.assertTrue(windows.has_room(self.rate, ALICE, cost=ALLOWED))
 
     def test_memory_is_bounded(self) -> None:
         """Many others do not make a count forgotten that is higher than theirs."""
@@ -250,6 +261,78 @@ class StoreTestCase(TestCase):
         self.assertEqual(heard, [(True, True)] * len(answers))
 
 
+class SharedStoreTests(StoreTestCase):
+    """Questions that a store is asked, whatever they are."""
+
+    def setUp(self) -> None:
+        """A store that nobody listens at, and questions that wait for the test."""
+        super().setUp()
+        self.asked: list[int] = []
+        self.go_on = threading.Event()
+
+    def started(self) -> SharedStore:
+        """A store whose questions are not for it."""
+        store = self.store("redis://127.0.0.1:1")
+        self.addCleanup(self.go_on.set)
+        return store
+
+    def ask(self, store: SharedStore, number: int) -> Deferred[bool]:
+        """A question that takes until the test goes on."""
+
+        def wait(_: RedisStorage) -> bool:
+            self.asked.append(number)
+            return self.go_on.wait(PATIENCE)
+
+        return Deferred.fromCoroutine(store.ask(wait, otherwise=False))
+
+    async def until(self, count: int) -> None:
+        """Wait until so many have been asked."""
+        while len(self.asked) < count:
+            await deferLater(reactor, 0.002)
+
+    async def test_a_question_has_half_a_second(self) -> None:
+        """Nobody waits longer for its answer, nor for a thread; who is too late is not asked."""
+        self.assertEqual(STORE_SECONDS, 0.5)
+        store = self.started()
+        questions = [self.ask(store, number) for number in range(MAX_THREADS + 2)]
+        await self.until(MAX_THREADS)
+        self.clock.advance(STORE_SECONDS - 0.1)
+        for question in questions:
+            self.assertNoResult(question)
+        self.clock.advance(0.1)
+        for question in questions:
+            self.assertEqual(self.successResultOf(question), False)
+        self.assertEqual(self.said(LOCAL), 1)
+        self.clock.advance(PAUSE)
+        last = self.ask(store, -1)
+        self.go_on.set()
+        self.assertTrue(await last)
+        self.assertEqual(sorted(self.asked), [-1, *range(MAX_THREADS)])
+        self.assertEqual(self.said(SHARED), 1)
+
+    async def test_a_store_that_has_failed_is_left_alone(self) -> None:
+        """For five seconds at a time; it is said once how it stands."""
+        store = self.started()
+        for _ in range(3):
+            failing = Deferred.fromCoroutine(store.ask(lambda _: 1 // 0, otherwise=7))
+            self.assertEqual(await failing, 7)
+            self.clock.advance(PAUSE - 0.1)
+            self.assertFalse(self.successResultOf(self.ask(store, 0)))
+            self.clock.advance(0.1)
+        self.assertEqual((self.said(LOCAL), self.asked), (1, []))
+
+    async def test_an_early_answer_is_no_sign_of_life(self) -> None:
+        """Only a question that was asked after the pause shows that the store answers again."""
+        store = self.started()
+        early = self.ask(store, 0)
+        await self.until(1)
+        failing = Deferred.fromCoroutine(store.ask(lambda _: 1 // 0, otherwise=7))
+        self.assertEqual(await failing, 7)
+        self.go_on.set()
+        self.assertTrue(await early)
+        self.assertEqual(self.said(SHARED), 0)
+
+
 class RedisTestCase(StoreTestCase):
     """Stores in a Redis of the test's own."""
 
@@ -288,8 +371,10 @@ class RedisTests(RedisTestCase):
     async def test_daemons_count_together(self) -> None:
         """What one daemon has counted is no longer free at another."""
         first, second = self.limiter(self.url), self.limiter(self.url)
-        for limiter in (first, second, second, first):
-            self.assertTrue(await limiter.has_room(RATE, ALICE, cost=1))
+        for number, limiter in enumerate((first, second, second, first)):
+            for cost in (1, 2, 3, 4, 5):
+                room = await limiter.has_room(RATE, ALICE, cost=cost)
+                self.assertEqual(room, number + cost <= ALLOWED)
             self.assertTrue(await limiter.hit(RATE, ALICE))
         for limiter in (first, second, self.limiter(self.url)):
             self.assertFalse(await limiter.has_room(RATE, ALICE, cost=1))
@@ -372,6 +457,8 @@ class RedisTests(RedisTestCase):
         self.assertFalse(await first.has_room(RATE, ALICE, cost=2))
         self.assertTrue(await first.hit(RATE, ALICE))
         self.assertFalse(await first.hit(RATE, ALICE))
+        await self.flush()
+        self.assertGreater(await first.seconds_left(RATE, ALICE), 24 * 3600 - 60)
         hits = [await second.hit(RATE, ALICE) for _ in range(ALLOWED)]
         self.assertEqual(hits, [True] * (ALLOWED - 1) + [False])
         self.assertEqual(self.events, [])
@@ -453,8 +540,11 @@ class AcceptedLoginsTests(RedisTestCase):
         for key in keys:
             self.assertAlmostEqual(client.ttl(key), LIFETIME, delta=60)
         await self.flush()
-        self.clock.advance(101)
+        self.clock.advance(99)
+        self.assertEqual(await late.find(MAIL, HOME), ("alice", True))
+        self.clock.advance(2)
         self.assertEqual(await late.find(MAIL, HOME), (MAIL, False))
+        self.assertEqual(await late.find("alice", HOME), ("alice", False))
 
     async def test_a_redis_that_dies_or_is_emptied(self) -> None:
         """Each daemon keeps what it has seen, and what it has learned from the others."""

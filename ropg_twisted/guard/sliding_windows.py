@@ -63,17 +63,20 @@ class SlidingWindows:
     def has_room(self, rate: RateLimitItem, key: Key, cost: int = 1) -> bool:
         """Whether there is room for ``cost`` more. Nothing is counted."""
         window = self._find(rate, key)
-        left = 1 - self._open_for(window) / window.seconds
-        return floor(window.before * left) + window.count + cost <= rate.amount
+        before = floor(window.before * self._left(window) / window.seconds)
+        return before + window.count + cost <= rate.amount
 
     def seconds_left(self, rate: RateLimitItem, key: Key) -> int:
         """Whole seconds after which there is room for one more if nobody else comes; at least 1."""
         window = self._find(rate, key)
-        if window.count >= rate.amount:
-            windows = 2 - rate.amount / window.count
+        seconds = self._left(window)
+        if window.count < rate.amount:
+            # The window before has to slide away but for the room that this one leaves.
+            seconds -= window.seconds * (rate.amount - window.count) / max(window.before, 1)
         else:
-            windows = 1 - (rate.amount - window.count) / max(window.before, 1)
-        return max(1, floor(windows * window.seconds - self._open_for(window)) + 1)
+            # This one has to be over, and to slide away itself.
+            seconds += window.seconds - window.seconds * rate.amount / window.count
+        return max(1, floor(seconds) + 1)
 
     def _find(self, rate: RateLimitItem, key: Key) -> _Window:
         now = self._clock.seconds()
@@ -81,8 +84,9 @@ class SlidingWindows:
         window.turn(now)
         return window
 
-    def _open_for(self, window: _Window) -> float:
-        return self._clock.seconds() - window.began
+    def _left(self, window: _Window) -> float:
+        """Seconds until a window is over."""
+        return window.began + window.seconds - self._clock.seconds()
 
     def _forget_some(self) -> None:
         now = self._clock.seconds()
