@@ -14,6 +14,7 @@ from twisted.web.server import Site
 from ropg_twisted.authentik.lookout import Lookout
 from ropg_twisted.authentik.session import SessionRemover
 from ropg_twisted.errors import SettingError
+from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.web.site import BoundedSite
 from ropg_twisted.web.tls import listening_endpoint
 
@@ -63,9 +64,15 @@ class Work(Service):
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, site: BoundedSite, sessions: SessionRemover, lookout: Lookout, grace: float
+        self,
+        site: BoundedSite,
+        sessions: SessionRemover,
+        lookout: Lookout,
+        store: SharedStore | None,
+        grace: float,
     ) -> None:
         self._site = site
+        self._store = store
         self._grace = grace
         self._sessions = sessions
         self._lookout = lookout
@@ -73,6 +80,8 @@ class Work(Service):
     def startService(self) -> None:
         """Say in the log whether a password could be checked."""
         super().startService()
+        if self._store is not None:
+            self._store.start()
         Deferred.fromCoroutine(self._look())
 
     def stopService(self) -> Deferred[None]:
@@ -92,3 +101,5 @@ class Work(Service):
     async def _finish(self) -> None:
         await self._site.drain(self._grace)
         await self._sessions.finished()
+        if self._store is not None:
+            self._store.stop()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from limits.errors import ConfigurationError
-from limits.storage import storage_from_string
+from limits.storage import RedisStorage, storage_from_string
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
@@ -25,12 +25,14 @@ from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport, make_transport
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.errors import SettingError
+from ropg_twisted.guard.accepted_logins import AcceptedLogins
 from ropg_twisted.guard.circuit_breaker import CircuitBreaker
 from ropg_twisted.guard.concurrency import ConcurrencyLimit
-from ropg_twisted.guard.counts import Counts
+from ropg_twisted.guard.rate_limiter import RateLimiter
+from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
+from ropg_twisted.guard.rejected_passwords import RejectedPasswords
 from ropg_twisted.guard.shared import SharedChecks
-from ropg_twisted.guard.stale import StalePasswords
-from ropg_twisted.guard.throttle import Throttle
+from ropg_twisted.guard.shared_store import STORE_SECONDS, SharedStore
 from ropg_twisted.interfaces import IPasswordVerifier
 from ropg_twisted.lifecycle import Listener, Work
 from ropg_twisted.oauth.access import AccessTokens
@@ -53,9 +55,6 @@ from ropg_twisted.web.site import BoundedSite, QuietSite
 from ropg_twisted.web.token import Door, TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
 
-STORE_SECONDS: Final = 0.5
-"""How long a shared store of counts may take to answer."""
-
 STOP_SECONDS: Final = 2
 """How much longer than one check the end may take."""
 
@@ -75,6 +74,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     registry = CollectorRegistry()
     record = Record(registry)
     evidence = FlowEvidence(reactor)
+    store = _limits_store(settings, reactor)
     verifier = guarded(
         AuthentikVerifier(
             flow,
@@ -89,6 +89,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         settings.max_checks,
         settings.deadline,
         reactor,
+        store,
     )
     canary = Canary(verifier, evidence)
     lookout = Lookout(flow, canary, transport, documents, settings.deadline, reactor)
@@ -100,12 +101,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         TokenEndpoint(
             Door(settings.allowed_networks, settings.trusted_proxies),
             clients,
-            PasswordGrants(
-                Throttle(canary, Counts(_limits_store(settings), reactor)),
-                issuer,
-                reissuer,
-                record,
-            ),
+            PasswordGrants(canary, issuer, reissuer, record),
             RelayedGrants(relay, reissuer, record),
             record,
         ),
@@ -119,7 +115,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     registry.register(readers(site, sessions))
 
     daemon = MultiService()
-    Work(site, sessions, lookout, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
+    Work(site, sessions, lookout, store, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
     if settings.sandbox_port is not None:
         where = f"tcp:{settings.sandbox_port}:interface=127.0.0.1"
         sandbox = sandbox_site(Sandbox(TimeOfDay()))
@@ -145,16 +141,23 @@ def readers(site: BoundedSite, sessions: SessionRemover) -> Readers:
 
 
 def guarded(
-    verifier: IPasswordVerifier, max_checks: int, deadline: float, clock: IReactorTime
+    verifier: IPasswordVerifier,
+    max_checks: int,
+    deadline: float,
+    clock: IReactorTime,
+    store: SharedStore | None = None,
 ) -> IPasswordVerifier:
     """A verifier that is asked no more than needs be.
 
-    A login passes from the outside in: joined to an identical one, refused as stale, spared while
-    Authentik is down, let in when there is room. All inside of the joining is done once for each
-    walk, and to its end.
+    A login passes from the outside in: not too many of its address, joined to an identical one, not
+    too many wrong ones of its user, not refused just now, spared while Authentik is down, let in
+    when there is room. All inside of the joining is done once for each walk, and to its end.
     """
-    limited = ConcurrencyLimit(verifier, max_checks, deadline, clock)
-    return SharedChecks(StalePasswords(CircuitBreaker(limited, clock), clock))
+    limiter = RateLimiter(store, clock)
+    concurrent = ConcurrencyLimit(verifier, max_checks, deadline, clock)
+    rejected = RejectedPasswords(CircuitBreaker(concurrent, clock), clock)
+    limited = UserRateLimit(rejected, limiter, AcceptedLogins(store, clock))
+    return AddressRateLimit(SharedChecks(limited), limiter)
 
 
 class TimeOfDay:
@@ -201,16 +204,17 @@ def _transport(settings: Settings, reactor: Any) -> Transport:
         ) from None
 
 
-def _limits_store(settings: Settings) -> Any:
+def _limits_store(settings: Settings, reactor: Any) -> SharedStore | None:
     """The store that daemons share; this process keeps its own counts in any case."""
     if settings.limits_store == "memory://":
         return None
     try:
-        return storage_from_string(
+        redis = storage_from_string(
             settings.limits_store,
             socket_timeout=STORE_SECONDS,
             socket_connect_timeout=STORE_SECONDS,
         )
+        return SharedStore(cast(RedisStorage, redis), reactor)
     except ConfigurationError:
         raise SettingError(
             "ROPG_LIMITS_STORE", "needs the package redis", "pip install 'ropg-twisted[redis]'"

@@ -27,8 +27,6 @@ from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport
-from ropg_twisted.guard.counts import Counts
-from ropg_twisted.guard.throttle import Throttle
 from ropg_twisted.interfaces import (
     Check,
     IPasswordVerifier,
@@ -166,7 +164,7 @@ def provider_site(
         TokenEndpoint(
             door or Door(EVERYWHERE, Networks()),
             known,
-            PasswordGrants(Throttle(verifier, Counts(None, clock)), issuer, reissuer, record),
+            PasswordGrants(verifier, issuer, reissuer, record),
             RelayedGrants(relay, reissuer, record),
             record,
         ),

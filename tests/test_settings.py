@@ -16,10 +16,11 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.errors import SettingError
+from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import EVERYWHERE, Networks, parse_networks
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.clients import CLIENT_TABLE
-from ropg_twisted.settings.model import Client, Rates, SecondFactor, Settings
+from ropg_twisted.settings.model import Client, SecondFactor, Settings
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.tap import Options

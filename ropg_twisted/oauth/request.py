@@ -37,7 +37,11 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class PasswordGrant:
-    """A password grant. ``scope``: its words; empty if the client asked for none."""
+    """A password grant.
+
+    ``username``: without spaces around it. ``scope``: its words; empty if the client asked for
+    none.
+    """
 
     username: str
     password: str = field(repr=False)
@@ -159,11 +163,15 @@ def parse_client(form: Form, authorization: str | None) -> ClientCredentials:
 def parse_password_grant(form: Form) -> PasswordGrant:
     """The password grant in a form.
 
-    Raises :exc:`InvalidRequest` if something is missing or malformed.
+    Spaces around the user name are no part of it: Authentik leaves them out as well, with the same
+    ``str.strip()``. Raises :exc:`InvalidRequest` if something is missing or malformed.
     """
     username = _required(form, "username")
     if len(username) > MAX_USERNAME or any(category(c) in CONTROL for c in username):
         raise InvalidRequest("The parameter username is malformed")
+    username = username.strip()
+    if not username:
+        raise _missing("username")
     return PasswordGrant(
         username=username,
         password=_required(form, "password"),
@@ -186,5 +194,9 @@ def split_code(typed: str) -> tuple[str, str | None]:
 
 def _required(form: Form, name: str) -> str:
     if name not in form:
-        raise InvalidRequest(f"The parameter {name} is missing")
+        raise _missing(name)
     return form[name]
+
+
+def _missing(name: str) -> InvalidRequest:
+    return InvalidRequest(f"The parameter {name} is missing")

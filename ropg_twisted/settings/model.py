@@ -9,17 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from limits import RateLimitItem
-
+from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """How often one user name may fail, and one address ask; ``None`` for any number."""
-
-    user: RateLimitItem | None = None
-    address: RateLimitItem | None = None
 
 
 class SecondFactor(StrEnum):
@@ -57,7 +48,7 @@ class Client:
     second_factor: SecondFactor = SecondFactor.REFUSED
     foreign_tokens: bool = False
     aliases: tuple[tuple[str, str], ...] = ()
-    rates: Rates = Rates()
+    rates: Rates = field(default=Rates())
     aborts: bool = False
     undecoded: bool = False
 

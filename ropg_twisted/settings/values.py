@@ -10,8 +10,9 @@ import limits
 from hyperlink import URL, URLParseError
 from limits import RateLimitItem
 
+from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks, parse_networks
-from ropg_twisted.settings.model import GRANTS, Rates, SecondFactor
+from ropg_twisted.settings.model import GRANTS, SecondFactor
 
 SANDBOX: Final = "sandbox:"
 SANDBOX_PORT: Final = 8581

@@ -16,8 +16,7 @@ from ropg_twisted.errors import (
     OAuthError,
     SlowDown,
 )
-from ropg_twisted.guard.throttle import Throttle
-from ropg_twisted.interfaces import Check, CodeRequest, Login, Person
+from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login, Person
 from ropg_twisted.oauth.claims import DEFAULT_SCOPE
 from ropg_twisted.oauth.clients import TokenRequest
 from ropg_twisted.oauth.reissue import Reissuer
@@ -35,9 +34,13 @@ class PasswordGrants:
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, throttle: Throttle, issuer: TokenIssuer, reissuer: Reissuer, record: Record
+        self,
+        verifier: IPasswordVerifier,
+        issuer: TokenIssuer,
+        reissuer: Reissuer,
+        record: Record,
     ) -> None:
-        self._throttle = throttle
+        self._verifier = verifier
         self._issuer = issuer
         self._reissuer = reissuer
         self._record = record
@@ -51,6 +54,8 @@ class PasswordGrants:
         person = check.person
         if check.outcome.reason is Reason.MFA and client.second_factor is SecondFactor.TOKENS:
             person = Person.typed(grant.username)
+        if check.retry_after is not None:
+            raise SlowDown(check.retry_after)
         if person is None:
             raise refusal(check.outcome, client)
         with_code = check.outcome.reason is Reason.VERIFIED_WITH_CODE
@@ -65,10 +70,7 @@ class PasswordGrants:
             self._record.check(request, login.username, outcome, monotonic() - began)
 
         try:
-            check = await self._throttle.verify(login, request.client.rates)
-        except SlowDown:
-            record(Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED))
-            raise
+            check = await self._verifier.verify(login)
         except CancelledError:
             record(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE))
             raise
@@ -94,7 +96,7 @@ def _login(grant: PasswordGrant, client: Client, address: str | None) -> Login:
             scope=client.narrow((*scope, *client.extra_scopes)),
             nonce=grant.nonce,
         )
-    return Login(grant.username, password, address, code, tokens)
+    return Login(grant.username, password, address, code, tokens, client.rates)
 
 
 def refusal(outcome: Outcome, client: Client) -> OAuthError:
