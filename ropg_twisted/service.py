@@ -58,10 +58,13 @@ STOP_SECONDS: Final = 2
 """How much longer than one check the end may take."""
 
 
-def make_service(settings: Settings, reactor: Any) -> MultiService:
+def make_service(
+    settings: Settings, reactor: Any, dropped_lines: Callable[[], int] = lambda: 0
+) -> MultiService:
     """The whole daemon, not started yet.
 
-    Raises :exc:`SettingError` for a setting that turns out not to work.
+    ``dropped_lines``: tells how many lines of the log nobody has read. Raises :exc:`SettingError`
+    for a setting that turns out not to work.
     """
     keys, algorithm = _keys(settings)
     transport = _transport(settings, reactor)
@@ -111,7 +114,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         aborts=settings.aborts,
     )
     site = BoundedSite(provider.app.resource(), reactor)
-    registry.register(readers(site, sessions))
+    registry.register(readers(site, sessions, dropped_lines))
 
     daemon = MultiService()
     Work(site, sessions, lookout, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
@@ -128,12 +131,15 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     return daemon
 
 
-def readers(site: BoundedSite, sessions: SessionRemover) -> Readers:
+def readers(
+    site: BoundedSite, sessions: SessionRemover, dropped_lines: Callable[[], int]
+) -> Readers:
     """The figures that others keep."""
     return Readers(
         counters={
             "ropg_sessions_removed": ("Sessions removed.", lambda: sessions.removed),
             "ropg_sessions_left": ("Sessions left at Authentik.", lambda: sessions.failed),
+            "ropg_log_lines_dropped": ("Lines of the log that nobody read.", dropped_lines),
         },
         gauges={"ropg_connections": ("Connections of clients.", lambda: site.connections)},
     )
