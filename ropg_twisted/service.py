@@ -44,11 +44,12 @@ from ropg_twisted.watch.metrics import Readers
 from ropg_twisted.watch.record import Record
 from ropg_twisted.web.admin import Admin
 from ropg_twisted.web.app import Provider
+from ropg_twisted.web.door import Door
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.published import Published
 from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.site import BoundedSite, QuietSite
-from ropg_twisted.web.token import Door, TokenEndpoint
+from ropg_twisted.web.token import TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
 
 STORE_SECONDS: Final = 0.5
@@ -94,9 +95,10 @@ def make_service(
     relay = Relay(application, transport, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
     issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
+    door = Door(settings.allowed_networks, settings.trusted_proxies)
     provider = Provider(
         TokenEndpoint(
-            Door(settings.allowed_networks, settings.trusted_proxies),
+            door,
             clients,
             PasswordGrants(
                 Throttle(verifier, Counts(_limits_store(settings), reactor)),
@@ -107,7 +109,7 @@ def make_service(
             RelayedGrants(relay, reissuer, record),
             record,
         ),
-        UserinfoEndpoint(AccessTokens(settings.issuer, keys), relay),
+        UserinfoEndpoint(door, AccessTokens(settings.issuer, keys), relay),
         Published(Provided(settings.issuer, algorithm, settings.authentik_url), documents, keys),
         lookout,
         clients,

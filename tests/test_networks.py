@@ -16,7 +16,7 @@ from ropg_twisted.networks import (
     network_of,
     parse_networks,
 )
-from ropg_twisted.web.token import Door
+from ropg_twisted.web.door import Door
 from tests.fakes import FORM, RIGHT, Says, Wire, post, provider_site
 
 NOBODY = Networks()
