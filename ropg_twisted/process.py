@@ -39,7 +39,7 @@ class Daemon(MultiService):
         self._out = log_destination(twistd)
         self._observer = None if self._out is None else make_observer(self._out, settings.log)
         make_service(settings, reactor, self._dropped_lines).setServiceParent(self)
-        self._launch = None if twistd["nodaemon"] else Launch()
+        self._launch = None if in_foreground(twistd) else Launch()
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Join the application, which takes its log observer from its components."""
@@ -133,13 +133,22 @@ def end(error: SettingError) -> NoReturn:
     sys.exit(error.status)
 
 
+def in_foreground(twistd: Mapping[str, Any]) -> bool:
+    """Whether twistd stays there."""
+    return bool(twistd["nodaemon"] or twistd["debug"])
+
+
 def log_destination(twistd: Mapping[str, Any]) -> LogFile | LineWriter | None:
-    """Where twistd would write its log, unless it is told to do that in its own way."""
+    """Where twistd would write its log.
+
+    ``None`` if it is told to do that in its own way, or in one that it refuses: from the background
+    to standard output.
+    """
     if twistd["syslog"] or twistd["logger"]:
         return None
-    name = twistd["logfile"] or ("-" if twistd["nodaemon"] else "twistd.log")
+    name = twistd["logfile"] or ("-" if in_foreground(twistd) else "twistd.log")
     if name == "-":
-        return LineWriter(sys.stdout)
+        return LineWriter(sys.stdout) if in_foreground(twistd) else None
     log: LogFile = LogFile.fromFullPath(
         name, rotateLength=LOG_BYTES, maxRotatedFiles=LOG_FILES, defaultMode=0o600
     )

@@ -59,7 +59,13 @@ def processes_in(folder: Path) -> list[int]:
 class Process:
     """A child whose output is read line by line, and that is ended with the block of its test."""
 
-    def __init__(self, *command: str, environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        *command: str,
+        environ: Mapping[str, str],
+        folder: Path,
+        encoding: str | None = None,
+    ) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("ROPG_")}
         self.output: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -71,6 +77,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            encoding=encoding,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -152,6 +159,7 @@ class Daemon(Process):
         command: tuple[str, ...] = ("-n", "--pidfile=", "ropg"),
         listen: str = "tcp:{port}:interface=127.0.0.1",
         scheme: str = "http",
+        encoding: str | None = None,
         **environ: str,
     ) -> None:
         self.port = free_port()
@@ -164,7 +172,12 @@ class Daemon(Process):
             "ROPG_STATE_DIR": str(folder / "state"),
             **environ,
         }
-        super().__init__(str(TWISTD), *command, *options, environ=settings, folder=folder)
+        super().__init__(
+            *(str(TWISTD), *command, *options),
+            environ=settings,
+            folder=folder,
+            encoding=encoding,
+        )
 
     def begin(self) -> None:
         """Wait until it listens."""

@@ -24,7 +24,8 @@ class LineWriter:
     A pipe that nobody empties, or a terminal that is stopped, holds up that thread alone: lines
     wait, up to :data:`MAX_LINES`, then they are dropped and counted, and a line says so when the
     others have been read. The descriptor itself stays as it is: what it is open on may be shared
-    with other processes, which a change to non-blocking would break.
+    with other processes, which a change to non-blocking would break. No thread outlives a fork: a
+    process that goes to the background has a file instead.
 
     ``dropped``: how many lines have been.
     """
@@ -39,8 +40,8 @@ class LineWriter:
         self._said = 0
         self._lines: deque[bytes] = deque()
         self._changed = Condition()
-        self._thread = Thread()
         atexit.register(self.drain)
+        Thread(target=self._run, daemon=True).start()
 
     def write(self, line: str) -> None:
         """Write ``line`` soon. What the stream's encoding does not have is escaped."""
@@ -50,10 +51,6 @@ class LineWriter:
                 return
             self._lines.append(line.encode(self._encoding, "backslashreplace"))
             self._changed.notify_all()
-            # There is none yet, or none any more: no thread outlives a fork.
-            if not self._thread.is_alive():
-                self._thread = Thread(target=self._run, daemon=True)
-                self._thread.start()
 
     def drain(self) -> None:
         """Wait until all lines are written, for :data:`DRAIN_SECONDS` at most."""
