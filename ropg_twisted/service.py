@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from limits.errors import ConfigurationError
-from limits.storage import storage_from_string
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
@@ -51,9 +49,6 @@ from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.site import BoundedSite, QuietSite
 from ropg_twisted.web.token import TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
-
-STORE_SECONDS: Final = 0.5
-"""How long a shared store of counts may take to answer."""
 
 STOP_SECONDS: Final = 2
 """How much longer than one check the end may take."""
@@ -101,7 +96,7 @@ def make_service(
             door,
             clients,
             PasswordGrants(
-                Throttle(verifier, Counts(_limits_store(settings), reactor)),
+                Throttle(verifier, Counts(settings.limits_store, reactor)),
                 issuer,
                 reissuer,
                 record,
@@ -199,20 +194,4 @@ def _transport(settings: Settings, reactor: Any) -> Transport:
     except ValueError:
         raise SettingError(
             "ROPG_CA_FILE", "holds no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"
-        ) from None
-
-
-def _limits_store(settings: Settings) -> Any:
-    """The store that daemons share; this process keeps its own counts in any case."""
-    if settings.limits_store == "memory://":
-        return None
-    try:
-        return storage_from_string(
-            settings.limits_store,
-            socket_timeout=STORE_SECONDS,
-            socket_connect_timeout=STORE_SECONDS,
-        )
-    except ConfigurationError:
-        raise SettingError(
-            "ROPG_LIMITS_STORE", "needs the package redis", "pip install 'ropg-twisted[redis]'"
         ) from None

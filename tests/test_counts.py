@@ -21,9 +21,9 @@ from twisted.trial.unittest import TestCase
 from ropg_twisted.guard.counts import PAUSE, Counts
 from ropg_twisted.guard.throttle import Throttle
 from ropg_twisted.interfaces import Login
-from ropg_twisted.service import STORE_SECONDS, _limits_store
 from ropg_twisted.settings.model import Rates
 from ropg_twisted.settings.sources import read_settings
+from ropg_twisted.settings.values import STORE_SECONDS
 from tests.daemon import Process, free_port
 from tests.fakes import RIGHT, Listens, Says
 
@@ -81,7 +81,8 @@ class CountsTestCase(TestCase):
             "PROXY_ISSUER": "https://ropg.example.com",
             "ROPG_LIMITS_STORE": url,
         }
-        store: RedisStorage = _limits_store(read_settings({}, environ))
+        store = read_settings({}, environ).limits_store
+        assert isinstance(store, RedisStorage)
         self.addCleanup(store.storage.close)
         return Counts(store, self.clock)
 

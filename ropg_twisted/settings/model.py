@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from limits import RateLimitItem
+from limits.storage import Storage
 
 from ropg_twisted.networks import Networks
 
@@ -104,8 +105,8 @@ class Settings:
     allowed_networks: Networks
     deadline: float
     max_checks: int
-    limits_store: str = field(repr=False)
-    """Where attempts are counted, a URL of the limits library. It may hold a password."""
+    limits_store: Storage | None = field(repr=False)
+    """Where attempts are counted for several daemons. It knows a password."""
     aborts: bool
     """Whether an outage cuts connections where no client says otherwise."""
     log: str | None
