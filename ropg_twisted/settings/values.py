@@ -196,7 +196,8 @@ def store(value: str) -> RedisStorage | None:
             value, socket_timeout=STORE_SECONDS, socket_connect_timeout=STORE_SECONDS
         )
         # Only a connection takes its options up, and knows which there are.
-        connection = storage.storage.connection_pool.make_connection()
+        pool = storage.storage.connection_pool
+        connection = pool.connection_class(**pool.connection_kwargs)
         times = (connection.socket_timeout, connection.socket_connect_timeout)
         fits = _is_redis(urlsplit(value)) and all(0 < seconds < inf for seconds in times)
     except ConfigurationError:
