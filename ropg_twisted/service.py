@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from limits.errors import ConfigurationError
-from limits.storage import RedisStorage, storage_from_string
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
@@ -32,7 +30,7 @@ from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
 from ropg_twisted.guard.rejected_passwords import RejectedPasswords
 from ropg_twisted.guard.shared import SharedChecks
-from ropg_twisted.guard.shared_store import STORE_SECONDS, SharedStore
+from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.interfaces import IPasswordVerifier
 from ropg_twisted.lifecycle import Listener, Work
 from ropg_twisted.oauth.access import AccessTokens
@@ -48,21 +46,25 @@ from ropg_twisted.watch.metrics import Readers
 from ropg_twisted.watch.record import Record
 from ropg_twisted.web.admin import Admin
 from ropg_twisted.web.app import Provider
+from ropg_twisted.web.door import Door
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.published import Published
 from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.site import BoundedSite, QuietSite
-from ropg_twisted.web.token import Door, TokenEndpoint
+from ropg_twisted.web.token import TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
 
 STOP_SECONDS: Final = 2
 """How much longer than one check the end may take."""
 
 
-def make_service(settings: Settings, reactor: Any) -> MultiService:
+def make_service(
+    settings: Settings, reactor: Any, dropped_lines: Callable[[], int] = lambda: 0
+) -> MultiService:
     """The whole daemon, not started yet.
 
-    Raises :exc:`SettingError` for a setting that turns out not to work.
+    ``dropped_lines``: tells how many lines of the log nobody has read. Raises :exc:`SettingError`
+    for a setting that turns out not to work.
     """
     keys, algorithm = _keys(settings)
     transport = _transport(settings, reactor)
@@ -74,7 +76,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     registry = CollectorRegistry()
     record = Record(registry)
     evidence = FlowEvidence(reactor)
-    store = _limits_store(settings, reactor)
+    redis = settings.limits_store
+    store = None if redis is None else SharedStore(redis, reactor)
     verifier = guarded(
         AuthentikVerifier(
             flow,
@@ -97,22 +100,23 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     relay = Relay(application, transport, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
     issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
+    door = Door(settings.allowed_networks, settings.trusted_proxies)
     provider = Provider(
         TokenEndpoint(
-            Door(settings.allowed_networks, settings.trusted_proxies),
+            door,
             clients,
             PasswordGrants(canary, issuer, reissuer, record),
             RelayedGrants(relay, reissuer, record),
             record,
         ),
-        UserinfoEndpoint(AccessTokens(settings.issuer, keys), relay),
+        UserinfoEndpoint(door, AccessTokens(settings.issuer, keys), relay),
         Published(Provided(settings.issuer, algorithm, settings.authentik_url), documents, keys),
         lookout,
         clients,
         aborts=settings.aborts,
     )
     site = BoundedSite(provider.app.resource(), reactor)
-    registry.register(readers(site, sessions))
+    registry.register(readers(site, sessions, dropped_lines))
 
     daemon = MultiService()
     Work(site, sessions, lookout, store, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
@@ -129,12 +133,15 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     return daemon
 
 
-def readers(site: BoundedSite, sessions: SessionRemover) -> Readers:
+def readers(
+    site: BoundedSite, sessions: SessionRemover, dropped_lines: Callable[[], int]
+) -> Readers:
     """The figures that others keep."""
     return Readers(
         counters={
             "ropg_sessions_removed": ("Sessions removed.", lambda: sessions.removed),
             "ropg_sessions_left": ("Sessions left at Authentik.", lambda: sessions.failed),
+            "ropg_log_lines_dropped": ("Lines of the log that nobody read.", dropped_lines),
         },
         gauges={"ropg_connections": ("Connections of clients.", lambda: site.connections)},
     )
@@ -201,21 +208,4 @@ def _transport(settings: Settings, reactor: Any) -> Transport:
     except ValueError:
         raise SettingError(
             "ROPG_CA_FILE", "holds no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"
-        ) from None
-
-
-def _limits_store(settings: Settings, reactor: Any) -> SharedStore | None:
-    """The store that daemons share; this process keeps its own counts in any case."""
-    if settings.limits_store == "memory://":
-        return None
-    try:
-        redis = storage_from_string(
-            settings.limits_store,
-            socket_timeout=STORE_SECONDS,
-            socket_connect_timeout=STORE_SECONDS,
-        )
-        return SharedStore(cast(RedisStorage, redis), reactor)
-    except ConfigurationError:
-        raise SettingError(
-            "ROPG_LIMITS_STORE", "needs the package redis", "pip install 'ropg-twisted[redis]'"
         ) from None

@@ -85,6 +85,10 @@ class ForeignTokensTests(SynchronousTestCase):
         self.assertEqual(answer["scope"], "openid")
         self.assertNotIn("refresh_token", answer)
         self.assertEqual(daemon.password("alice").json["scope"], "openid email")
+        extra = 'scopes = "openid email"\nextra_scopes = "email offline_access"'
+        answer = Daemon(self, CLIENT + extra).password("alice", scope="openid").json
+        self.assertEqual(answer["scope"], "openid email")
+        self.assertNotIn("refresh_token", answer)
 
     def test_the_session_lives_as_long_as_the_token_needs_it(self) -> None:
         """Authentik's access tokens die with their session, so it is left; ours need none."""

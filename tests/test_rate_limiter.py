@@ -27,11 +27,11 @@ from ropg_twisted.guard import sliding_windows
 from ropg_twisted.guard.accepted_logins import LIFETIME, AcceptedLogins
 from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import UserRateLimit
-from ropg_twisted.guard.shared_store import MAX_THREADS, PAUSE, STORE_SECONDS, SharedStore
+from ropg_twisted.guard.shared_store import MAX_THREADS, PAUSE, SharedStore
 from ropg_twisted.guard.sliding_windows import SlidingWindows
 from ropg_twisted.interfaces import Login, Rates
-from ropg_twisted.service import _limits_store
 from ropg_twisted.settings.sources import read_settings
+from ropg_twisted.settings.values import STORE_SECONDS
 from tests.daemon import PATIENCE, Process, free_port
 from tests.fakes import RIGHT, Listens, Says
 
@@ -227,8 +227,9 @@ class StoreTestCase(TestCase):
             "PROXY_ISSUER": "https://ropg.example.com",
             "ROPG_LIMITS_STORE": url,
         }
-        store = _limits_store(read_settings({}, environ), clock or self.clock)
-        assert store is not None
+        redis = read_settings({}, environ).limits_store
+        assert redis is not None
+        store = SharedStore(redis, clock or self.clock)
         store.start()
         self.addCleanup(store.redis.storage.close)
         self.addCleanup(store.stop)

@@ -11,10 +11,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-T = TypeVar("T")
+from ropg_twisted.settings.values import STORE_SECONDS
 
-STORE_SECONDS: Final = 0.5
-"""How long one question may take, the wait for a thread included."""
+T = TypeVar("T")
 
 PAUSE: Final = 5
 """Seconds for which a store that has failed is left alone."""

@@ -54,8 +54,9 @@ def check_form(content_type: str | None, query: bytes) -> None:
 
     There, logs would keep them.
     """
-    media_type = (content_type or "").partition(";")[0].strip().lower()
-    if media_type != "application/x-www-form-urlencoded":
+    content_type = content_type or ""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if "," in content_type or media_type != "application/x-www-form-urlencoded":
         raise InvalidRequest("The content type must be application/x-www-form-urlencoded")
     if query:
         raise InvalidRequest("Parameters belong in the body, not in the URL")

@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from limits.storage import RedisStorage
+
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks
 
@@ -95,8 +97,8 @@ class Settings:
     allowed_networks: Networks
     deadline: float
     max_checks: int
-    limits_store: str = field(repr=False)
-    """Where attempts are counted, a URL of the limits library. It may hold a password."""
+    limits_store: RedisStorage | None = field(repr=False)
+    """Where attempts are counted for several daemons. It knows a password."""
     aborts: bool
     """Whether an outage cuts connections where no client says otherwise."""
     log: str | None

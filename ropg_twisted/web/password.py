@@ -48,7 +48,7 @@ class PasswordGrants:
     async def answer(self, request: TokenRequest, grant: PasswordGrant) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
         client = request.client
-        check = await self._check(request, _login(grant, client, request.address))
+        check = await self._check(request, _login(grant, client, request.context.address))
         if check.tokens is not None:
             return self._reissuer.reissue(check.tokens, client)
         person = check.person
@@ -67,7 +67,7 @@ class PasswordGrants:
         began = monotonic()
 
         def record(outcome: Outcome) -> None:
-            self._record.check(request, login.username, outcome, monotonic() - began)
+            self._record.check(request.context, login.username, outcome, monotonic() - began)
 
         try:
             check = await self._verifier.verify(login)
@@ -75,7 +75,7 @@ class PasswordGrants:
             record(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE))
             raise
         except Exception:
-            self.log.failure("internal_error", request=request.id)
+            self.log.failure("internal_error", request=request.context.id)
             check = Check(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR))
         record(check.outcome)
         return check
