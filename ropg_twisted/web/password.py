@@ -54,10 +54,8 @@ class PasswordGrants:
         person = check.person
         if check.outcome.reason is Reason.MFA and client.second_factor is SecondFactor.TOKENS:
             person = Person.typed(grant.username)
-        if check.retry_after is not None:
-            raise SlowDown(check.retry_after)
         if person is None:
-            raise refusal(check.outcome, client)
+            raise refusal(check, client)
         with_code = check.outcome.reason is Reason.VERIFIED_WITH_CODE
         methods = ["pwd", "otp"] if with_code else ["pwd"]
         return self._issuer.issue(client, grant, person, amr=methods)
@@ -99,14 +97,16 @@ def _login(grant: PasswordGrant, client: Client, address: str | None) -> Login:
     return Login(grant.username, password, address, code, tokens, client.rates)
 
 
-def refusal(outcome: Outcome, client: Client) -> OAuthError:
-    """The error that a client is told for an outcome that brings no tokens."""
-    match outcome.verdict:
+def refusal(check: Check, client: Client) -> OAuthError:
+    """The error that a client is told for a check that brings no tokens."""
+    if check.retry_after is not None:
+        return SlowDown(check.retry_after)
+    match check.outcome.verdict:
         case Verdict.REJECTED:
             return InvalidGrant()
         case Verdict.DENIED:
             return AccessDenied()
-        case Verdict.INTERACTION_REQUIRED if outcome.reason is Reason.MFA:
+        case Verdict.INTERACTION_REQUIRED if check.outcome.reason is Reason.MFA:
             return MFARequired()
         case Verdict.INTERACTION_REQUIRED:
             return InteractionRequired()
