@@ -6,9 +6,11 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from limits import RateLimitItem
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
+from ropg_twisted.networks import network_of
 from ropg_twisted.verdict import Outcome, Reason
 
 
@@ -24,12 +26,21 @@ class CodeRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Rates:
+    """How often one user name may fail, and one address ask; ``None`` for any number."""
+
+    user: RateLimitItem | None = None
+    address: RateLimitItem | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """What a person typed, and what is to come of it.
 
     ``address``: of the machine that asks, ``None`` if it has none. ``code``: of a second factor.
-    ``tokens``: which tokens of Authentik's own a verified login is to bring, if any. ``canary``:
-    nobody typed this; its password is certainly wrong, and shows how the flow refuses one.
+    ``tokens``: which tokens of Authentik's own a verified login is to bring, if any. ``rates``: of
+    the client that asks. ``canary``: nobody typed this; its password is certainly wrong, and shows
+    how the flow refuses one.
     """
 
     username: str
@@ -37,7 +48,13 @@ class Login:
     address: str | None = None
     code: str | None = field(default=None, repr=False)
     tokens: CodeRequest | None = None
+    rates: Rates = field(default=Rates(), compare=False)
     canary: bool = False
+
+    @property
+    def network(self) -> str | None:
+        """The network that ``address`` is taken to stand for."""
+        return None if self.address is None else network_of(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +94,8 @@ class GrantedTokens:
 class Check:
     """What a password check came to. There is a person if, and only if, it is verified.
 
-    ``tokens``: those that Authentik has granted, if the login asked for some.
+    ``tokens``: those that Authentik has granted, if the login asked for some. ``retry_after``:
+    seconds after which there may be room again, if it was throttled.
     ``authentik_down``: it found Authentik itself down, which a fault that only follows this user
     name or password does not show. ``name_sent``: it did so after the user name had been sent.
     """
@@ -85,6 +103,7 @@ class Check:
     outcome: Outcome
     person: Person | None = None
     tokens: GrantedTokens | None = None
+    retry_after: int | None = None
     authentik_down: bool = False
     name_sent: bool = False
 

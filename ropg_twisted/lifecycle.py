@@ -6,20 +6,24 @@ from typing import Any, ClassVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from ropg_twisted.authentik.lookout import Lookout
 from ropg_twisted.authentik.session import SessionRemover
-from ropg_twisted.errors import SettingError
+from ropg_twisted.errors import ListenError, SettingError
+from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.web.site import BoundedSite
 from ropg_twisted.web.tls import listening_endpoint
 
 
 class Listener(Service):
-    """Serves a site at an endpoint; ``setting`` is what named it."""
+    """Serves a site at an endpoint; ``setting`` is what named it.
+
+    Raises :exc:`SettingError` for an endpoint that cannot be understood.
+    """
 
     log: ClassVar[Logger] = Logger()
 
@@ -27,31 +31,46 @@ class Listener(Service):
         self._setting = setting
         self._where = where
         self._site = site
-        self._port: IListeningPort | None = None
+        self._port: Any = None
         try:
             self._endpoint = listening_endpoint(reactor, where)
         except Exception as error:
-            raise self._unusable(error) from None
+            raise self._unusable(SettingError, error) from None
 
     def privilegedStartService(self) -> None:
-        """Listen, while the process may still bind any port. Raises :exc:`SettingError`."""
+        """Listen, while the process may still bind any port.
+
+        Raises :exc:`ListenError` if the system does not let it, and :exc:`SettingError` for an
+        endpoint that it can never listen at.
+        """
         failures: list[Failure] = []
         self._endpoint.listen(self._site).addCallbacks(self._listening, failures.append)
         for failure in failures:
-            raise self._unusable(failure.value)
+            by_system = failure.check(CannotListenError, OSError)
+            raise self._unusable(ListenError if by_system else SettingError, failure.value)
 
     def stopService(self) -> Deferred[None] | None:
         """Take no more connections; those that are there stay."""
         super().stopService()
-        return None if self._port is None else self._port.stopListening()
+        stopped: Deferred[None] | None = self._port and self._port.stopListening()
+        return stopped
 
-    def _listening(self, port: IListeningPort) -> None:
+    def _listening(self, port: Any) -> None:
         self._port = port
+        # Twisted closes a port whose socket has failed, and tells nobody.
+        port.connectionLost = self._connection_lost
         self.log.info("listening at {endpoint}", endpoint=self._where)
 
-    def _unusable(self, error: BaseException | None) -> SettingError:
+    def _connection_lost(self, reason: Failure) -> None:
+        port = self._port
+        if self.running:
+            self.log.critical("no longer listening at {endpoint}", endpoint=self._where)
+            self._port = None
+        type(port).connectionLost(port, reason)
+
+    def _unusable(self, kind: type[SettingError], error: BaseException | None) -> SettingError:
         cause = getattr(error, "socketError", error)
-        return SettingError(self._setting, f"cannot listen at {self._where} ({cause})", "tcp:8580")
+        return kind(self._setting, f"cannot listen at {self._where} ({cause})", "tcp:8580")
 
 
 class Work(Service):
@@ -63,9 +82,15 @@ class Work(Service):
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, site: BoundedSite, sessions: SessionRemover, lookout: Lookout, grace: float
+        self,
+        site: BoundedSite,
+        sessions: SessionRemover,
+        lookout: Lookout,
+        store: SharedStore | None,
+        grace: float,
     ) -> None:
         self._site = site
+        self._store = store
         self._grace = grace
         self._sessions = sessions
         self._lookout = lookout
@@ -73,6 +98,8 @@ class Work(Service):
     def startService(self) -> None:
         """Say in the log whether a password could be checked."""
         super().startService()
+        if self._store is not None:
+            self._store.start()
         Deferred.fromCoroutine(self._look())
 
     def stopService(self) -> Deferred[None]:
@@ -92,3 +119,5 @@ class Work(Service):
     async def _finish(self) -> None:
         await self._site.drain(self._grace)
         await self._sessions.finished()
+        if self._store is not None:
+            self._store.stop()

@@ -71,7 +71,10 @@ def network_of(address: str) -> str:
 
 
 def _parse_hop(hop: str) -> Address | None:
-    """An address as proxies write it: bare, or with a port, or in brackets."""
+    """An address as proxies write it: bare, or with a port, or in brackets.
+
+    The zone of one (RFC 4007 section 11) means something to its own host only, and is left out.
+    """
     hop = hop.strip()
     if hop.startswith("["):
         hop = hop[1:].partition("]")[0]
@@ -81,5 +84,6 @@ def _parse_hop(hop: str) -> Address | None:
         address = ip_address(hop)
     except ValueError:
         return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
+    if isinstance(address, IPv4Address):
+        return address
+    return address.ipv4_mapped or IPv6Address(int(address))

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from limits.errors import ConfigurationError
-from limits.storage import storage_from_string
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
@@ -25,12 +23,14 @@ from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport, make_transport
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.errors import SettingError
+from ropg_twisted.guard.accepted_logins import AcceptedLogins
 from ropg_twisted.guard.circuit_breaker import CircuitBreaker
 from ropg_twisted.guard.concurrency import ConcurrencyLimit
-from ropg_twisted.guard.counts import Counts
+from ropg_twisted.guard.rate_limiter import RateLimiter
+from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
+from ropg_twisted.guard.rejected_passwords import RejectedPasswords
 from ropg_twisted.guard.shared import SharedChecks
-from ropg_twisted.guard.stale import StalePasswords
-from ropg_twisted.guard.throttle import Throttle
+from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.interfaces import IPasswordVerifier
 from ropg_twisted.lifecycle import Listener, Work
 from ropg_twisted.oauth.access import AccessTokens
@@ -46,24 +46,25 @@ from ropg_twisted.watch.metrics import Readers
 from ropg_twisted.watch.record import Record
 from ropg_twisted.web.admin import Admin
 from ropg_twisted.web.app import Provider
+from ropg_twisted.web.door import Door
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.published import Published
 from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.site import BoundedSite, QuietSite
-from ropg_twisted.web.token import Door, TokenEndpoint
+from ropg_twisted.web.token import TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
-
-STORE_SECONDS: Final = 0.5
-"""How long a shared store of counts may take to answer."""
 
 STOP_SECONDS: Final = 2
 """How much longer than one check the end may take."""
 
 
-def make_service(settings: Settings, reactor: Any) -> MultiService:
+def make_service(
+    settings: Settings, reactor: Any, dropped_lines: Callable[[], int] = lambda: 0
+) -> MultiService:
     """The whole daemon, not started yet.
 
-    Raises :exc:`SettingError` for a setting that turns out not to work.
+    ``dropped_lines``: tells how many lines of the log nobody has read. Raises :exc:`SettingError`
+    for a setting that turns out not to work.
     """
     keys, algorithm = _keys(settings)
     transport = _transport(settings, reactor)
@@ -75,6 +76,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     registry = CollectorRegistry()
     record = Record(registry)
     evidence = FlowEvidence(reactor)
+    redis = settings.limits_store
+    store = None if redis is None else SharedStore(redis, reactor)
     verifier = guarded(
         AuthentikVerifier(
             flow,
@@ -89,6 +92,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         settings.max_checks,
         settings.deadline,
         reactor,
+        store,
     )
     canary = Canary(verifier, evidence)
     lookout = Lookout(flow, canary, transport, documents, settings.deadline, reactor)
@@ -96,30 +100,26 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     relay = Relay(application, transport, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
     issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
+    door = Door(settings.allowed_networks, settings.trusted_proxies)
     provider = Provider(
         TokenEndpoint(
-            Door(settings.allowed_networks, settings.trusted_proxies),
+            door,
             clients,
-            PasswordGrants(
-                Throttle(canary, Counts(_limits_store(settings), reactor)),
-                issuer,
-                reissuer,
-                record,
-            ),
+            PasswordGrants(canary, issuer, reissuer, record),
             RelayedGrants(relay, reissuer, record),
             record,
         ),
-        UserinfoEndpoint(AccessTokens(settings.issuer, keys), relay),
+        UserinfoEndpoint(door, AccessTokens(settings.issuer, keys), relay),
         Published(Provided(settings.issuer, algorithm, settings.authentik_url), documents, keys),
         lookout,
         clients,
         aborts=settings.aborts,
     )
     site = BoundedSite(provider.app.resource(), reactor)
-    registry.register(readers(site, sessions))
+    registry.register(readers(site, sessions, dropped_lines))
 
     daemon = MultiService()
-    Work(site, sessions, lookout, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
+    Work(site, sessions, lookout, store, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
     if settings.sandbox_port is not None:
         where = f"tcp:{settings.sandbox_port}:interface=127.0.0.1"
         sandbox = sandbox_site(Sandbox(TimeOfDay()))
@@ -133,28 +133,38 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     return daemon
 
 
-def readers(site: BoundedSite, sessions: SessionRemover) -> Readers:
+def readers(
+    site: BoundedSite, sessions: SessionRemover, dropped_lines: Callable[[], int]
+) -> Readers:
     """The figures that others keep."""
     return Readers(
         counters={
             "ropg_sessions_removed": ("Sessions removed.", lambda: sessions.removed),
             "ropg_sessions_left": ("Sessions left at Authentik.", lambda: sessions.failed),
+            "ropg_log_lines_dropped": ("Lines of the log that nobody read.", dropped_lines),
         },
         gauges={"ropg_connections": ("Connections of clients.", lambda: site.connections)},
     )
 
 
 def guarded(
-    verifier: IPasswordVerifier, max_checks: int, deadline: float, clock: IReactorTime
+    verifier: IPasswordVerifier,
+    max_checks: int,
+    deadline: float,
+    clock: IReactorTime,
+    store: SharedStore | None = None,
 ) -> IPasswordVerifier:
     """A verifier that is asked no more than needs be.
 
-    A login passes from the outside in: joined to an identical one, refused as stale, spared while
-    Authentik is down, let in when there is room. All inside of the joining is done once for each
-    walk, and to its end.
+    A login passes from the outside in: not too many of its address, joined to an identical one, not
+    too many wrong ones of its user, not refused just now, spared while Authentik is down, let in
+    when there is room. All inside of the joining is done once for each walk, and to its end.
     """
-    limited = ConcurrencyLimit(verifier, max_checks, deadline, clock)
-    return SharedChecks(StalePasswords(CircuitBreaker(limited, clock), clock))
+    limiter = RateLimiter(store, clock)
+    concurrent = ConcurrencyLimit(verifier, max_checks, deadline, clock)
+    rejected = RejectedPasswords(CircuitBreaker(concurrent, clock), clock)
+    limited = UserRateLimit(rejected, limiter, AcceptedLogins(store, clock))
+    return AddressRateLimit(SharedChecks(limited), limiter)
 
 
 class TimeOfDay:
@@ -198,20 +208,4 @@ def _transport(settings: Settings, reactor: Any) -> Transport:
     except ValueError:
         raise SettingError(
             "ROPG_CA_FILE", "holds no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"
-        ) from None
-
-
-def _limits_store(settings: Settings) -> Any:
-    """The store that daemons share; this process keeps its own counts in any case."""
-    if settings.limits_store == "memory://":
-        return None
-    try:
-        return storage_from_string(
-            settings.limits_store,
-            socket_timeout=STORE_SECONDS,
-            socket_connect_timeout=STORE_SECONDS,
-        )
-    except ConfigurationError:
-        raise SettingError(
-            "ROPG_LIMITS_STORE", "needs the package redis", "pip install 'ropg-twisted[redis]'"
         ) from None

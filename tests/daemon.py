@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -36,10 +37,35 @@ def free_port() -> int:
             return port
 
 
-class Process:
-    """A child whose output is read line by line, and that is ended with the test."""
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Look until it is so. Fails if it is not in time."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"in vain: {what}")
+        time.sleep(0.01)
 
-    def __init__(self, *command: str, environ: Mapping[str, str], folder: Path) -> None:
+
+def processes_in(folder: Path) -> list[int]:
+    """The ids of all processes whose working directory is ``folder``."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+    return found
+
+
+class Process:
+    """A child whose output is read line by line, and that is ended with the block of its test."""
+
+    def __init__(
+        self,
+        *command: str,
+        environ: Mapping[str, str],
+        folder: Path,
+        encoding: str | None = None,
+    ) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("ROPG_")}
         self.output: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -51,6 +77,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            encoding=encoding,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -81,7 +108,15 @@ class Process:
         self._reader.join(PATIENCE)
         return status
 
+    def begin(self) -> None:
+        """Wait until it can be used; a child whose test could not begin is ended as well."""
+
     def __enter__(self) -> Self:
+        try:
+            self.begin()
+        except BaseException:
+            self.end(signal.SIGKILL)
+            raise
         return self
 
     def __exit__(
@@ -108,6 +143,9 @@ class SandboxProcess(Process):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         super().__init__(*(str(ROPG), "sandbox", "--listen", str(port)), environ={}, folder=folder)
+
+    def begin(self) -> None:
+        """Wait until it listens."""
         self.wait_for(lambda line: f"The sandbox is at {self.url}" in line)
 
 
@@ -121,16 +159,26 @@ class Daemon(Process):
         command: tuple[str, ...] = ("-n", "--pidfile=", "ropg"),
         listen: str = "tcp:{port}:interface=127.0.0.1",
         scheme: str = "http",
+        encoding: str | None = None,
         **environ: str,
     ) -> None:
         self.port = free_port()
         self.url = f"{scheme}://localhost:{self.port}"
+        self._where = listen.format(port=self.port)
         settings = {
             "AUTHENTIK_URL": f"sandbox:{free_port()}",
             "PROXY_ISSUER": self.url,
-            "ROPG_LISTEN": listen.format(port=self.port),
+            "ROPG_LISTEN": self._where,
             "ROPG_STATE_DIR": str(folder / "state"),
             **environ,
         }
-        super().__init__(str(TWISTD), *command, *options, environ=settings, folder=folder)
-        self.wait_for(lambda line: f"listening at {settings['ROPG_LISTEN']}" in line)
+        super().__init__(
+            *(str(TWISTD), *command, *options),
+            environ=settings,
+            folder=folder,
+            encoding=encoding,
+        )
+
+    def begin(self) -> None:
+        """Wait until it listens."""
+        self.wait_for(lambda line: f"listening at {self._where}" in line)

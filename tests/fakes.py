@@ -27,8 +27,6 @@ from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.tokens import TokenReader
 from ropg_twisted.authentik.transport import Transport
-from ropg_twisted.guard.counts import Counts
-from ropg_twisted.guard.throttle import Throttle
 from ropg_twisted.interfaces import (
     Check,
     IPasswordVerifier,
@@ -48,11 +46,12 @@ from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 from ropg_twisted.watch.record import Record
 from ropg_twisted.web.app import Provider
+from ropg_twisted.web.door import Door
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.published import Published
 from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.site import BoundedSite
-from ropg_twisted.web.token import Door, TokenEndpoint
+from ropg_twisted.web.token import TokenEndpoint
 from ropg_twisted.web.userinfo import UserinfoEndpoint
 
 ISSUER = "https://ropg.example.com"
@@ -160,17 +159,18 @@ def provider_site(
     relay = Relay(application, transport, TokenReader(documents), 15, clock)
     reissuer = Reissuer(ISSUER, lambda: ring)
     issuer = TokenIssuer(ISSUER, lambda: ring, 3600, lambda: 1_800_000_000.5)
+    door = door or Door(EVERYWHERE, Networks())
     known = Clients(clients or (Client("mac"),))
     record = Record(CollectorRegistry())
     provider = Provider(
         TokenEndpoint(
-            door or Door(EVERYWHERE, Networks()),
+            door,
             known,
-            PasswordGrants(Throttle(verifier, Counts(None, clock)), issuer, reissuer, record),
+            PasswordGrants(verifier, issuer, reissuer, record),
             RelayedGrants(relay, reissuer, record),
             record,
         ),
-        UserinfoEndpoint(AccessTokens(ISSUER, lambda: ring), relay),
+        UserinfoEndpoint(door, AccessTokens(ISSUER, lambda: ring), relay),
         Published(Provided(ISSUER, "HS256", AUTHENTIK), documents, lambda: ring),
         readiness or Sees(),
         known,

@@ -31,6 +31,12 @@ class ScopeTests(SynchronousTestCase):
             self.assertEqual(granted_scope(asked, Client("mac")), granted, asked)
             self.assertEqual(granted_scope((word for word in asked), Client("mac")), granted, asked)
 
+    def test_a_client_gets_no_more_than_its_scopes(self) -> None:
+        """Neither by asking nor by its extra scopes."""
+        client = Client("mac", scopes=("openid", "email"), extra_scopes=("email", "groups"))
+        for asked in ((), ("openid",), ("openid", "profile", "groups")):
+            self.assertEqual(granted_scope(asked, client), ("openid", "email"), asked)
+
 
 class ClaimsTests(SynchronousTestCase):
     """What is said of a person."""

@@ -99,8 +99,12 @@ class Provider(Daemon):
             ROPG_SIGNING_ALG=algorithm,
         )
         self.state_dir = folder / "state" / "sandbox"
+
+    def begin(self) -> None:
+        """Add the key that waits."""
+        super().begin()
         path = self.state_dir / KEYS_FILE
-        waiting = new_key(algorithm, time.time() - PUBLISH_AHEAD, signs_from=None)
+        waiting = new_key(self.algorithm, time.time() - PUBLISH_AHEAD, signs_from=None)
         write_keys(path, [*read_keys(path), waiting])
 
     def rotate(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jwt
 import requests
@@ -17,9 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.people import PEOPLE
 from tests.certificates import make_certificate
-from tests.daemon import TWISTD, Daemon, Process, SandboxProcess
+from tests.daemon import TWISTD, Daemon, Process, SandboxProcess, processes_in, wait_until
 
 RIGHT = "correct horse battery staple"
+TAC = Path(__file__).resolve().parent.parent / "ropg.tac"
 
 
 def ask(url: str, username: str, password: str, **more: str) -> requests.Response:
@@ -165,8 +168,7 @@ class DaemonTests(SynchronousTestCase):
 
     def test_the_tac_file_runs_the_same_daemon(self) -> None:
         """``twistd -y ropg.tac`` is configured by the environment alone."""
-        tac = Path(__file__).resolve().parent.parent / "ropg.tac"
-        with Daemon(self.folder, command=("-n", "--pidfile=", "-y", str(tac))) as daemon:
+        with Daemon(self.folder, command=("-n", "--pidfile=", "-y", str(TAC))) as daemon:
             self.assertEqual(ask(daemon.url, "alice", RIGHT).status_code, 200)
             self.assertEqual(daemon.end(), 0)
 
@@ -178,36 +180,81 @@ class DaemonTests(SynchronousTestCase):
 
 
 class MisconfiguredTests(SynchronousTestCase):
-    """A start that cannot succeed ends with one line that names the setting."""
+    """A start that cannot succeed ends with one line that names the setting, and with a status."""
 
-    def line(self, *options: str, **environ: str) -> str:
-        """The last thing that a failing start says."""
+    FOREGROUND = ("-n", "ropg")
+    WAYS = (FOREGROUND, ("ropg",), ("-n", "-y", str(TAC)), ("-y", str(TAC)))
+    FINE: ClassVar = {"AUTHENTIK_URL": "sandbox:", "PROXY_ISSUER": "http://localhost"}
+
+    def line(self, status: int, way: Sequence[str], **environ: str) -> str:
+        """The last thing that a failing start says; neither pid file nor process stays."""
         folder = Path(self.mktemp()).resolve()
         folder.mkdir()
-        command = (str(TWISTD), "-n", "--pidfile=", "ropg", *options)
-        with Process(*command, environ=environ, folder=folder) as process:
-            self.assertEqual(process.wait(), 1)
+        try:
+            with Process(str(TWISTD), *way, environ=environ, folder=folder) as process:
+                self.assertEqual(process.wait(), status, process.output)
+            wait_until(lambda: not processes_in(folder), "the daemon has ended")
+        finally:
+            for pid in processes_in(folder):
+                os.kill(pid, signal.SIGKILL)
         said = "".join(process.output)
-        self.assertEqual(said.count("for example: "), 1, said)
+        self.assertEqual(said.count("ropg: "), 1, said)
+        self.assertTrue(len(process.output) == 1 or "-n" in way, said)
         self.assertNotIn("Traceback", said)
+        self.assertFalse((folder / "twistd.pid").exists())
         return process.output[-1]
 
     def test_each_names_its_setting(self) -> None:
-        """Missing, wrong and conflicting settings, and a port that is taken."""
-        fine = {"AUTHENTIK_URL": "sandbox:", "PROXY_ISSUER": "http://localhost"}
+        """Missing, wrong and conflicting settings, and ports that cannot be had."""
+        fine = self.FINE
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            for environ, name in (
-                ({}, "AUTHENTIK_URL"),
-                ({"AUTHENTIK_URL": "https://authentik.example.com"}, "PROXY_ISSUER"),
-                ({**fine, "ROPG_DEADLIN": "3"}, "ROPG_DEADLIN"),
-                ({**fine, "JWT_SECRET": "canary"}, "JWT_SECRET"),
-                ({**fine, "ROPG_LISTEN": "nonsense"}, "ROPG_LISTEN"),
-                ({**fine, "ROPG_LISTEN": f"tcp:{port}:interface=127.0.0.1"}, "ROPG_LISTEN"),
-                ({**fine, "ROPG_STATE_DIR": "/proc/nowhere"}, "ROPG_STATE_DIR"),
-                ({**fine, "ROPG_CA_FILE": __file__}, "ROPG_CA_FILE"),
-                ({**fine, "AUTHENTIK_URL": f"sandbox:{port}"}, "AUTHENTIK_URL"),
+            for status, environ, name in (
+                (78, {}, "AUTHENTIK_URL"),
+                (78, {"AUTHENTIK_URL": "https://authentik.example.com"}, "PROXY_ISSUER"),
+                (78, {**fine, "ROPG_DEADLIN": "3"}, "ROPG_DEADLIN"),
+                (78, {**fine, "JWT_SECRET": "canary"}, "JWT_SECRET"),
+                (78, {**fine, "ROPG_LISTEN": "nonsense"}, "ROPG_LISTEN"),
+                (78, {**fine, "ROPG_LISTEN": "tcp:99999"}, "ROPG_LISTEN"),
+                (71, {**fine, "ROPG_LISTEN": f"tcp:{port}:interface=127.0.0.1"}, "ROPG_LISTEN"),
+                (71, {**fine, "ROPG_LISTEN": "unix:/proc/nowhere"}, "ROPG_LISTEN"),
+                (78, {**fine, "ROPG_STATE_DIR": "/proc/nowhere"}, "ROPG_STATE_DIR"),
+                (78, {**fine, "ROPG_CA_FILE": __file__}, "ROPG_CA_FILE"),
+                (71, {**fine, "AUTHENTIK_URL": f"sandbox:{port}"}, "AUTHENTIK_URL"),
             ):
-                line = self.line(**environ)
+                line = self.line(status, self.FOREGROUND, **environ)
                 self.assertIn(f"ropg: {name} ", line)
+                self.assertIn("; for example: ", line)
                 self.assertNotIn("canary", line)
+
+    def test_so_does_each_way_to_start_it(self) -> None:
+        """With and without twistd's -n, by the plugin and by the tac file."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            for way in self.WAYS:
+                line = self.line(78, way, **self.FINE, ROPG_DEADLINE="never")
+                self.assertIn("ropg: ROPG_DEADLINE ", line)
+                line = self.line(71, way, **self.FINE, ROPG_LISTEN=listen)
+                self.assertIn(f"ropg: ROPG_LISTEN cannot listen at {listen} ([Errno 98] ", line)
+
+    def test_one_that_ends_unheard_is_not_waited_for(self) -> None:
+        """In the background twistd itself may fail, here for want of a folder for its pid file."""
+        line = self.line(70, ("--pidfile", "nowhere/pid", "ropg"), **self.FINE)
+        self.assertEqual(line, "ropg: ended while it started; see its log\n")
+
+
+class ProcessTests(SynchronousTestCase):
+    """The processes of these tests."""
+
+    def test_none_outlives_a_test_that_could_not_begin(self) -> None:
+        """Whatever a test wants of it before its own block."""
+
+        class Unusable(Daemon):
+            def begin(self) -> None:
+                raise ZeroDivisionError
+
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        with self.assertRaises(ZeroDivisionError), Unusable(folder):
+            self.fail("it began")
+        self.assertEqual(processes_in(folder), [])

@@ -34,13 +34,13 @@ def refused(reply: Reply) -> tuple[int, str]:
     return reply.status, reply.json["error"]
 
 
-def sends_to(location: str) -> Callable[[Request], int]:
+def sends_to(location: str, status: int = 302) -> Callable[[Request], int]:
     """An answer that sends the browser on; ``{state}`` in it is the state of the request."""
 
     def answer(request: Request) -> int:
         [state] = parse_qs(request.uri.decode().partition("?")[2])["state"]
         request.setHeader("Location", location.replace("{state}", quote(state)))
-        return 302
+        return status
 
     return answer
 
@@ -85,6 +85,10 @@ class ForeignTokensTests(SynchronousTestCase):
         self.assertEqual(answer["scope"], "openid")
         self.assertNotIn("refresh_token", answer)
         self.assertEqual(daemon.password("alice").json["scope"], "openid email")
+        extra = 'scopes = "openid email"\nextra_scopes = "email offline_access"'
+        answer = Daemon(self, CLIENT + extra).password("alice", scope="openid").json
+        self.assertEqual(answer["scope"], "openid email")
+        self.assertNotIn("refresh_token", answer)
 
     def test_the_session_lives_as_long_as_the_token_needs_it(self) -> None:
         """Authentik's access tokens die with their session, so it is left; ours need none."""
@@ -140,6 +144,7 @@ class ForeignTokensTests(SynchronousTestCase):
 
     def test_no_code_is_no_verdict(self) -> None:
         """Whatever comes in the place of the redirect with our code, the answer is *later*."""
+        ours = REDIRECT + "?code=x&state={state}"
         answers: list[tuple[str, Any]] = [
             ("a page that refuses", lambda request: b""),
             ("an error", sends_to(REDIRECT + "?error=access_denied&state={state}")),
@@ -154,6 +159,10 @@ class ForeignTokensTests(SynchronousTestCase):
             ("a fragment", sends_to(REDIRECT + "#code=x&state={state}")),
             ("the login page", sends_to("/if/flow/default-authentication-flow/?next=x")),
             ("no redirect", 400),
+            *(
+                (f"our code with {status}", sends_to(ours, status))
+                for status in (200, 301, 303, 307)
+            ),
             ("not there", 404),
         ]
         for name, answer in answers:

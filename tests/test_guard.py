@@ -15,11 +15,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from ropg_twisted.guard import stale
+from ropg_twisted.guard import rejected_passwords
 from ropg_twisted.guard.circuit_breaker import OUTAGES_TO_OPEN, SECONDS_OPEN, CircuitBreaker
 from ropg_twisted.guard.concurrency import MAX_WAIT, QUEUE_FACTOR, ConcurrencyLimit
+from ropg_twisted.guard.rejected_passwords import LIFETIME, MAX_PASSWORDS, RejectedPasswords
 from ropg_twisted.guard.shared import SharedChecks
-from ropg_twisted.guard.stale import LIFETIME, MAX_PASSWORDS, StalePasswords
 from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login, Person
 from ropg_twisted.service import guarded
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
@@ -62,14 +62,14 @@ def hang_up(check: Deferred[Check]) -> None:
     check.cancel()
 
 
-class StalePasswordsTests(SynchronousTestCase):
+class RejectedPasswordsTests(SynchronousTestCase):
     """Refused passwords are not sent again."""
 
     def setUp(self) -> None:
         """A verifier that refuses, and its guard."""
         self.clock = Clock()
         self.verifier = Says(WRONG)
-        self.guard = StalePasswords(self.verifier, self.clock)
+        self.guard = RejectedPasswords(self.verifier, self.clock)
 
     def answer(self, check: Check, username: str = "alice", password: str = "x") -> Check:
         """What a login comes to if Authentik would say ``check``."""
@@ -128,12 +128,22 @@ class StalePasswordsTests(SynchronousTestCase):
             self.answer(WRONG, password=str(number))
         self.assertEqual(self.answer(DOWN, password="0"), DOWN)
         self.assertEqual(self.answer(DOWN, password="1"), STALE)
-        self.patch(stale, "MAX_USERS", 2)
+        self.patch(rejected_passwords, "MAX_USERS", 2)
         for username in ("bob", "alice", "carol"):
             self.answer(WRONG, username, "new")
         self.assertEqual(self.answer(DOWN, "bob", "new"), DOWN)
         self.assertEqual(self.answer(DOWN, "alice", "new"), STALE)
         self.assertEqual(self.answer(DOWN, "carol", "new"), STALE)
+
+    def test_a_refusal_that_is_new_again_is_forgotten_last(self) -> None:
+        """A password that was refused once more, after its time, is younger than the others."""
+        for number in range(MAX_PASSWORDS):
+            self.answer(WRONG, password=str(number))
+        self.clock.advance(LIFETIME)
+        for number in (0, *range(2, MAX_PASSWORDS + 1)):
+            self.assertEqual(self.answer(WRONG, password=str(number)), WRONG)
+        for number in (0, *range(2, MAX_PASSWORDS + 1)):
+            self.assertEqual(self.answer(RIGHT, password=str(number)), STALE, number)
 
     def test_no_password_is_kept(self) -> None:
         """Whatever a password came to, nothing that the guard holds shows it."""

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from errno import ENOSPC
+from math import inf, nan
 from pathlib import Path
 from stat import S_IMODE
 from typing import Any
@@ -20,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.errors import SettingError
 from ropg_twisted.oauth import keys
-from ropg_twisted.oauth.keys import KeyRing, shared_secret, thumbprint
+from ropg_twisted.oauth.keys import KeyRing, new_key, shared_secret, thumbprint
 from ropg_twisted.oauth.keystore import KEYS_FILE, KeyStore
 
 
@@ -204,6 +205,9 @@ class RefusalTests(KeysTestCase):
         """A file that is not a set of private keys is refused, and left as it is."""
         open_keys(self.state_dir, "ES256")
         key = self.stored()[0]
+        other = new_key("EdDSA", 0, signs_from=0)
+        hostile_times: list[Any] = ["soon", True, [], nan, inf, 1e300, -1]
+        hostile_ids: list[Any] = [1, None, "", ["a"], {}, "\ud800", "a\n"]
         documents: list[Any] = [
             [],
             None,
@@ -215,13 +219,23 @@ class RefusalTests(KeysTestCase):
                 {"keys": [{k: v for k, v in key.items() if k != name}]}
                 for name in key.keys() - {"iat", "nbf"}
             ),
-            {"keys": [{**key, "nbf": "soon"}]},
+            *({"keys": [{**key, "nbf": nbf}]} for nbf in hostile_times),
+            *({"keys": [{**key, "exp": exp}]} for exp in (None, "soon", nan, inf, 10**400)),
+            {"keys": [{**key, "iat": "then"}]},
+            *({"keys": [{**key, "kid": kid}]} for kid in hostile_ids),
+            *({"keys": [{**key, "use": use}]} for use in (None, "enc", 1)),
+            *({"keys": [{**key, "d": d}]} for d in (None, 1, "", "!", [key["d"]])),
+            {"keys": [{**key, "crv": "P-521"}]},
+            {"keys": [{**other, "x": key["x"]}]},
+            {"keys": {"0": key}},
+            {"keys": [[key]]},
             *({"keys": [{**key, "alg": alg}]} for alg in ("none", "HS256", "RS256")),
             *({"keys": [{**key, "kty": kty}]} for kty in ("RSA", "oct", "")),
             {"keys": [{**key, "x": key["y"]}]},
             {"keys": [{**key, "d": "AAAA"}]},
         ]
         texts = ["", "{", self.path.read_text()[:-9], "ä", *map(json.dumps, documents)]
+        texts += ["[" * 100_000, '{"keys": ' + "[" * 100_000, self.path.read_text() + " " * 2**18]
         found = []
         for text in texts:
             self.store(text)
@@ -244,6 +258,9 @@ class RefusalTests(KeysTestCase):
         self.assertIn("File exists", self.refusal(self.state_dir / "file"))
         self.assertIn("Not a directory", self.refusal(self.state_dir / "file" / "below"))
         self.assertIn("Is a directory", self.refusal(self.state_dir / "folder"))
+        (self.state_dir / "pipe").mkdir()
+        os.mkfifo(self.state_dir / "pipe" / KEYS_FILE)
+        self.assertIn("no readable keys", self.refusal(self.state_dir / "pipe"))
 
     def test_a_failed_write_leaves_nothing(self) -> None:
         """Whatever fails on the way, no half a file and no draft stay behind."""

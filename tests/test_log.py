@@ -175,14 +175,3 @@ class SelectionTests(SynchronousTestCase):
         ):
             line = logged("text", {**EVENT, "log_namespace": namespace, "log_level": level})
             self.assertEqual(bool(line), written, f"{namespace} {level}")
-
-    def test_lines_are_written_at_once(self) -> None:
-        """Nothing waits in a buffer for the next line."""
-        flushed = []
-
-        class Buffer(StringIO):
-            def flush(self) -> None:
-                flushed.append(self.getvalue())
-
-        logged("text", EVENT, Buffer())
-        self.assertIn("check of alice: rejected\n", flushed[-1])

@@ -16,7 +16,7 @@ from ropg_twisted.networks import (
     network_of,
     parse_networks,
 )
-from ropg_twisted.web.token import Door
+from ropg_twisted.web.door import Door
 from tests.fakes import FORM, RIGHT, Says, Wire, post, provider_site
 
 NOBODY = Networks()
@@ -74,6 +74,13 @@ class ClientAddressTests(SynchronousTestCase):
             ("foreign digits", "10.0.0.1", ["20\uff13.0.113.9"], PROXIES, "10.0.0.1"),
             ("a network", "10.0.0.1", ["203.0.113.0/24"], PROXIES, "10.0.0.1"),
             ("a number", "10.0.0.1", ["3405803785"], PROXIES, "10.0.0.1"),
+            ("a peer with a zone", "fe80::1%eth0", [], NOBODY, "fe80::1"),
+            ("a zone", "fd00::1%eth0", ["fe80::1%eth0"], PROXIES, "fe80::1"),
+            ("a zone and a port", "10.0.0.1", ["[fe80::1%25eth0]:80"], PROXIES, "fe80::1"),
+            ("a proxy with a zone", "10.0.0.1", ["2001:db8::9, fd00::2%x"], PROXIES, "2001:db8::9"),
+            ("a mapped client with a zone", "::ffff:192.0.2.9%x", [], NOBODY, "192.0.2.9"),
+            ("a zone that is none", "10.0.0.1", ["fe80::1%"], PROXIES, "10.0.0.1"),
+            ("a zone of IPv4", "10.0.0.1", ["203.0.113.9%eth0"], PROXIES, "10.0.0.1"),
             (
                 "as many hops as are looked at",
                 "10.0.0.1",
@@ -111,7 +118,11 @@ class ClientAddressTests(SynchronousTestCase):
 
     @given(
         st.none() | st.text() | st.ip_addresses().map(str),
-        st.lists(st.text() | st.text("0123456789abcdef:.,[]% \t")),
+        st.lists(
+            st.text()
+            | st.text("0123456789abcdef:.,[]% \t")
+            | st.builds("{}%{}".format, st.ip_addresses(), st.text())
+        ),
         st.sampled_from([NOBODY, PROXIES, SOCKET, EVERYWHERE]),
     )
     def test_no_text_is_an_error(
@@ -121,6 +132,7 @@ class ClientAddressTests(SynchronousTestCase):
         address = client_address(peer, forwarded_for, trusted)
         if address is not None:
             network_of(str(address))
+            self.assertNotIn("%", str(address))
 
     def test_bytes_that_are_no_text(self) -> None:
         """A header that is not even UTF-8 is answered like any other."""

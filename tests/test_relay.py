@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from ropg_twisted.authentik.documents import REFETCH_SECONDS
+from ropg_twisted.authentik.relay import MAX_TOKENS
 from ropg_twisted.sandbox.applications import CONFIDENTIAL_SECRET
 from ropg_twisted.sandbox.oauth import DESCRIPTIONS
 from tests.fakes import ISSUER, Reply, post
@@ -414,3 +415,20 @@ class OutageTests(RelayTestCase):
                     [reply.status for reply in peer.replies], [503][outage == "abort" :]
                 )
                 self.assertEqual(peer.transport.disconnected, outage == "abort")
+
+    def test_so_many_at_a_time_and_no_more(self) -> None:
+        """The others are told at once to come later, and the log says why."""
+        daemon = Daemon(self, ROPG_DEADLINE="5")
+        daemon.line.silent = True
+        request = post(urlencode({"grant_type": "refresh_token", "client_id": "jamf-connect"}))
+        peers = [daemon.peer() for _ in range(MAX_TOKENS)]
+        for peer in peers:
+            peer.send(request)
+            self.assertEqual(peer.replies, [])
+        reply = daemon.send(request)
+        assert reply is not None
+        self.assertEqual(self.refused(reply), LATER)
+        self.assertEqual(daemon.logged("result"), ["overloaded"])
+        daemon.clock.advance(5)
+        daemon.line.silent = False
+        self.assertEqual(self.refused(daemon.redeem("a code")), (400, "invalid_grant"))

@@ -29,6 +29,9 @@ from ropg_twisted.oauth.request import (
 
 URLENCODED = "application/x-www-form-urlencoded"
 
+CONTROLS = ("\0", "\n", "\x1f", "\x7f", "\x85", "\ud800", "\u2028", "\u2029")
+"""Characters of each category that no user name holds; some of them are spaces to Python."""
+
 GRANT = {"grant_type": "password", "client_id": "mac", "username": "alice", "password": "secret"}
 
 TYPED = "typed-secret"
@@ -269,10 +272,29 @@ class GrantTests(RequestTestCase):
         for name in ("x" * MAX_USERNAME, "å" * MAX_USERNAME, "Ünal İpek", "alice@example.com"):
             form = parse(urlencode({**GRANT, "username": name}).encode())
             self.assertEqual(parse_password_grant(form).username, name)
-        for name in ("x" * (MAX_USERNAME + 1), f"{TYPED}\n", f"{TYPED}\0", f"\x1b[2J{TYPED}"):
-            form = parse(urlencode({**GRANT, "username": name}).encode())
+        for name in (
+            "x" * (MAX_USERNAME + 1),
+            *(f"{TYPED}{control}" for control in CONTROLS),
+            *(f"{control}{TYPED}" for control in CONTROLS),
+            f"{TYPED}\x1b[2J{TYPED}",
+        ):
+            form = {**GRANT, "username": name}
             error = self.assertRaises(InvalidRequest, parse_password_grant, form)
             self.assertEqual(self.refusal(error), "The parameter username is malformed")
+
+    def test_spaces_around_a_user_name(self) -> None:
+        """They are no part of it, as at Authentik; a name of nothing else is missing."""
+        for name in (" alice", "alice ", "\u3000alice\u3000\u00a0", " \u2003alice"):
+            form = parse(urlencode({**GRANT, "username": name}).encode())
+            self.assertEqual(parse_password_grant(form).username, "alice")
+        form = parse(urlencode({**GRANT, "username": " a lice "}).encode())
+        self.assertEqual(parse_password_grant(form).username, "a lice")
+        for name in (" ", "\u3000 \u00a0"):
+            form = parse(urlencode({**GRANT, "username": name}).encode())
+            error = self.assertRaises(InvalidRequest, parse_password_grant, form)
+            self.assertEqual(self.refusal(error), "The parameter username is missing")
+        form = parse(urlencode({**GRANT, "password": " secret "}).encode())
+        self.assertEqual(parse_password_grant(form).password, " secret ")
 
     def test_secrets_do_not_show(self) -> None:
         """No representation of what was parsed holds a password or a secret."""

@@ -11,9 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlencode
@@ -21,7 +19,15 @@ from urllib.parse import urlencode
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ropg_twisted.sandbox.people import USUAL_PASSWORD
-from tests.daemon import PATIENCE, TWISTD, Daemon, Process, SandboxProcess, free_port
+from tests.daemon import (
+    PATIENCE,
+    TWISTD,
+    Daemon,
+    Process,
+    SandboxProcess,
+    free_port,
+    wait_until,
+)
 
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 ENOUGH = 25
@@ -48,15 +54,6 @@ def form(password: str) -> str:
     return urlencode({**fields, "password": password})
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Look until it is so. Fails if it is not in time."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"in vain: {what}")
-        time.sleep(0.01)
-
-
 def is_refused(port: int) -> bool:
     """Whether nobody listens any more."""
     with socket.socket() as probe:
@@ -67,22 +64,27 @@ class Activated(Process):
     """A daemon that is handed a listening socket, as ``front``."""
 
     def __init__(self, folder: Path, listener: socket.socket, where: str, **environ: str) -> None:
+        self._listener = listener
         # The path of a UNIX socket must be short, which that of a test's folder is not.
-        with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as door:
-            way = Path(short, "way")
-            door.bind(str(way))
-            door.listen()
-            door.settimeout(PATIENCE)
-            command = (sys.executable, "-c", HANDED_DOWN, str(way), str(TWISTD))
-            super().__init__(
-                *(*command, "-n", "--pidfile=", "ropg", "--listen", where),
-                environ=environ,
-                folder=folder,
-            )
-            child, _ = door.accept()
-            way.unlink()
+        self._short = tempfile.TemporaryDirectory()
+        self._door = socket.socket(socket.AF_UNIX)
+        way = str(Path(self._short.name, "way"))
+        self._door.bind(way)
+        self._door.listen()
+        self._door.settimeout(PATIENCE)
+        super().__init__(
+            *(sys.executable, "-c", HANDED_DOWN, way, str(TWISTD)),
+            *("-n", "--pidfile=", "ropg", "--listen", where),
+            environ=environ,
+            folder=folder,
+        )
+
+    def begin(self) -> None:
+        """Hand the socket over, and wait until it is listened at."""
+        with self._short, self._door:
+            child, _ = self._door.accept()
             with child:
-                socket.send_fds(child, [b"x"], [listener.fileno()])
+                socket.send_fds(child, [b"x"], [self._listener.fileno()])
         self.wait_for(lambda line: "listening at" in line)
 
 
@@ -247,6 +249,21 @@ class ActivationTests(RestartTestCase):
         self.assertEqual(log.count('"reason": "wrong_credentials"'), wrongs)
         # Those that keep a connection need a new one for each daemon, and no more.
         self.assertEqual([c.connections for c in clients if c.keeps], [3, 3])
+
+    def test_a_listener_that_fails_later_is_told_of(self) -> None:
+        """Twisted closes a socket that has failed; the log says so, and the daemon can end."""
+        with (
+            SandboxProcess(self.folder) as sandbox,
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            Activated(
+                self.folder, listener, "systemd:domain=INET:index=0", **self.environ(sandbox.url)
+            ) as daemon,
+        ):
+            listener.shutdown(socket.SHUT_RDWR)
+            line = json.loads(daemon.wait_for(lambda line: "no longer listening at" in line))
+            self.assertEqual(line["level"], "critical")
+            self.assertEqual(daemon.end(), 0, daemon.output)
+        self.assertEqual("".join(daemon.output).count("no longer listening"), 1)
 
     def test_systemd_s_own_tool_can_start_it(self) -> None:
         """``systemd-socket-activate`` starts the daemon for the first connection."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,12 @@ NOW = 1_800_000_000.0
 def ring(jwks: list[JWK], now: float) -> KeyRing:
     """The ring of stored keys at a time."""
     return ring_at(now, [read_key(jwk) for jwk in jwks], "EdDSA")
+
+
+@cache
+def stored_key(algorithm: str) -> JWK:
+    """A key as it is stored; the same for all tests, as one of RSA takes long to make."""
+    return new_key(algorithm, NOW, signs_from=int(NOW))
 
 
 class RotationTests(SynchronousTestCase):
@@ -103,6 +112,9 @@ class LiveKeysTests(SynchronousTestCase):
         self.now = NOW
         self.folder = Path(self.mktemp())
         self.store = KeyStore(self.folder, "EdDSA", lambda: self.now)
+        self.original = self.folder / "original"
+        self.original.write_bytes((self.folder / KEYS_FILE).read_bytes())
+        self.ticks = 0
 
     def change(self, change: Callable[..., list[JWK]], *arguments: Any) -> None:
         """What ``ropg keys`` does."""
@@ -155,3 +167,88 @@ class LiveKeysTests(SynchronousTestCase):
         path.write_bytes(good)
         self.change(rotate, "EdDSA", self.now)
         self.assertEqual(len(self.store.ring().published), 2)
+
+    def test_what_is_no_file_is_not_waited_for(self) -> None:
+        """A pipe that nobody writes to, a folder, or a link to itself in the place of the file."""
+        log = Listens(self).events
+        before = self.token()
+        path = self.folder / KEYS_FILE
+        for make in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path)):
+            log.clear()
+            path.unlink()
+            make(path)
+            self.assertTrue(self.verifies(before))
+            self.assertTrue(self.verifies(self.token()))
+            self.assertEqual(sum("old keys stay" in e["log_format"] for e in log), 1)
+            if path.is_dir():
+                path.rmdir()
+                path.touch()
+
+    def put(self, content: bytes) -> None:
+        """Write the file by hand, at a time of its own: two changes may share a tick."""
+        path = self.folder / KEYS_FILE
+        path.write_bytes(content)
+        self.ticks += 1
+        os.utime(path, ns=(self.ticks, self.ticks))
+
+    JSON = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+        max_leaves=5,
+    )
+    MEMBERS = st.sampled_from(
+        ["kty", "crv", "x", "y", "d", "alg", "use", "kid", "iat", "nbf", "exp", "n", "e", "p", "k"]
+    )
+
+    @given(
+        st.sampled_from(["EdDSA", "ES256", "RS256"]),
+        st.dictionaries(MEMBERS, JSON | st.sampled_from(["RSA", "EC", "OKP", "oct", "none"])),
+        st.sets(MEMBERS),
+    )
+    def test_no_key_is_worse_than_none(
+        self, algorithm: str, changed: dict[str, Any], missing: set[str]
+    ) -> None:
+        """Whatever stands in the file, tokens go on being signed, and verify."""
+        good = stored_key(algorithm)
+        jwk = {**{k: v for k, v in good.items() if k not in missing}, **changed}
+        for keys in ([jwk], [*read_keys(self.original), jwk], jwk):
+            self.put(json.dumps({"keys": keys}).encode())
+            self.assertTrue(self.verifies(self.token()))
+            json.dumps(self.store.ring().jwks(), allow_nan=False)
+
+    @given(st.binary() | JSON.map(json.dumps).map(str.encode))
+    def test_no_content_is_worse_than_none(self, content: bytes) -> None:
+        """Nor does it matter whether it is any key at all, or JSON."""
+        self.put(content)
+        self.assertTrue(self.verifies(self.token()))
+
+    def test_a_file_that_others_can_read_is_warned_of(self) -> None:
+        """At the start, and when it becomes one."""
+        path = self.folder / KEYS_FILE
+        for mode, warns in ((0o600, 0), (0o640, 1), (0o400, 0), (0o604, 1), (0o620, 0)):
+            log = Listens(self).events
+            path.chmod(mode)
+            self.token()
+            self.token()
+            KeyStore(self.folder, "EdDSA", lambda: self.now)
+            said = [event["mode"] for event in log if event["log_level"].name == "warn"]
+            self.assertEqual(said, [f"{mode:04o}"] * 2 * warns)
+
+    def test_the_last_key_goes_on_when_its_time_is_over(self) -> None:
+        """A file without a follower, or a clock that is set back, stops nobody; it is said once."""
+        log = Listens(self).events
+        path = self.folder / KEYS_FILE
+        before = self.token()
+        for now in (NOW - 1, NOW + 9e6):
+            self.now = now
+            self.assertTrue(self.verifies(self.token()))
+        self.assertEqual(len(log), 1)
+        self.change(lambda jwks: [{**jwks[0], "exp": int(self.now) + 2 * LONGEST_TOKEN}])
+        self.token()
+        log.clear()
+        self.now += 3 * LONGEST_TOKEN
+        self.assertTrue(self.verifies(before))
+        self.assertTrue(self.verifies(self.token()))
+        self.assertEqual([event["log_level"].name for event in log], ["error"])
+        path.unlink()
+        self.assertTrue(self.verifies(self.token()))

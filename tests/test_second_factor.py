@@ -98,6 +98,13 @@ class TokensTests(SecondFactorTestCase):
             )
         self.assertEqual(set(self.daemon.logged("reason")), {"mfa"})
 
+    def test_a_code_is_a_part_of_the_password(self) -> None:
+        """Nothing is split off: the whole is what Authentik is asked about."""
+        typed = f"{USUAL_PASSWORD};{code(self.daemon)}"
+        self.assert_refused(self.daemon.password("bob", typed), INVALID_GRANT)
+        self.assertEqual(self.daemon.logged("reason"), ["wrong_credentials"])
+        self.assertEqual(self.sent("code"), 0)
+
     def test_everything_else_is_as_ever(self) -> None:
         """Wrong passwords, other stages for a person, and people without a second factor."""
         self.assert_refused(self.daemon.password("bob", "wrong"), INVALID_GRANT)

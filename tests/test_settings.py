@@ -12,16 +12,19 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 from limits import parse
+from limits.storage import RedisStorage
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.errors import SettingError
+from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import EVERYWHERE, Networks, parse_networks
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.clients import CLIENT_TABLE
-from ropg_twisted.settings.model import Client, Rates, SecondFactor, Settings
+from ropg_twisted.settings.model import Client, SecondFactor, Settings
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE
+from ropg_twisted.settings.values import STORE_SECONDS
 from ropg_twisted.tap import Options
 
 REQUIRED = {
@@ -61,7 +64,7 @@ DEFAULTS = Settings(
     allowed_networks=EVERYWHERE,
     deadline=15.0,
     max_checks=64,
-    limits_store="memory://",
+    limits_store=None,
     aborts=False,
     log=None,
 )
@@ -79,6 +82,18 @@ class Values:
     right: Mapping[str, object]
     wrong: tuple[str, ...]
     useless: tuple[str, ...] = ()
+
+
+def connection_options(settings: Settings) -> dict[str, object]:
+    """How a shared store would connect, but for our own time limits."""
+    store = settings.limits_store
+    if store is None:
+        return {}
+    assert isinstance(store, RedisStorage)
+    options = store.storage.connection_pool.connection_kwargs
+    names = ("host", "port", "db", "path", "username", "password", "socket_timeout")
+    given = {name: options[name] for name in names if name in options}
+    return {name: value for name, value in given.items() if value not in (None, STORE_SECONDS)}
 
 
 VALUES = {
@@ -214,7 +229,7 @@ VALUES = {
     "ROPG_DEADLINE": Values(
         lambda settings: settings.deadline,
         {"0.1": 0.1, "15": 15.0, "300": 300.0},
-        ("0", "0.05", "301", "-15", "nan", "inf", "15s"),
+        ("0", "0.05", "301", "-15", "nan", "-nan", "inf", "-inf", "1e-999", "1e999", "15s"),
     ),
     "ROPG_OUTPOST_TOKEN": Values(
         lambda settings: settings.outpost_token,
@@ -245,6 +260,7 @@ VALUES = {
             "off": Rates(),
             "user 3 per 2 hours": Rates(user=parse("3 per 2 hours")),
             "address 60/minute,user 5 per day": Rates(parse("5 per day"), parse("60 per minute")),
+            "user 1000000 per 31 days": Rates(user=parse("1000000 per 31 days")),
         },
         (
             "3 per minute",
@@ -255,13 +271,72 @@ VALUES = {
             "user 3 per minute,",
             "user 3 per minute, user 30 per day",
             "user 3 per minute; 30 per day",
+            "user 0 per minute",
+            "user 1 per 0 minutes",
+            "user 1/0minutes",
+            "user 1 per 00 days",
+            "user 1 PER 0 days",
+            "user 1 per 32 days",
+            "user 1 per year",
+            "user 1000001 per day",
+            "address 99999999999999999999 per second",
+            "address 1 per 99999999999999999999 days",
+            f"user {'9' * 5000} per minute",
             "none",
         ),
     ),
     "ROPG_LIMITS_STORE": Values(
-        lambda settings: settings.limits_store,
-        {text: text for text in ("memory://", "redis://:hush@127.0.0.1:6379/0")},
-        ("hush", "hush:6379", "http://:hush@127.0.0.1"),
+        connection_options,
+        {
+            "memory://": {},
+            "redis://:hush@127.0.0.1:6379/1": {
+                "host": "127.0.0.1",
+                "port": 6379,
+                "db": 1,
+                "password": "hush",
+            },
+            "rediss://redis.example.com?ssl_check_hostname=no": {"host": "redis.example.com"},
+            "redis://u:hush@redis/?db=3&socket_timeout=2": {
+                "host": "redis",
+                "db": 3,
+                "username": "u",
+                "password": "hush",
+                "socket_timeout": 2.0,
+            },
+            "redis+unix:///run/redis.sock?db=2": {"path": "/run/redis.sock", "db": 2},
+        },
+        (
+            "hush",
+            "hush:6379",
+            "http://:hush@127.0.0.1",
+            "redis://:hush@redis:port/0",
+            "redis://:hush@redis:99999/0",
+            "redis://:/hush@redis:6379/0",
+            "redis://[::hush/0",
+            "redis://redis\u2100:hush@x/0",
+            "redis://:hush@redis/first",
+            "redis://:hush@redis/-1",
+            "redis://:hush@redis/0/1",
+            "redis://:hush@redis/99999",
+            "redis://:hush@redis/?db=first",
+            "redis://:hush@redis/?socket_timeout=abc",
+            "redis://:hush@redis/?socket_timeout=nan",
+            "redis://:hush@redis/?socket_connect_timeout=inf",
+            "redis://:hush@redis/?socket_timeout=-1",
+            "redis://:hush@redis/?socket_timeout=1e-999",
+            "redis://:hush@redis/?foo=bar",
+            "redis://:?hush@redis",
+            "redis://:hush",
+            "redis://u?hush@redis",
+            "redis://u:12#hush@redis",
+            "redis://",
+            "redis:///0",
+            "redis://:hush@redis/?parser_class=x",
+            "rediss://:hush@redis/?ssl_cert_reqs=hush",
+            "redis+unix://",
+            "redis+unix://?db=1",
+            "redis+unix:///run/redis.sock?foo=bar",
+        ),
     ),
     "ROPG_OUTAGE": Values(
         lambda settings: (settings.aborts, settings.clients[0].aborts),
@@ -576,6 +651,11 @@ class RefusalTests(SettingsTestCase):
             ("flow_slug = ", "ROPG_CONFIG is not TOML"),
             ('flow_slug = "a"\nflow_slug = "b"', "ROPG_CONFIG is not TOML"),
             ("\udcff", "ROPG_CONFIG is not TOML"),
+            ("listen = " + "[" * 100_000, "ROPG_CONFIG is not TOML"),
+            ("max_checks = " + "9" * 5000, "ROPG_CONFIG is not TOML"),
+            ("max_checks = 0x" + "f" * 5000, "ROPG_MAX_CHECKS is not a text"),
+            ("deadline = nan", "ROPG_DEADLINE is not a number"),
+            ('ca_file = "a\\u0000b"', "ROPG_CA_FILE is not a path"),
             ("flow_slug = true", "FLOW_SLUG is not a text"),
             ('flow_slug = ["a"]', "FLOW_SLUG is not a text"),
             ("flow_slug = 2026-01-01", "FLOW_SLUG is not a text"),
@@ -643,7 +723,7 @@ class RefusalTests(SettingsTestCase):
 
     @given(
         st.sampled_from(sorted(TABLE)),
-        st.sampled_from(["", "https://", "sandbox:"]),
+        st.sampled_from(["", "https://", "sandbox:", "redis://", "rediss://h/?", "user 1 per "]),
         st.binary() | st.text().map(str.encode),
     )
     def test_any_bytes_are_taken_or_refused(self, name: str, start: str, rest: bytes) -> None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
+import socket
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import jwt
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.authentik.relay import MAX_USERINFO
 from ropg_twisted.oauth.keys import KeyRing, shared_secret
 from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.sandbox.people import MAC_ADMINS, find
-from tests.fakes import ISSUER, Reply, post
-from tests.memory import AUTHENTIK, OAUTH, Daemon, signing_key
+from tests import daemon as process
+from tests.fakes import FORM, ISSUER, Reply, post
+from tests.memory import AUTHENTIK, OAUTH, Daemon, Peer, signing_key
 
 USERINFO = "/userinfo"
 SECRET = "a secret that is shared by both ends"
@@ -241,3 +251,117 @@ class AuthentiksTokensTests(SynchronousTestCase):
             reply = daemon.post(USERINFO, {"access_token": token})
             self.assertEqual(reply.status, 401, ascii(token[:20]))
         self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class DoorTests(SynchronousTestCase):
+    """Who may ask, and how much of it reaches Authentik."""
+
+    def test_networks_that_may_not_ask(self) -> None:
+        """They are refused as at the token endpoint, whatever token they have."""
+        daemon = Daemon(self)
+        ours = daemon.password("alice").json["access_token"]
+        theirs = daemon.redeem(daemon.code()).json["access_token"]
+        folder = str(daemon.state_dir)
+        networks = {"ROPG_ALLOWED_NETWORKS": "203.0.113.0/24", "ROPG_STATE_DIR": folder}
+        closed = Daemon(self, **networks)
+        for token in (ours, theirs, "unknown"):
+            for reply in (closed.userinfo(token), closed.post(USERINFO, {"access_token": token})):
+                self.assertEqual((reply.status, reply.json["error"]), (403, "access_denied"))
+        self.assertEqual(closed.authentik.heard, [])
+        behind = Daemon(self, ROPG_TRUSTED_PROXIES="192.0.2.7", **networks)
+        for client, status in (("203.0.113.9", 200), ("198.51.100.9", 403)):
+            header = f"X-Forwarded-For: {client}\r\n"
+            self.assertEqual(behind.get(USERINFO, bearer(ours) + header).status, status, client)
+
+    def test_a_header_that_comes_twice(self) -> None:
+        """Two tokens are one too many here as well, and so are two types of a form."""
+        daemon = Daemon(self)
+        token = daemon.password("alice").json["access_token"]
+        form = urlencode({"access_token": token})
+        for reply in (
+            daemon.get(USERINFO, bearer(token) * 2),
+            daemon.get(USERINFO, bearer("another") + bearer(token)),
+            daemon.send(post(form, FORM * 2, USERINFO)),
+        ):
+            assert reply is not None
+            self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
+
+    def waiting(self, daemon: Daemon, number: int) -> list[Peer]:
+        """Clients that ask about unknown tokens, each about one of its own."""
+        peers = [daemon.peer() for _ in range(number)]
+        for count, peer in enumerate(peers):
+            peer.send(f"GET {USERINFO} HTTP/1.1\r\nHost: x\r\n{bearer(str(count))}\r\n".encode())
+        return peers
+
+    def test_so_many_at_a_time_and_no_more(self) -> None:
+        """The others are told at once to come later; a place is free again however one ends."""
+        daemon = Daemon(self, ROPG_DEADLINE="5")
+        ours = daemon.password("alice").json["access_token"]
+        daemon.line.silent = True
+        peers = self.waiting(daemon, MAX_USERINFO)
+        self.assertEqual([peer.replies for peer in peers], [[]] * MAX_USERINFO)
+        for _ in range(3):
+            reply = daemon.userinfo("another")
+            self.assertEqual((reply.status, reply.json["error"]), (503, "temporarily_unavailable"))
+        self.assertEqual(daemon.userinfo(ours).status, 200)
+        peers[0].protocol.connectionLost(Failure(ConnectionLost()))
+        [last] = self.waiting(daemon, 1)
+        self.assertEqual(last.replies, [])
+        self.assertEqual(daemon.userinfo("another").status, 503)
+        daemon.clock.advance(5)
+        self.assertEqual(
+            [peer.replies[0].status for peer in (*peers[1:], last)], [503] * MAX_USERINFO
+        )
+        daemon.line.silent = False
+        for _ in range(2 * MAX_USERINFO):
+            self.assertEqual(daemon.userinfo("another").status, 401)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class FloodTests(SynchronousTestCase):
+    """The daemon as a process, an Authentik that never answers, and somebody with many tokens."""
+
+    def test_a_flood_does_not_reach_authentik(self) -> None:
+        """No more than a few of it do, and a relayed login is let through beside them."""
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        heard: list[bytes] = []
+        with ExitStack() as stack:
+            authentik = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=99))
+
+            def listen() -> None:
+                with contextlib.suppress(OSError):
+                    while True:
+                        connection, _ = authentik.accept()
+                        stack.callback(connection.close)
+                        heard.append(connection.recv(99).split()[1])
+
+            listener = threading.Thread(target=listen, daemon=True)
+            listener.start()
+            url = f"http://127.0.0.1:{authentik.getsockname()[1]}"
+            daemon = stack.enter_context(process.Daemon(folder, AUTHENTIK_URL=url))
+
+            def ask(request: bytes) -> socket.socket:
+                where = ("127.0.0.1", daemon.port)
+                asked = stack.enter_context(socket.create_connection(where, process.PATIENCE))
+                asked.sendall(request)
+                return asked
+
+            number = 5 * MAX_USERINFO
+            asked = []
+            for count in range(number):
+                head = f"GET {USERINFO} HTTP/1.1\r\nHost: x\r\n{bearer(f'unknown{count}')}\r\n"
+                asked.append(ask(head.encode()))
+            answered: set[socket.socket] = set()
+            while len(answered) < number - MAX_USERINFO:
+                ready = select.select(set(asked) - answered, [], [], process.PATIENCE)[0]
+                self.assertTrue(ready, "nobody is answered any more")
+                answered.update(ready)
+            for answer in answered:
+                self.assertTrue(answer.recv(99).startswith(b"HTTP/1.1 503 "))
+            form = {"grant_type": "refresh_token", "client_id": "jamf-connect"}
+            ask(post(urlencode(form)))
+            process.wait_until(lambda: f"{OAUTH}token/".encode() in heard, "a login is relayed")
+            self.assertEqual(heard.count(f"{OAUTH}userinfo/".encode()), MAX_USERINFO)
+            authentik.shutdown(socket.SHUT_RDWR)
+            listener.join(process.PATIENCE)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
 import tempfile
-from typing import Any
+from ast import literal_eval
+from dataclasses import fields
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import jwt
@@ -16,6 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.interfaces import Check, Login
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
+from ropg_twisted.watch.log import text_line
+from ropg_twisted.watch.record import Record
 from ropg_twisted.web.request import MAX_BODY, MAX_DISCARDED
 from ropg_twisted.web.site import IDLE_SECONDS
 from tests.fakes import (
@@ -137,6 +143,29 @@ class TokenEndpointTests(SynchronousTestCase):
             self.assertEqual("www-authenticate" in reply.headers, status == 401)
         reply = ask(Says(RIGHT), urlencode(GOOD), client)
         self.assertEqual((reply.status, "www-authenticate" in reply.headers), (401, False))
+
+    def test_a_header_that_comes_twice_is_refused(self) -> None:
+        """Of two that say who asks, or how, a proxy may have looked at the other one."""
+        client = Client("mac", "s3cret")
+        right, wrong = "Basic bWFjOnMzY3JldA==", "Basic bWFjOndyb25n"
+        form = "application/x-www-form-urlencoded"
+        rest = urlencode({k: v for k, v in GOOD.items() if k != "client_id"})
+        verifier = Says(RIGHT)
+        for headers in (
+            f"{FORM}Authorization: {wrong}\r\nAuthorization: {right}\r\n",
+            f"{FORM}Authorization: {right}\r\nAuthorization: {right}\r\n",
+            f"{FORM}Authorization: {right}\r\nauthorization: Bearer x\r\n",
+            f"{FORM}Authorization: {right}, {right}\r\n",
+            f"{FORM}{FORM}Authorization: {right}\r\n",
+            f"Content-Type: text/plain\r\n{FORM}Authorization: {right}\r\n",
+            f"Content-Type: {form}, {form}\r\nAuthorization: {right}\r\n",
+            f"Content-Type: {form}; charset=utf-8, text/plain\r\nAuthorization: {right}\r\n",
+        ):
+            reply = ask(verifier, rest, client, headers=headers)
+            self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"), headers)
+        self.assertEqual(verifier.asked, [])
+        reply = ask(verifier, rest, client, headers=f"{FORM}Authorization: {right}\r\n")
+        self.assertEqual(reply.status, 200)
 
     def test_a_mistake_of_ours_is_no_verdict(self) -> None:
         """Whatever breaks inside is answered as an outage, and its text stays inside."""
@@ -264,6 +293,18 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(reply.headers["allow"], "POST")
         self.assertEqual(self.get("/health", method="DELETE").headers["allow"], "GET, HEAD")
 
+    def test_targets_that_are_no_path(self) -> None:
+        """Those that a proxy is sent, and ``*`` (RFC 9112 section 3.2), are JSON as well."""
+        for method in ("OPTIONS", "GET", "POST", "PUT", "CONNECT"):
+            reply = self.get("*", method=method)
+            self.assertEqual((reply.status, reply.json["error"]), (405, "method_not_allowed"))
+            self.assertEqual(reply.headers["allow"], "GET, POST")
+            self.assertIn("x-request-id", reply.headers)
+            for target in ("x:443", "http://x/health", "http://x", "http://[::1/health", "health"):
+                reply = self.get(target, method=method)
+                self.assertEqual((reply.status, reply.json["error"]), (404, "not_found"), target)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_every_answer_carries_an_id_of_its_own(self) -> None:
         """X-Request-ID differs from answer to answer."""
         ids = {self.get("/health").headers["x-request-id"] for _ in range(5)}
@@ -285,3 +326,34 @@ class CheckLogTests(SynchronousTestCase):
         )
         self.assertEqual(event["request"], reply.headers["x-request-id"])
         self.assertNotIn("canary", repr(events))
+
+    def test_what_is_told_of_a_request_holds_no_secret(self) -> None:
+        """Whoever writes the log down could not find the password if they looked for it."""
+        told: list[object] = []
+        self.patch(Record, "check", lambda _, *args: told.append(args))
+        ask(Says(RIGHT), urlencode({**GOOD, "password": "canary"}))
+        [(context, *others)] = cast(list[Any], told)
+        self.assertEqual(
+            {field.name: getattr(context, field.name) for field in fields(context)},
+            {"id": context.id, "client": "mac", "grant": "password", "address": "192.0.2.7"},
+        )
+        self.assertEqual(others[0], "alice")
+        self.assertNotIn(b"canary", pickle.dumps(told))
+
+    def test_no_name_can_be_taken_for_a_verdict(self) -> None:
+        """It is quoted where it stands among our own words."""
+        events = Listens(self).events
+        check: Check = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
+        for name in (
+            "alice",
+            "x for mac from 192.0.2.7: verified (verified)",
+            "x' for mac from 192.0.2.7: verified (verified)",
+            """x' for "mac" from 192.0.2.7: verified (verified)""",
+            "x\\",
+        ):
+            ask(Says(check), urlencode({**GOOD, "username": name}))
+            [event] = [event for event in events if event.get("username") == name]
+            line = text_line(event)
+            self.assertIn(f" check of {name!r} for mac from 192.0.2.7: rejected ", line)
+            [shown] = re.findall("check of (.*) for mac from ", line)
+            self.assertEqual(literal_eval(shown), name)

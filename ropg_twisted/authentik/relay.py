@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +28,11 @@ PARAMETERS: Final = (
 )
 """The parameters of a token request that are handed on."""
 
+MAX_TOKENS: Final = 64
+MAX_USERINFO: Final = 8
+"""Requests of each kind that Authentik is asked at a time. Anybody may send us an access token that
+we do not know; a grant is asked for by a client of ours only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -40,7 +46,8 @@ class Refusal:
 class Relay:
     """The way to the token and userinfo endpoints. ``deadline``: seconds for one request.
 
-    Nothing is asked twice. Every method raises :exc:`Unverifiable` if there is no answer.
+    Nothing is asked twice. Every method raises :exc:`Unverifiable` if there is no answer, and at
+    once (``overloaded``) if Authentik is being asked too much already.
     """
 
     def __init__(
@@ -56,6 +63,8 @@ class Relay:
         self._transport = transport
         self._deadline = deadline
         self._clock = clock
+        self._granting = _Bound(MAX_TOKENS)
+        self._telling = _Bound(MAX_USERINFO)
 
     async def token(
         self,
@@ -67,16 +76,36 @@ class Relay:
         """What a token request comes to, for a client at ``address``."""
         known = {name: form[name] for name in PARAMETERS if name in form}
         browser = self._transport.browser(address, fresh=True)
-        asked = self._application.ask_for_tokens(known, authorization, browser)
-        response = await in_time(asked, self._deadline, self._clock)
+        with self._granting.place():
+            asked = self._application.ask_for_tokens(known, authorization, browser)
+            response = await in_time(asked, self._deadline, self._clock)
         return _refusal(response) or await self._tokens.read(read_json(response), client_id)
 
     async def userinfo(self, token: str) -> JSONObject | None:
         """What a token of Authentik's says about its person; ``None`` if it is not valid."""
         browser = self._transport.browser(None, fresh=True)
-        asked = self._application.userinfo(f"Bearer {token}", browser)
-        response = await in_time(asked, self._deadline, self._clock)
+        with self._telling.place():
+            asked = self._application.userinfo(f"Bearer {token}", browser)
+            response = await in_time(asked, self._deadline, self._clock)
         return None if response.status in (401, 403) else read_json(response)
+
+
+class _Bound:
+    """So many at a time, and no more."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place for the block. Raises :exc:`Unverifiable` if there is none."""
+        if not self._left:
+            raise Unverifiable(Reason.OVERLOADED)
+        self._left -= 1
+        try:
+            yield
+        finally:
+            self._left += 1
 
 
 def _refusal(response: Response) -> Refusal | None:

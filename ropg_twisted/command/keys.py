@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 from twisted.python import usage
 
 from ropg_twisted.oauth.keys import JWK, SigningKey, new_key, read_key, retire, ring_at, rotate
-from ropg_twisted.oauth.keystore import KEYS_FILE, UNREADABLE, read_keys, write_keys
+from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
 from ropg_twisted.settings.table import TABLE
 
 Change: TypeAlias = Callable[[list[JWK], str, float], list[JWK]]
@@ -69,6 +69,8 @@ class KeysOptions(usage.Options):
         path, now = self["path"], time.time()
         try:
             before = read_keys(path)
+            for jwk in before:
+                read_key(jwk)
             after = CHANGES[self["action"]](before, self["kid"] or self["algorithm"], now)
             keys = [read_key(jwk) for jwk in after]
             if after is not before:
@@ -77,7 +79,7 @@ class KeysOptions(usage.Options):
             return _refuse(f"{path}: {error.strerror}")
         except LookupError:
             return _refuse("there is no such key")
-        except UNREADABLE:
+        except ValueError:
             return _refuse("no key would be left to sign, or the file holds no keys")
         print("\n".join(describe(keys, now)))
         return 0

@@ -14,6 +14,7 @@ from twisted.python import usage
 
 from ropg_twisted.sandbox.app import Sandbox, sandbox_site
 from ropg_twisted.settings.values import SANDBOX_PORT
+from ropg_twisted.watch.lines import LineWriter
 from ropg_twisted.watch.log import make_observer
 
 
@@ -38,7 +39,7 @@ class SandboxOptions(usage.Options):
 
     async def run(self, reactor: Any) -> int:
         """Serve until the end is asked for; 1 if the port cannot be had."""
-        log = make_observer(sys.stdout, "text")
+        log = make_observer(LineWriter(sys.stdout), "text")
         globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
         endpoint = TCP4ServerEndpoint(reactor, self["listen"], interface="127.0.0.1")
         try:

@@ -8,9 +8,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ropg_twisted.guard.stale import fold
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
-from ropg_twisted.networks import network_of
+from ropg_twisted.usernames import fold
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
 
 OUTAGES_TO_OPEN: Final = 8
@@ -98,4 +97,4 @@ class CircuitBreaker:
 def _source(login: Login) -> set[str]:
     """The user and the network that a check came from."""
     user = {f"user {fold(login.username)}"}
-    return user if login.address is None else user | {f"network {network_of(login.address)}"}
+    return user if login.address is None else user | {f"network {login.network}"}

@@ -16,6 +16,8 @@ class SharedChecks:
 
     Whatever stands inside happens once for each walk, and is not cut short by a client that hangs
     up: the walk is cancelled when nobody waits for it any more, and ends only if it had not begun.
+    Both checks must be under the same limits: joining a check from elsewhere would be a guess that
+    uses up nobody's attempts.
     """
 
     def __init__(self, verifier: IPasswordVerifier) -> None:
@@ -24,6 +26,6 @@ class SharedChecks:
 
     async def verify(self, login: Login) -> Check:
         """See :class:`IPasswordVerifier`. Tokens that are fetched are for one client alone."""
-        same: Hashable = (login.username, login.password, login.code)
+        same: Hashable = (login.username, login.password, login.code, login.network, login.rates)
         key = same if login.tokens is None else object()
         return await self._checks.join(key, lambda: self._verifier.verify(login))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
 
+from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import InvalidClient
 from ropg_twisted.oauth.request import ClientCredentials, Form
 from ropg_twisted.settings.model import Client
@@ -14,16 +15,12 @@ from ropg_twisted.settings.model import Client
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A token request (RFC 6749 section 3.2) by a client that is known.
+    """A token request (RFC 6749 section 3.2) by a client that is known."""
 
-    ``id``: the request's in the log. ``address``: the client's, ``None`` if nobody knows it.
-    """
-
-    id: str
+    context: RequestContext
     client: Client
     credentials: ClientCredentials
     form: Form = field(repr=False)
-    address: str | None
 
 
 class Clients:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, TypeAlias
 
+import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,6 +31,11 @@ _GENERATE: Final[Mapping[str, Callable[[], JWK]]] = {
     "ES256": lambda: ECAlgorithm.to_jwk(generate_ec(SECP256R1()), as_dict=True),
     "EdDSA": lambda: OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True),
 }
+
+_YEAR_10000: Final = 253402300800
+
+_LONGEST: Final = 1400
+"""Characters of a member of a key; RSA with 8192 bits has as many."""
 
 _PUBLIC: Final[Mapping[str, tuple[str, ...]]] = {
     "RSA": ("e", "kty", "n"),
@@ -99,19 +105,49 @@ def new_key(algorithm: str, now: float, *, signs_from: float | None) -> JWK:
     return {**jwk, "alg": algorithm, "use": "sig", "kid": thumbprint(jwk), **times}
 
 
-def read_key(jwk: JWK) -> SigningKey:
-    """A stored key. Raises :exc:`ValueError`, ``KeyError``, ``TypeError`` or an error of PyJWT."""
+def read_key(jwk: Any) -> SigningKey:
+    """A stored key. Raises :exc:`ValueError` for anything that cannot sign."""
+    try:
+        return _read_key(jwk)
+    except Exception as error:  # Three libraries have read it, each with errors of its own.
+        raise ValueError("not a key that can sign") from error
+
+
+def _read_key(jwk: JWK) -> SigningKey:
     if jwk["alg"] not in _GENERATE or "d" not in jwk:
         raise ValueError
+    # Large numbers, and primes that have to be found first, would take minutes.
+    if any(len(str(member)) > _LONGEST for member in jwk.values()):
+        raise ValueError
+    if jwk["kty"] == "RSA" and "p" not in jwk:
+        raise ValueError
+    public = {name: jwk[name] for name in (*_PUBLIC[jwk["kty"]], "alg", "use", "kid")}
+    if not all(isinstance(text, str) and text.isprintable() for text in public.values()):
+        raise TypeError
+    if public["use"] != "sig" or not public["kid"]:
+        raise ValueError
+    _moment(jwk.get("iat", 0))
     signs_from = jwk.get("nbf", 0)
-    return SigningKey(
+    key = SigningKey(
         algorithm=jwk["alg"],
         private=PyJWK(jwk).key,
         kid=jwk["kid"],
-        public={name: jwk[name] for name in (*_PUBLIC[jwk["kty"]], "alg", "use", "kid")},
-        signs_from=inf if signs_from is None else float(signs_from),
-        published_until=float(jwk.get("exp", inf)),
+        public=public,
+        signs_from=inf if signs_from is None else _moment(signs_from),
+        published_until=_moment(jwk["exp"]) if "exp" in jwk else inf,
     )
+    proof = jwt.encode({}, key.private, key.algorithm)
+    jwt.decode(proof, PyJWK(public), [key.algorithm])
+    return key
+
+
+def _moment(seconds: object) -> float:
+    """Seconds since the epoch, within the years that can be written."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError
+    if not 0 <= seconds < _YEAR_10000:
+        raise ValueError
+    return float(seconds)
 
 
 def rotate(jwks: Iterable[JWK], algorithm: str, now: float) -> list[JWK]:
@@ -126,7 +162,7 @@ def rotate(jwks: Iterable[JWK], algorithm: str, now: float) -> list[JWK]:
         waiting = [new_key(algorithm, now, signs_from=None)]
         jwks += waiting
     following = waiting[0]
-    following["nbf"] = max(int(now), following["iat"] + PUBLISH_AHEAD)
+    following["nbf"] = max(int(now), following.get("iat", int(now)) + PUBLISH_AHEAD)
     for jwk in jwks:
         if jwk["alg"] == algorithm and jwk.get("nbf", 0) is not None and jwk is not following:
             jwk.setdefault("exp", following["nbf"] + LONGEST_TOKEN)

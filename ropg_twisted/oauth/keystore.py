@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from stat import S_IMODE, S_IRGRP, S_IROTH, S_ISREG
 from typing import ClassVar, Final
 
-from jwt.exceptions import PyJWTError
 from twisted.logger import Logger
 
 from ropg_twisted.errors import SettingError
@@ -18,8 +18,8 @@ from ropg_twisted.oauth.keys import JWK, KeyRing, SigningKey, new_key, read_key,
 
 KEYS_FILE: Final = "keys.json"
 
-UNREADABLE: Final = (KeyError, TypeError, ValueError, PyJWTError)
-"""What a key file that holds no keys is told by."""
+MAX_BYTES: Final = 256 * 1024
+"""Of a key file; a key has two thousand at most."""
 
 
 class KeyStore:
@@ -27,7 +27,8 @@ class KeyStore:
 
     It is made at the first start, and gets a new key if none in it can sign with ``algorithm``;
     the others stay published. When the file is changed, the change is taken up; a file that
-    is no good leaves the old keys in use. ``now``: the wall clock, in seconds since the epoch.
+    is no good leaves the old keys in use, and one that others can read is warned of. ``now``: the
+    wall clock, in seconds since the epoch.
 
     Raises :exc:`SettingError` if the keys cannot be read or written at the start.
     """
@@ -38,6 +39,7 @@ class KeyStore:
         self._path = state_dir / KEYS_FILE
         self._algorithm = algorithm
         self._now = now
+        self._outlived = False
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._path.exists():
@@ -46,25 +48,37 @@ class KeyStore:
             if not self._can_sign():
                 write_keys(self._path, [*read_keys(self._path), self._new()])
                 self._keys = self._read()
+            self._ring = ring_at(self._now(), self._keys, self._algorithm)
             return
         except OSError as error:
             problem = f"cannot hold the keys: {self._path}: {error.strerror}"
-        except UNREADABLE:
+        except ValueError:
             problem = f"holds no readable keys: {self._path}"
         raise SettingError("ROPG_STATE_DIR", problem, "ROPG_STATE_DIR=/var/lib/ropg")
 
     def ring(self) -> KeyRing:
-        """The key ring now."""
+        """The key ring now; the last one, if no key may sign any more or if the clock jumps."""
         if self._stamp() != self._seen:
-            try:
-                keys = self._read()
-                ring_at(self._now(), keys, self._algorithm)
-                self._keys = keys
-                self.log.info("keys.json has changed: in use from now on")
-            except (OSError, *UNREADABLE) as error:
-                kind = type(error).__name__
-                self.log.error("keys.json is unusable ({kind}): old keys stay", kind=kind)
-        return ring_at(self._now(), self._keys, self._algorithm)
+            self._take_up_change()
+        try:
+            self._ring = ring_at(self._now(), self._keys, self._algorithm)
+            self._outlived = False
+        except ValueError:
+            if not self._outlived:
+                self.log.error("keys.json has no key that may sign now: the last one goes on")
+            self._outlived = True
+        return self._ring
+
+    def _take_up_change(self) -> None:
+        try:
+            keys = self._read()
+            ring_at(self._now(), keys, self._algorithm)
+        except (OSError, ValueError) as error:
+            kind = type(error.__cause__ or error).__name__
+            self.log.error("keys.json is unusable ({kind}): old keys stay", kind=kind)
+        else:
+            self._keys = keys
+            self.log.info("keys.json has changed: in use from now on")
 
     def _can_sign(self) -> bool:
         try:
@@ -78,20 +92,45 @@ class KeyStore:
 
     def _read(self) -> tuple[SigningKey, ...]:
         self._seen = self._stamp()
+        mode = 0 if self._seen is None else S_IMODE(self._seen[2])
+        if mode & (S_IRGRP | S_IROTH):
+            problem = "keys.json has the mode {mode}: others can read it, and make tokens"
+            self.log.warn(problem, mode=f"{mode:04o}")
         return tuple(read_key(jwk) for jwk in read_keys(self._path))
 
-    def _stamp(self) -> tuple[int, int] | None:
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """What tells that the file has changed; ``None`` while it is not there."""
         try:
             stat = os.stat(self._path)
         except OSError:
             return None
-        return stat.st_mtime_ns, stat.st_ino
+        return stat.st_mtime_ns, stat.st_ino, stat.st_mode
 
 
 def read_keys(path: Path) -> list[JWK]:
-    """The stored JWKs. Raises :exc:`OSError` and :data:`UNREADABLE`."""
-    keys: list[JWK] = json.loads(path.read_text("ascii"))["keys"]
+    """The stored JWKs.
+
+    Raises :exc:`OSError`, and :exc:`ValueError` for what is no file, or none of JWKs.
+    """
+    # A pipe that nobody writes to would be waited for.
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError("too large")
+    try:
+        document = json.loads(content.decode("ascii"))
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+    keys = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(keys, list):
+        raise ValueError("not a set of keys")
     return keys
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None:

@@ -37,7 +37,11 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class PasswordGrant:
-    """A password grant. ``scope``: its words; empty if the client asked for none."""
+    """A password grant.
+
+    ``username``: without spaces around it. ``scope``: its words; empty if the client asked for
+    none.
+    """
 
     username: str
     password: str = field(repr=False)
@@ -50,8 +54,9 @@ def check_form(content_type: str | None, query: bytes) -> None:
 
     There, logs would keep them.
     """
-    media_type = (content_type or "").partition(";")[0].strip().lower()
-    if media_type != "application/x-www-form-urlencoded":
+    content_type = content_type or ""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if "," in content_type or media_type != "application/x-www-form-urlencoded":
         raise InvalidRequest("The content type must be application/x-www-form-urlencoded")
     if query:
         raise InvalidRequest("Parameters belong in the body, not in the URL")
@@ -159,11 +164,15 @@ def parse_client(form: Form, authorization: str | None) -> ClientCredentials:
 def parse_password_grant(form: Form) -> PasswordGrant:
     """The password grant in a form.
 
-    Raises :exc:`InvalidRequest` if something is missing or malformed.
+    Spaces around the user name are no part of it: Authentik leaves them out as well, with the same
+    ``str.strip()``. Raises :exc:`InvalidRequest` if something is missing or malformed.
     """
     username = _required(form, "username")
     if len(username) > MAX_USERNAME or any(category(c) in CONTROL for c in username):
         raise InvalidRequest("The parameter username is malformed")
+    username = username.strip()
+    if not username:
+        raise _missing("username")
     return PasswordGrant(
         username=username,
         password=_required(form, "password"),
@@ -186,5 +195,9 @@ def split_code(typed: str) -> tuple[str, str | None]:
 
 def _required(form: Form, name: str) -> str:
     if name not in form:
-        raise InvalidRequest(f"The parameter {name} is missing")
+        raise _missing(name)
     return form[name]
+
+
+def _missing(name: str) -> InvalidRequest:
+    return InvalidRequest(f"The parameter {name} is missing")

@@ -9,17 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from limits import RateLimitItem
+from limits.storage import RedisStorage
 
+from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """How often one user name may fail, and one address ask; ``None`` for any number."""
-
-    user: RateLimitItem | None = None
-    address: RateLimitItem | None = None
 
 
 class SecondFactor(StrEnum):
@@ -57,7 +50,7 @@ class Client:
     second_factor: SecondFactor = SecondFactor.REFUSED
     foreign_tokens: bool = False
     aliases: tuple[tuple[str, str], ...] = ()
-    rates: Rates = Rates()
+    rates: Rates = field(default=Rates())
     aborts: bool = False
     undecoded: bool = False
 
@@ -104,8 +97,8 @@ class Settings:
     allowed_networks: Networks
     deadline: float
     max_checks: int
-    limits_store: str = field(repr=False)
-    """Where attempts are counted, a URL of the limits library. It may hold a password."""
+    limits_store: RedisStorage | None = field(repr=False)
+    """Where attempts are counted for several daemons. It knows a password."""
     aborts: bool
     """Whether an outage cuts connections where no client says otherwise."""
     log: str | None

@@ -41,7 +41,7 @@ class _Sources:
             return []
         try:
             self._file = tomllib.loads(path.read_text("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SettingError(CONFIG.name, f"is not TOML ({error})", 'client_id = "mac"') from None
         clients = _tables(self._file.pop("clients", []))
         known = {setting.key for setting in TABLE.values()}

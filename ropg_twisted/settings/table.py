@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -66,7 +67,9 @@ class Setting:
             case None | str():
                 return value
             case int() | float() if not isinstance(value, bool):
-                return str(value)
+                # Python does not write numbers of thousands of digits, and none is a setting.
+                with suppress(ValueError):
+                    return str(value)
             case list() if self.repeatable and all(isinstance(item, str) for item in value):
                 return " ".join(value)
         raise SettingError(self.name, "is not a text or a number", self.assignment)

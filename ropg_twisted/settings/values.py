@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 import limits
 from hyperlink import URL, URLParseError
 from limits import RateLimitItem
+from limits.errors import ConfigurationError
+from limits.storage import RedisStorage
 
+from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks, parse_networks
-from ropg_twisted.settings.model import GRANTS, Rates, SecondFactor
+from ropg_twisted.settings.model import GRANTS, SecondFactor
 
 SANDBOX: Final = "sandbox:"
 SANDBOX_PORT: Final = 8581
+
+MOST_ATTEMPTS: Final = 1_000_000
+LONGEST_WINDOW: Final = 31 * 86400
+"""How many attempts a rate may allow, and in how many seconds."""
+
+STORE_SECONDS: Final = 0.5
+"""How long a shared store of counts may take for one answer, the wait for a thread included."""
 
 
 class WrongValue(Exception):
@@ -157,19 +170,61 @@ def rates(value: str) -> Rates:
             (item,) = limits.parse_many(rate)
         except ValueError:
             raise WrongValue("is not a list of rates") from None
-        if kind in found or item.amount < 1:
-            raise WrongValue("names a rate twice, or one of nothing")
+        if kind in found:
+            raise WrongValue("names a rate twice")
+        # The library takes 0 minutes for one.
+        if re.search("(?<![0-9])0+(?![0-9])", rate):
+            raise WrongValue("has a rate of nothing, or for no time")
+        if item.amount > MOST_ATTEMPTS or item.get_expiry() > LONGEST_WINDOW:
+            raise WrongValue("has a rate of over a million, or for over 31 days")
         found[kind] = item
     if not found.keys() <= {"user", "address"}:
         raise WrongValue("names other rates than user and address")
     return Rates(**found)
 
 
-def store(value: str) -> str:
-    """A store of the limits library that daemons can share, or that of the process."""
-    if value != "memory://" and not value.startswith(("redis://", "rediss://", "redis+unix://")):
+def store(value: str) -> RedisStorage | None:
+    """A store of counts that daemons can share, not connected yet; ``None`` for no such store.
+
+    What redis-py says of a URL is not told: it may quote a password.
+    """
+    if value == "memory://":
+        return None
+    if not value.startswith(("redis://", "rediss://", "redis+unix://")):
         raise WrongValue("is neither memory:// nor a redis:// URL")
-    return value
+    try:
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        options: dict[str, Any] = {
+            "socket_timeout": STORE_SECONDS,
+            "socket_connect_timeout": STORE_SECONDS,
+            # What is sent twice is counted twice.
+            "retry": Retry(NoBackoff(), 0),
+        }
+        storage = RedisStorage(value, **options)
+        # Only a connection takes its options up, and knows which there are.
+        pool = storage.storage.connection_pool
+        connection = pool.connection_class(**pool.connection_kwargs)
+        times = (connection.socket_timeout, connection.socket_connect_timeout)
+        fits = _is_redis(urlsplit(value)) and all(0 < seconds < inf for seconds in times)
+    except (ConfigurationError, ImportError):
+        raise WrongValue("needs the package redis: pip install 'ropg-twisted[redis]'") from None
+    except Exception:
+        fits = False
+    if not fits:
+        raise WrongValue("is not a URL of a Redis: its host, port, path or options are wrong")
+    return storage
+
+
+def _is_redis(url: SplitResult) -> bool:
+    """Whether there is a place in a URL, and nothing that redis-py overlooks."""
+    if url.scheme == "redis+unix":
+        place = len(url.path) > 1
+    else:
+        place = bool(url.hostname and re.fullmatch(r"/?[0-9]{0,4}", url.path))
+    options = url.query.split("&") if url.query else []
+    return place and not url.fragment and all("=" in option for option in options)
 
 
 def endpoints(value: str) -> tuple[str, ...]:
@@ -182,4 +237,6 @@ def readable(value: str) -> Path:
         path.read_bytes()
     except OSError as error:
         raise WrongValue(f"cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise WrongValue("is not a path") from None
     return path

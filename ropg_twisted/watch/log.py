@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
@@ -14,11 +14,18 @@ from zope.interface import implementer
 OURS: Final = "ropg_twisted"
 
 
+class LogDestination(Protocol):
+    """What lines are written to; it has ``isatty()`` as well if it may be a terminal."""
+
+    def write(self, line: str, /) -> object:
+        """Write a line, which has its line end."""
+
+
 @implementer(ILogObserver)
 class LineObserver:
     """Writes each event of this program, and each warning of any other, as one line."""
 
-    def __init__(self, out: TextIO, format_line: Callable[[LogEvent], str]) -> None:
+    def __init__(self, out: LogDestination, format_line: Callable[[LogEvent], str]) -> None:
         self._out = out
         self._format_line = format_line
 
@@ -27,10 +34,9 @@ class LineObserver:
         ours = str(event.get("log_namespace", "")).startswith(OURS)
         if ours or event.get("log_level", LogLevel.info) >= LogLevel.warn:
             self._out.write(self._format_line(event) + "\n")
-            self._out.flush()
 
 
-def make_observer(out: TextIO, style: str | None) -> LineObserver:
+def make_observer(out: LogDestination, style: str | None) -> LineObserver:
     """An observer that writes to ``out``: ``json``, ``text``, or what fits ``out``."""
     if style is None:
         style = "text" if getattr(out, "isatty", bool)() else "json"

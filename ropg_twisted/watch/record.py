@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from twisted.logger import Logger
 
+from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
-from ropg_twisted.oauth.clients import TokenRequest
 from ropg_twisted.verdict import Outcome
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 """Seconds. A login costs Authentik about one; the deadline is 15 by default."""
 
+TOKEN_ERRORS: Final = frozenset(
+    (
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    )
+)
+"""The errors of a token endpoint (RFC 6749 section 5.2)."""
+
+MAX_ERROR: Final = 100
+"""Characters of any other error that are logged."""
+
 
 class Record:
-    """Writes down what became of requests. Passwords and tokens never come here."""
+    """Writes down what became of requests. Passwords and tokens never come here.
+
+    What somebody has sent is quoted in messages, so that it cannot be taken for our own words, and
+    is never the label of a metric.
+    """
 
     log: ClassVar[Logger] = Logger()
 
@@ -38,33 +57,50 @@ class Record:
             buckets=BUCKETS,
         )
 
-    def check(self, request: TokenRequest, username: str, outcome: Outcome, seconds: float) -> None:
+    def check(
+        self, context: RequestContext, username: str, outcome: Outcome, seconds: float
+    ) -> None:
         """Log and count one password check that took ``seconds``."""
         verdict, reason = outcome.verdict.value, outcome.reason.value
         self._checks.labels(verdict, reason).inc()
         self._seconds.labels(verdict).observe(seconds)
         self.log.info(
-            "check of {username} for {client} from {address}: {verdict} ({reason})",
+            "check of {username!r} for {client} from {address}: {verdict} ({reason})",
             username=username,
-            client=request.client.id,
-            address=request.address,
+            client=context.client,
+            address=context.address,
             verdict=verdict,
             reason=reason,
             seconds=round(seconds, 3),
-            request=request.id,
+            request=context.id,
         )
 
-    def relay(self, request: TokenRequest, result: str) -> None:
-        """Log and count one request that Authentik has answered, or has not."""
-        grant = request.form["grant_type"]
-        self._relayed.labels(grant, result).inc()
+    def relay(self, context: RequestContext, result: str) -> None:
+        """Log and count one request that came to ``result``, a word of ours."""
+        self._relayed.labels(context.grant, result).inc()
         self.log.info(
             "{grant} for {client} from {address}: {result}",
-            grant=grant,
-            client=request.client.id,
-            address=request.address,
+            grant=context.grant,
+            client=context.client,
+            address=context.address,
             result=result,
-            request=request.id,
+            request=context.id,
+        )
+
+    def relay_refused(self, context: RequestContext, error: str) -> None:
+        """Log and count one request that Authentik has refused with ``error``."""
+        if error in TOKEN_ERRORS:
+            self.relay(context, error)
+            return
+        self._relayed.labels(context.grant, "other").inc()
+        self.log.info(
+            "{grant} for {client} from {address}: {result} ({error!r})",
+            grant=context.grant,
+            client=context.client,
+            address=context.address,
+            result="other",
+            error=error[:MAX_ERROR],
+            request=context.id,
         )
 
     def refused(self, request_id: str, address: str | None, error: OAuthError) -> None:

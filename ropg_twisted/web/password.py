@@ -16,8 +16,7 @@ from ropg_twisted.errors import (
     OAuthError,
     SlowDown,
 )
-from ropg_twisted.guard.throttle import Throttle
-from ropg_twisted.interfaces import Check, CodeRequest, Login, Person
+from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login, Person
 from ropg_twisted.oauth.claims import DEFAULT_SCOPE
 from ropg_twisted.oauth.clients import TokenRequest
 from ropg_twisted.oauth.reissue import Reissuer
@@ -35,9 +34,13 @@ class PasswordGrants:
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, throttle: Throttle, issuer: TokenIssuer, reissuer: Reissuer, record: Record
+        self,
+        verifier: IPasswordVerifier,
+        issuer: TokenIssuer,
+        reissuer: Reissuer,
+        record: Record,
     ) -> None:
-        self._throttle = throttle
+        self._verifier = verifier
         self._issuer = issuer
         self._reissuer = reissuer
         self._record = record
@@ -45,14 +48,14 @@ class PasswordGrants:
     async def answer(self, request: TokenRequest, grant: PasswordGrant) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
         client = request.client
-        check = await self._check(request, _login(grant, client, request.address))
+        check = await self._check(request, _login(grant, client, request.context.address))
         if check.tokens is not None:
             return self._reissuer.reissue(check.tokens, client)
         person = check.person
         if check.outcome.reason is Reason.MFA and client.second_factor is SecondFactor.TOKENS:
             person = Person.typed(grant.username)
         if person is None:
-            raise refusal(check.outcome, client)
+            raise refusal(check, client)
         with_code = check.outcome.reason is Reason.VERIFIED_WITH_CODE
         methods = ["pwd", "otp"] if with_code else ["pwd"]
         return self._issuer.issue(client, grant, person, amr=methods)
@@ -62,18 +65,15 @@ class PasswordGrants:
         began = monotonic()
 
         def record(outcome: Outcome) -> None:
-            self._record.check(request, login.username, outcome, monotonic() - began)
+            self._record.check(request.context, login.username, outcome, monotonic() - began)
 
         try:
-            check = await self._throttle.verify(login, request.client.rates)
-        except SlowDown:
-            record(Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED))
-            raise
+            check = await self._verifier.verify(login)
         except CancelledError:
             record(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE))
             raise
         except Exception:
-            self.log.failure("internal_error", request=request.id)
+            self.log.failure("internal_error", request=request.context.id)
             check = Check(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR))
         record(check.outcome)
         return check
@@ -94,17 +94,19 @@ def _login(grant: PasswordGrant, client: Client, address: str | None) -> Login:
             scope=client.narrow((*scope, *client.extra_scopes)),
             nonce=grant.nonce,
         )
-    return Login(grant.username, password, address, code, tokens)
+    return Login(grant.username, password, address, code, tokens, client.rates)
 
 
-def refusal(outcome: Outcome, client: Client) -> OAuthError:
-    """The error that a client is told for an outcome that brings no tokens."""
-    match outcome.verdict:
+def refusal(check: Check, client: Client) -> OAuthError:
+    """The error that a client is told for a check that brings no tokens."""
+    if check.retry_after is not None:
+        return SlowDown(check.retry_after)
+    match check.outcome.verdict:
         case Verdict.REJECTED:
             return InvalidGrant()
         case Verdict.DENIED:
             return AccessDenied()
-        case Verdict.INTERACTION_REQUIRED if outcome.reason is Reason.MFA:
+        case Verdict.INTERACTION_REQUIRED if check.outcome.reason is Reason.MFA:
             return MFARequired()
         case Verdict.INTERACTION_REQUIRED:
             return InteractionRequired()

@@ -29,15 +29,15 @@ class RelayedGrants:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
         try:
             granted = await self._relay.token(
-                request.client.id, request.form, _authorization(request), request.address
+                request.client.id, request.form, _authorization(request), request.context.address
             )
         except Unverifiable as unverifiable:
-            self._record.relay(request, unverifiable.reason.value)
+            self._record.relay(request.context, unverifiable.reason.value)
             raise outage(request.client) from None
         if isinstance(granted, Refusal):
-            self._record.relay(request, granted.error)
+            self._record.relay_refused(request.context, granted.error)
             raise Relayed(granted.status, granted.error, granted.description)
-        self._record.relay(request, "tokens")
+        self._record.relay(request.context, "tokens")
         return self._reissuer.reissue(granted, request.client)
 
 

@@ -9,7 +9,13 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.web.server import Request
 
-from ropg_twisted.errors import NotFound, RequestTooLarge
+from ropg_twisted.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    OAuthError,
+    RequestTooLarge,
+)
 from ropg_twisted.web.answers import error_body
 
 MAX_BODY: Final = 64 * 1024
@@ -36,9 +42,15 @@ class BoundedRequest(Request):
         return self._body.getvalue()
 
     def header(self, name: str) -> str | None:
-        """The value of a header, whatever bytes it holds."""
-        values = self.requestHeaders.getRawHeaders(name.encode("ascii"))
-        return values[-1].decode("latin-1") if values else None
+        """The value of a header, whatever bytes it holds.
+
+        Raises :exc:`InvalidRequest` for one that is repeated: what stands before us may have read
+        another of its values (RFC 9110 section 5.3).
+        """
+        values = self.requestHeaders.getRawHeaders(name.encode("ascii"), [])
+        if len(values) > 1:
+            raise InvalidRequest(f"The header {name} is repeated")
+        return values[0].decode("latin-1") if values else None
 
     def gotLength(self, length: int | None) -> None:
         """Twisted would put a large body into a temporary file, the password with it."""
@@ -60,13 +72,12 @@ class BoundedRequest(Request):
     def process(self) -> None:
         """Every answer carries the request's id."""
         self.setHeader("X-Request-ID", self.id)
-        try:
-            unquote_to_bytes(self.path).decode("utf-8")
-        except UnicodeDecodeError:
-            self.write(error_body(self, NotFound()))
-            self.finish()
-        else:
+        error = _target_error(self.path)
+        if error is None:
             super().process()
+        else:
+            self.write(error_body(self, error))
+            self.finish()
 
     def __repr__(self) -> str:
         """Its id alone: a URL may hold what it should not."""
@@ -85,3 +96,14 @@ class BoundedRequest(Request):
             self.setHeader("Connection", "close")
             self.write(error_body(self, RequestTooLarge()))
             self.channel.loseConnection()
+
+
+def _target_error(path: bytes) -> OAuthError | None:
+    """The answer to a request target that Twisted or the router would not answer in JSON."""
+    if path == b"*":
+        return MethodNotAllowed("GET, POST")
+    try:
+        unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return NotFound()
+    return None

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 
-from ropg_twisted.errors import (
-    NetworkNotAllowed,
-    OAuthError,
-    UnauthorizedClient,
-    UnsupportedGrantType,
-)
-from ropg_twisted.networks import Address, Networks, client_address
+from ropg_twisted.context import RequestContext
+from ropg_twisted.errors import OAuthError, UnauthorizedClient, UnsupportedGrantType
 from ropg_twisted.oauth.clients import Clients, TokenRequest
 from ropg_twisted.oauth.request import (
     Form,
@@ -28,30 +22,10 @@ from ropg_twisted.oauth.request import (
 )
 from ropg_twisted.settings.model import GRANTS
 from ropg_twisted.watch.record import Record
+from ropg_twisted.web.door import Door
 from ropg_twisted.web.password import PasswordGrants
 from ropg_twisted.web.relay import RelayedGrants
 from ropg_twisted.web.request import BoundedRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Who may come in, and whose word about addresses is taken."""
-
-    allowed: Networks
-    trusted_proxies: Networks
-
-    def address_of(self, request: BoundedRequest) -> Address | None:
-        """The client's address, ``None`` if nobody knows it."""
-        peer = getattr(request.getClientAddress(), "host", None)
-        hops = request.requestHeaders.getRawHeaders(b"X-Forwarded-For", [])
-        forwarded_for = [value.decode("latin-1") for value in hops]
-        return client_address(peer, forwarded_for, self.trusted_proxies)
-
-    def admit(self, address: Address | None) -> None:
-        """Raise :exc:`NetworkNotAllowed` for a client that may not ask."""
-        if address not in self.allowed:
-            raise NetworkNotAllowed
-
 
 Answer: TypeAlias = Callable[[], Coroutine[Deferred[Any], Any, dict[str, Any]]]
 """What comes to the token response, or raises :exc:`OAuthError`."""
@@ -99,7 +73,8 @@ class TokenEndpoint:
             client = self._clients.named(credentials)
         if grant_type not in client.grants:
             raise UnauthorizedClient
-        asked = TokenRequest(request.id, client, credentials, form, address)
+        context = RequestContext(request.id, client.id, grant_type, address)
+        asked = TokenRequest(context, client, credentials, form)
         if grant_type == "password":
             return partial(self._passwords.answer, asked, parse_password_grant(form))
         return partial(self._relayed.answer, asked)

@@ -9,18 +9,21 @@ from ropg_twisted.errors import InvalidToken, TemporarilyUnavailable
 from ropg_twisted.oauth.access import AccessTokens, bearer_token
 from ropg_twisted.oauth.request import Form, check_form, parse_form
 from ropg_twisted.verdict import Unverifiable
+from ropg_twisted.web.door import Door
 from ropg_twisted.web.request import BoundedRequest
 
 
 class UserinfoEndpoint:
     """Answers for our own access tokens from their claims; asks Authentik about its own."""
 
-    def __init__(self, tokens: AccessTokens, relay: Relay) -> None:
+    def __init__(self, door: Door, tokens: AccessTokens, relay: Relay) -> None:
+        self._door = door
         self._tokens = tokens
         self._relay = relay
 
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The claims. Raises :exc:`OAuthError` for every other answer (RFC 6750 section 3.1)."""
+        self._door.admit(self._door.address_of(request))
         form: Form = {}
         if request.method == b"POST" and request.read_body():
             check_form(request.header("Content-Type"), b"")

@@ -1,8 +1,7 @@
-"""Passwords that Authentik has just refused are not sent to it again."""
+"""Cache of rejected passwords: what Authentik has just refused is not sent to it again."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import OrderedDict
 from hashlib import blake2b
 from secrets import token_bytes
@@ -12,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
+from ropg_twisted.usernames import fold
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 LIFETIME: Final = 600
@@ -24,13 +24,8 @@ MAX_PASSWORDS: Final = 8
 _STALE: Final = Check(Outcome(Verdict.REJECTED, Reason.STALE_PASSWORD))
 
 
-def fold(username: str) -> str:
-    """One spelling for all the ways to write a user name that Authentik takes for the same."""
-    return unicodedata.normalize("NFKC", username).upper().casefold()
-
-
 @implementer(IPasswordVerifier)
-class StalePasswords:
+class RejectedPasswords:
     """Answers a password that was refused a short while ago, for the same user, by itself.
 
     Macs repeat a stale password for days, and each try costs Authentik most of a second and the
@@ -41,31 +36,31 @@ class StalePasswords:
         self._verifier = verifier
         self._clock = clock
         self._key = token_bytes(32)
-        self._refused: OrderedDict[str, OrderedDict[bytes, float]] = OrderedDict()
+        self._rejected: OrderedDict[str, OrderedDict[bytes, float]] = OrderedDict()
 
     async def verify(self, login: Login) -> Check:
         """See :class:`IPasswordVerifier`."""
         user = fold(login.username)
         mark = blake2b(f"{login.username}\0{login.password}".encode(), key=self._key).digest()
-        if self._is_refused(user, mark):
+        if self._is_rejected(user, mark):
             return _STALE
         check = await self._verifier.verify(login)
         if check.outcome.reason is Reason.WRONG_CREDENTIALS:
             self._remember(user, mark)
         elif check.outcome.accepts_password:
-            self._refused.pop(user, None)
+            self._rejected.pop(user, None)
         return check
 
-    def _is_refused(self, user: str, mark: bytes) -> bool:
-        marks = self._refused.get(user)
+    def _is_rejected(self, user: str, mark: bytes) -> bool:
+        marks = self._rejected.get(user)
         return marks is not None and marks.get(mark, 0) > self._clock.seconds()
 
     def _remember(self, user: str, mark: bytes) -> None:
-        marks = self._refused.setdefault(user, OrderedDict())
-        self._refused.move_to_end(user)
+        marks = self._rejected.setdefault(user, OrderedDict())
+        self._rejected.move_to_end(user)
         marks[mark] = self._clock.seconds() + LIFETIME
         marks.move_to_end(mark)
         while len(marks) > MAX_PASSWORDS:
             marks.popitem(last=False)
-        while len(self._refused) > MAX_USERS:
-            self._refused.popitem(last=False)
+        while len(self._rejected) > MAX_USERS:
+            self._rejected.popitem(last=False)

@@ -1,0 +1,119 @@
+"""Names and networks with which a user's password has been accepted lately."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from limits.storage import RedisStorage
+from twisted.internet.interfaces import IReactorTime
+
+from ropg_twisted.guard.shared_store import SharedStore
+
+LIFETIME: Final = 30 * 24 * 60 * 60
+"""Seconds for which an accepted login is remembered."""
+
+MAX_USERS: Final = 50_000
+MAX_NETWORKS: Final = 16
+"""Networks that are remembered for one user."""
+MAX_NAMES: Final = 50_000
+"""Names that are remembered for users who are called otherwise."""
+
+
+class AcceptedLogins:
+    """Logins whose password Authentik has accepted in the last 30 days.
+
+    Kept are folded user names and networks, and no passwords: in memory, where those that were
+    accepted longest ago make way, and in the ``store`` if there is one, where they expire. What the
+    store knows is kept here as well, for the rest of its time.
+    """
+
+    def __init__(self, store: SharedStore | None, clock: IReactorTime) -> None:
+        self._store = store
+        self._clock = clock
+        self._users: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._networks: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
+
+    async def find(self, name: str, network: str | None) -> tuple[str, bool]:
+        """The user of a ``name``, and whether the user's password was accepted from ``network``.
+
+        A name that has not been accepted for anybody stands for itself.
+        """
+        user, known = self._find(name, network)
+        if known or self._store is None:
+            return user, known
+        own = (user, 0, 0)
+        user, user_left, network_left = await self._store.ask(
+            lambda redis: _look_up(redis, name, user, network), otherwise=own
+        )
+        now = self._clock.seconds()
+        if user_left > 0:
+            self._keep_user(name, user, now + user_left)
+        if network is not None and network_left > 0:
+            self._keep_network(user, network, now + network_left)
+        return user, network_left > 0
+
+    async def remember(self, name: str, user: str, network: str | None) -> None:
+        """Remember that the password of ``user`` was accepted, with that name, from there."""
+        end = self._clock.seconds() + LIFETIME
+        if name != user:
+            self._keep_user(name, user, end)
+        if network is not None:
+            self._keep_network(user, network, end)
+        if self._store is not None:
+            await self._store.ask(lambda redis: _write(redis, name, user, network), otherwise=None)
+
+    def _find(self, name: str, network: str | None) -> tuple[str, bool]:
+        now = self._clock.seconds()
+        user, end = self._users.get(name, (name, now))
+        if end <= now:
+            user = name
+        if network is None or user not in self._networks:
+            return user, False
+        return user, self._networks[user].get(network, now) > now
+
+    def _keep_user(self, name: str, user: str, end: float) -> None:
+        self._users[name] = (user, end)
+        self._users.move_to_end(name)
+        if len(self._users) > MAX_NAMES:
+            self._users.popitem(last=False)
+
+    def _keep_network(self, user: str, network: str, end: float) -> None:
+        networks = self._networks.setdefault(user, OrderedDict())
+        self._networks.move_to_end(user)
+        networks[network] = end
+        networks.move_to_end(network)
+        if len(networks) > MAX_NETWORKS:
+            networks.popitem(last=False)
+        if len(self._networks) > MAX_USERS:
+            self._networks.popitem(last=False)
+
+
+def _look_up(
+    redis: RedisStorage, name: str, user: str, network: str | None
+) -> tuple[str, int, int]:
+    """The user of a ``name``, and for how many seconds this and ``network`` are remembered."""
+    client = redis.get_connection()
+    left = 0
+    found = client.get(_user_key(name))
+    if found is not None:
+        user, left = found.decode(), int(client.ttl(_user_key(name)))
+    if network is None:
+        return user, left, 0
+    return user, left, int(client.ttl(_network_key(user, network)))
+
+
+def _write(redis: RedisStorage, name: str, user: str, network: str | None) -> None:
+    client = redis.storage
+    if name != user:
+        client.set(_user_key(name), user, ex=LIFETIME)
+    if network is not None:
+        client.set(_network_key(user, network), 1, ex=LIFETIME)
+
+
+def _user_key(name: str) -> str:
+    return f"ropg/user/{name}"
+
+
+def _network_key(user: str, network: str) -> str:
+    return f"ropg/network/{network}/{user}"
