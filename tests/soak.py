@@ -3,8 +3,9 @@
 The sandbox and a proxy that injects faults run in this process, the daemon in one of its own,
 behind a listening socket that it inherits. Clients of all manners ask about all people; every
 answer is right, says that there will be one later, or is WRONG. Faults come by a seeded schedule,
-and a quarter of the time on, the daemon is restarted under load. The exit status is 1 if anything
-is wrong, lost or left. It needs ``/proc``.
+and a quarter of the time on, the daemon is restarted under load. At the end there is a rush: many
+more checks than a healthy but slow Authentik can take. The exit status is 1 if anything is wrong,
+lost or left. It needs ``/proc``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import random
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -37,6 +38,7 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
+from ropg_twisted.guard.concurrency import QUEUE_FACTOR
 from ropg_twisted.sandbox.app import Sandbox, sandbox_site
 from ropg_twisted.sandbox.people import PEOPLE
 from ropg_twisted.sandbox.sessions import LIFETIME
@@ -67,6 +69,15 @@ FINE: Final = 5
 FOUL: Final = 2
 """Seconds without and with faults, in turn."""
 
+RUSH_CHECKS: Final = 4
+"""Checks at a time in the rush."""
+
+RUSH_DEADLINE: Final = 10
+"""Seconds for one check in the rush, of which it may wait the half."""
+
+RUSH_SLOWNESS: Final = 0.05
+"""Seconds, at most, that Authentik takes for each answer in the rush."""
+
 IDLE: Final = 45
 """Seconds after which no connection is kept for later any more."""
 
@@ -82,7 +93,14 @@ class Daemon(ProcessProtocol):
 
     transport: Any
 
-    def __init__(self, reactor: Any, folder: Path, listener: socket.socket, authentik: int) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        folder: Path,
+        listener: socket.socket,
+        authentik: int,
+        settings: Mapping[str, str],
+    ) -> None:
         self.log: list[dict[str, Any]] = []
         self.noise: list[str] = []
         self.listening: Deferred[None] = Deferred()
@@ -105,6 +123,7 @@ class Daemon(ProcessProtocol):
             "ROPG_STATE_DIR": str(folder / "state"),
             "LISTEN_FDS": "1",
             "LISTEN_FDNAMES": "front",
+            **settings,
         }
         twistd = (str(TWISTD), "-n", "--pidfile=", "ropg")
         reactor.spawnProcess(
@@ -243,12 +262,16 @@ class Soak:
         leaked = daemon.descriptors - before
         daemon.signal("TERM")
         statuses.append(await daemon.ended.addTimeout(PATIENCE, self._reactor))
+        rush = await self._rush(folder)
+        self._daemons[-1].signal("TERM")
+        statuses.append(await self._daemons[-1].ended.addTimeout(PATIENCE, self._reactor))
         await self._proxy.stop()
         return [
             *self._answers(),
+            *rush,
             Row("rounds of everybody", "; ".join(self._rounds) or "all right", bool(self._rounds)),
             Row("seconds that the restart took", f"{restart:.1f}"),
-            Row("exit statuses", statuses, statuses != [0, 0]),
+            Row("exit statuses", statuses, statuses != [0, 0, 0]),
             Row("descriptors before the load", _counted(before)),
             Row("descriptors leaked", _counted(leaked), bool(leaked)),
             Row("memory at a third, MiB", f"{memory:.1f}"),
@@ -257,8 +280,8 @@ class Soak:
             *self._logs(),
         ]
 
-    async def _start(self, folder: Path) -> Daemon:
-        daemon = Daemon(self._reactor, folder, self._listener, self._proxy.port)
+    async def _start(self, folder: Path, **settings: str) -> Daemon:
+        daemon = Daemon(self._reactor, folder, self._listener, self._proxy.port, settings)
         self._daemons.append(daemon)
         await daemon.listening.addTimeout(PATIENCE, self._reactor)
         return daemon
@@ -293,6 +316,43 @@ class Soak:
         missing = len(questions) - (self._crowd.tally.right - right)
         if missing:
             self._rounds.append(f"{missing} not right in the {name}")
+
+    async def _rush(self, folder: Path) -> list[Row]:
+        """Twice as many clients as there is room for, who ask again and again; then a burst."""
+        settings = {"ROPG_MAX_CHECKS": str(RUSH_CHECKS), "ROPG_DEADLINE": str(RUSH_DEADLINE)}
+        daemon = await self._start(folder, **settings)
+        self._proxy.slowness = RUSH_SLOWNESS
+        rush = self._another_crowd()
+        number = 2 * (1 + QUEUE_FACTOR) * RUSH_CHECKS
+        clients = [Deferred.fromCoroutine(rush.fresh()) for _ in range(number)]
+        await rush.sleep(self._seconds / 4)
+        rush.goes_on = False
+        await gatherResults(clients, consumeErrors=True)
+        burst = self._another_crowd()
+        questions = [about(person) for person in PEOPLE[:RUSH_CHECKS]]
+        checks = [burst.ask(Check(question, SHAPES[0]), at_once) for question in questions]
+        for line in await gatherResults(map(Deferred.fromCoroutine, checks), consumeErrors=True):
+            line.close()
+        self._proxy.slowness = 0
+        reasons = Counter(event["reason"] for event in daemon.log if "verdict" in event)
+        opened = sum("breaker open" in event["message"] for event in daemon.log)
+        tally, late = rush.tally, reasons[Reason.UPSTREAM_TIMEOUT]
+        unanswered = len(tally.lost) + _missing(tally)
+        return [
+            Row("rush: checks sent", tally.sent),
+            Row("rush: answered right", tally.right, tally.right == 0),
+            Row("rush: answered later", len(tally.later), not tally.later),
+            Row("rush: WRONG", _some(tally.wrong), bool(tally.wrong)),
+            Row("rush: unanswered", unanswered, unanswered > 0),
+            Row("rush: late at a healthy Authentik", late, late > 0),
+            Row("rush: circuit breaker opened", opened, opened > 0),
+            Row("rush: places free afterwards", burst.tally.right, burst.tally.right < RUSH_CHECKS),
+        ]
+
+    def _another_crowd(self) -> Crowd:
+        crowd = Crowd(self._reactor, self._listener.getsockname()[1], self._chance)
+        crowd.keys = self._crowd.keys
+        return crowd
 
     async def _sleep_until(self, moment: float) -> None:
         await self._crowd.sleep(max(0, moment - self._reactor.seconds()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
 from random import Random
 from typing import Any, Final
@@ -38,7 +39,8 @@ ERROR: Final = (
 class Proxy(Factory):
     """Stands before the sandbox at ``target``; honest, but for the fault of the hour.
 
-    A fault hits ``deadline`` seconds at most. ``foul``: from when to when there were faults, and
+    A fault hits ``deadline`` seconds at most. ``slowness``: seconds, at most, by which every answer
+    takes longer, which is no fault. ``foul``: from when to when there were faults, and
     which. ``hurt``: sessions whose login or removal a fault has hit. ``known``: sessions that the
     daemon has used.
     """
@@ -48,6 +50,7 @@ class Proxy(Factory):
     def __init__(self, reactor: Any, target: int, deadline: float, chance: Random) -> None:
         self.reactor = reactor
         self.deadline = deadline
+        self.slowness = 0.0
         self.foul: list[tuple[float, float, Fault | None]] = []
         self.hurt: set[str] = set()
         self.known: set[str] = set()
@@ -123,6 +126,7 @@ class Link(Protocol):
         self._early: list[bytes] = []
         self._request = b""
         self._fault: Fault | None = None
+        self._delayed_until = 0.0
 
     def connectionMade(self) -> None:
         """Go on to the sandbox."""
@@ -168,10 +172,11 @@ class Link(Protocol):
                 self.transport.write(data[: len(data) // 2])
                 self.transport.loseConnection()
             case Fault.DELAY:
-                delay = self._proxy.chance.uniform(0, self._proxy.deadline)
-                self._proxy.reactor.callLater(delay, self.transport.write, data)
+                self._delay(self._proxy.chance.uniform(0, self._proxy.deadline))
+                self._after_delay(self.transport.write, data)
             case _:
-                self.transport.write(data)
+                self._delay(self._proxy.chance.uniform(0, self._proxy.slowness))
+                self._after_delay(self.transport.write, data)
 
     def _look_for_login(self, data: bytes) -> None:
         (_, was_complete), (sid, is_complete) = _session(self._request), _session(data)
@@ -179,8 +184,20 @@ class Link(Protocol):
             self._proxy.hurt.add(sid)
 
     def far_end_lost(self) -> None:
-        """The sandbox has hung up."""
-        self.transport.loseConnection()
+        """The sandbox has hung up: so does the proxy, once all is said."""
+        self._after_delay(self.transport.loseConnection)
+
+    def _delay(self, seconds: float) -> None:
+        self._delayed_until = max(self._delayed_until, self._proxy.reactor.seconds() + seconds)
+
+    def _after_delay(self, act: Callable[..., object], *what: bytes) -> None:
+        """Do something in its turn, after all that is delayed."""
+        left = self._delayed_until - self._proxy.reactor.seconds()
+        if left > 0:
+            self._proxy.reactor.callLater(left, act, *what)
+            self._delay(left + 0.001)  # One after the other.
+        else:
+            act(*what)
 
     def reset(self) -> None:
         """Hang up on the daemon."""

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+from OpenSSL.SSL import Error as TLSError
 from treq.testing import RequestTraversalAgent
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseNeverReceived
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from twisted.web.resource import Resource
 from twisted.web.server import Request
+from zope.interface import implementer
 
 from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
@@ -42,10 +49,33 @@ VOUCHED: Final = {
 }
 
 
+@implementer(IAgent)
+class Cuttable:
+    """The way to a resource. ``cut``: what happens to requests instead, if anything."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.cut: Exception | None = None
+        self._agent: Any = RequestTraversalAgent(resource)
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """See :class:`IAgent`."""
+        if self.cut is not None:
+            return fail(ResponseNeverReceived([Failure(self.cut)]))
+        answer: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
+        return answer
+
+
 class Overheard(Resource):
     """The sandbox, and what requests say of the client.
 
-    ``failing``: the status of a proxy's page that everybody gets instead.
+    ``encodings``: in which bodies may come. ``failing``: the status of a proxy's page that
+    everybody gets instead.
     """
 
     isLeaf = True
@@ -53,6 +83,7 @@ class Overheard(Resource):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__()
         self.said: list[dict[str, str]] = []
+        self.encodings: list[str | None] = []
         self.failing: int | None = None
         self._sandbox = sandbox
 
@@ -64,6 +95,7 @@ class Overheard(Resource):
         }
         names = ("x-forwarded-for", "x-authentik-remote-ip", "x-authentik-outpost-token")
         self.said.append({name: said[name] for name in names if name in said})
+        self.encodings.append(said.get("accept-encoding"))
         if self.failing is not None:
             request.setResponseCode(self.failing)
             return b"<p>Maintenance</p>"
@@ -86,7 +118,7 @@ class AddressTestCase(SynchronousTestCase):
         clock = Clock()
         self.sandbox = Sandbox(clock)
         self.overheard = Overheard(self.sandbox)
-        agent: Any = RequestTraversalAgent(self.overheard)
+        self.way = agent = Cuttable(self.overheard)
         flow = Flow(AUTHENTIK, "inbuilt-only")
         application = Application(AUTHENTIK, "nothing", named=False)
         self.introduction = Introduction(token)
@@ -142,6 +174,12 @@ class HeaderTests(AddressTestCase):
             [event] = self.sandbox.events
             self.assertEqual((event.kind, event.address), ("login", seen))
 
+    def test_bodies_are_asked_for_as_they_are(self) -> None:
+        """Authentik would compress every answer else, for which both sides pay."""
+        self.begin()
+        self.log_in()
+        self.assertEqual(self.overheard.encodings, ["identity"] * 8)
+
     def test_the_token_does_not_show(self) -> None:
         """It is in no representation."""
         self.assertNotIn("canary", repr(Introduction("canary")))
@@ -188,6 +226,10 @@ class OutpostTokenTests(AddressTestCase):
                 self.overheard.failing = status
                 self.look()
                 self.assertEqual(self.introduction.refused, refused, (status, token))
+                for fault in (TLSError(), ConnectionRefusedError()):
+                    self.way.cut = fault
+                    self.look()
+                    self.assertEqual(self.introduction.refused, refused, (fault, token))
 
 
 class LookTests(AddressTestCase):

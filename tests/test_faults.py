@@ -511,9 +511,10 @@ class TLSTests(FaultTestCase):
             "another host": identity("other.test", self.ca),
         }.items():
             scene = self.tls_scene(shown)
-            outcome, left = (await self.check(scene)).outcome, await self.leftovers(scene)
-            if (outcome.reason, scene.peer.seen, left) != (Reason.UPSTREAM_TLS, [], ""):
-                problems.append(f"{name}: {outcome} {left}")
+            check, left = await self.check(scene), await self.leftovers(scene)
+            found = (check.outcome.reason, scene.peer.seen, left)
+            if found != (Reason.UPSTREAM_TLS, [], "") or not check.authentik_down:
+                problems.append(f"{name}: {check} {left}")
         self.assert_none(problems)
 
     async def test_handshakes(self) -> None:
