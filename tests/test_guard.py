@@ -22,7 +22,7 @@ from ropg_twisted.guard.rejected_passwords import LIFETIME, MAX_PASSWORDS, Rejec
 from ropg_twisted.guard.shared import SharedChecks
 from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login, Person
 from ropg_twisted.service import guarded
-from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
+from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Unverifiable, Verdict
 from tests.fakes import RIGHT, Breaks, Listens, Ponders, Says, outcome
 
 WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
@@ -533,6 +533,26 @@ class CircuitBreakerTests(SynchronousTestCase):
         self.assertEqual(len([check for check in checks if self.successResultOf(check)]), 10)
         self.assertNoResult(ask(guard))
         self.assertEqual(self.said(), ["breaker open", "breaker closed"])
+
+
+class WhoseFaultTests(SynchronousTestCase):
+    """Which faults say that Authentik itself is down."""
+
+    def test_before_the_name_every_outage_does_and_later_only_what_breaks(self) -> None:
+        """A silence or an odd answer after the name may be about this user alone."""
+        always = {Reason.UPSTREAM_CONNECTION: True, Reason.UPSTREAM_TLS: False}
+        before = (Reason.UPSTREAM_BODY, Reason.UPSTREAM_STATUS, Reason.UPSTREAM_TIMEOUT)
+        for reason, blip in always.items():
+            for name_sent in (False, True):
+                fault = Unverifiable(reason, blip=blip, name_sent=name_sent)
+                self.assertTrue(fault.authentik_down, (reason, name_sent))
+        for reason in before:
+            self.assertTrue(Unverifiable(reason, name_sent=False).authentik_down, reason)
+            self.assertFalse(Unverifiable(reason, name_sent=True).authentik_down, reason)
+        self.assertTrue(Unverifiable(Reason.UPSTREAM_STATUS, blip=True).authentik_down)
+        self.assertEqual(OUTAGES, {*always, *before})
+        for reason in set(Reason) - OUTAGES:
+            self.assertFalse(Unverifiable(reason, name_sent=False).authentik_down, reason)
 
 
 class ConcurrencyLimitTests(SynchronousTestCase):

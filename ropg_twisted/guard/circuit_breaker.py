@@ -97,4 +97,4 @@ class CircuitBreaker:
 def _source(login: Login) -> set[str]:
     """The user and the network that a check came from."""
     user = {f"user {fold(login.username)}"}
-    return user if login.address is None else user | {f"network {login.network}"}
+    return user if login.network is None else user | {f"network {login.network}"}
