@@ -24,16 +24,16 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
+from ropg_twisted.api.network_policy import Door
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
 from ropg_twisted.networks import EVERYWHERE, parse_networks
-from ropg_twisted.sandbox.people import USUAL_PASSWORD
+from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.service import guarded
 from ropg_twisted.settings import values
 from ropg_twisted.settings.model import Client, SecondFactor
 from ropg_twisted.settings.table import DEFAULT_LIMITS
 from ropg_twisted.settings.values import STORE_SECONDS
 from ropg_twisted.verdict import Reason, Verdict
-from ropg_twisted.web.door import Door
 from tests.daemon import PATIENCE, Daemon, Process, SandboxProcess, free_port
 from tests.fakes import FORM, RIGHT, outcome, post, provider_site
 from tests.test_rate_limiter import REDIS
