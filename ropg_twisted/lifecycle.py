@@ -11,12 +11,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from ropg_twisted.authentik.lookout import Lookout
-from ropg_twisted.authentik.session import SessionRemover
+from ropg_twisted.authentik.readiness import Lookout
+from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.errors import ListenError, SettingError
 from ropg_twisted.guard.shared_store import SharedStore
-from ropg_twisted.web.site import BoundedSite
-from ropg_twisted.web.tls import listening_endpoint
+from ropg_twisted.server.site import BoundedSite
+from ropg_twisted.server.tls import listening_endpoint
 
 
 class Listener(Service):

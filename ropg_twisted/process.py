@@ -17,8 +17,8 @@ from twisted.python.logfile import LogFile
 from ropg_twisted.errors import SettingError
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.model import Settings
-from ropg_twisted.watch.lines import LineWriter
-from ropg_twisted.watch.log import make_observer
+from ropg_twisted.telemetry.line_writer import LineWriter
+from ropg_twisted.telemetry.log import make_observer
 
 LOG_BYTES: Final = 10_000_000
 LOG_FILES: Final = 10

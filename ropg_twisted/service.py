@@ -10,49 +10,49 @@ from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
 
-from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.api.admin import Admin
+from ropg_twisted.api.app import Provider
+from ropg_twisted.api.metadata import Published
+from ropg_twisted.api.network_policy import Door
+from ropg_twisted.api.token import TokenEndpoint
+from ropg_twisted.api.userinfo import UserinfoEndpoint
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.canary import Canary
-from ropg_twisted.authentik.documents import Documents
+from ropg_twisted.authentik.client import Transport, make_transport
+from ropg_twisted.authentik.client_ip import Introduction
 from ropg_twisted.authentik.evidence import FlowEvidence
-from ropg_twisted.authentik.flow import Flow
-from ropg_twisted.authentik.lookout import Lookout
+from ropg_twisted.authentik.executor import Flow
+from ropg_twisted.authentik.id_tokens import TokenReader
+from ropg_twisted.authentik.metadata import Documents
+from ropg_twisted.authentik.readiness import Lookout
 from ropg_twisted.authentik.relay import Relay
-from ropg_twisted.authentik.session import SessionRemover
-from ropg_twisted.authentik.tokens import TokenReader
-from ropg_twisted.authentik.transport import Transport, make_transport
+from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.errors import SettingError
+from ropg_twisted.grants.password import PasswordGrants
+from ropg_twisted.grants.relay import RelayedGrants
 from ropg_twisted.guard.accepted_logins import AcceptedLogins
 from ropg_twisted.guard.circuit_breaker import CircuitBreaker
+from ropg_twisted.guard.coalesce import SharedChecks
 from ropg_twisted.guard.concurrency import ConcurrencyLimit
 from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
 from ropg_twisted.guard.rejected_passwords import RejectedPasswords
-from ropg_twisted.guard.shared import SharedChecks
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.interfaces import IPasswordVerifier
 from ropg_twisted.lifecycle import Listener, Work
-from ropg_twisted.oauth.access import AccessTokens
+from ropg_twisted.oauth.access_tokens import AccessTokens
 from ropg_twisted.oauth.clients import Clients
-from ropg_twisted.oauth.discovery import Provided
 from ropg_twisted.oauth.keys import KeyRing, shared_secret
 from ropg_twisted.oauth.keystore import KeyStore
+from ropg_twisted.oauth.metadata import Provided
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
-from ropg_twisted.sandbox.app import Sandbox, sandbox_site
+from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+from ropg_twisted.server.site import BoundedSite, QuietSite
 from ropg_twisted.settings.model import Settings
-from ropg_twisted.watch.metrics import Readers
-from ropg_twisted.watch.record import Record
-from ropg_twisted.web.admin import Admin
-from ropg_twisted.web.app import Provider
-from ropg_twisted.web.door import Door
-from ropg_twisted.web.password import PasswordGrants
-from ropg_twisted.web.published import Published
-from ropg_twisted.web.relay import RelayedGrants
-from ropg_twisted.web.site import BoundedSite, QuietSite
-from ropg_twisted.web.token import TokenEndpoint
-from ropg_twisted.web.userinfo import UserinfoEndpoint
+from ropg_twisted.telemetry.audit import Record
+from ropg_twisted.telemetry.metrics import Readers
 
 STOP_SECONDS: Final = 2
 """How much longer than one check the end may take."""

@@ -11,21 +11,21 @@ from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from ropg_twisted.authentik.address import Introduction
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.canary import Canary
-from ropg_twisted.authentik.documents import Documents
+from ropg_twisted.authentik.client import Transport
+from ropg_twisted.authentik.client_ip import Introduction
 from ropg_twisted.authentik.evidence import FlowEvidence
-from ropg_twisted.authentik.flow import Flow
-from ropg_twisted.authentik.lookout import Lookout
-from ropg_twisted.authentik.session import SessionRemover
-from ropg_twisted.authentik.tokens import TokenReader
-from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.authentik.executor import Flow
+from ropg_twisted.authentik.id_tokens import TokenReader
+from ropg_twisted.authentik.metadata import Documents
+from ropg_twisted.authentik.readiness import Lookout
+from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.interfaces import Login, Readiness
-from ropg_twisted.sandbox.app import Sandbox
-from ropg_twisted.sandbox.flows import Flow as SandboxFlow
-from ropg_twisted.sandbox.people import USUAL_PASSWORD
+from ropg_twisted.sandbox.flow.flows import Flow as SandboxFlow
+from ropg_twisted.sandbox.http.app import Sandbox
+from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.verdict import Outcome
 from tests.fakes import AUTHENTIK
 

@@ -20,13 +20,20 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.api.app import Provider
+from ropg_twisted.api.metadata import Published
+from ropg_twisted.api.network_policy import Door
+from ropg_twisted.api.token import TokenEndpoint
+from ropg_twisted.api.userinfo import UserinfoEndpoint
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.documents import Documents
+from ropg_twisted.authentik.client import Transport
+from ropg_twisted.authentik.client_ip import Introduction
 from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
+from ropg_twisted.authentik.id_tokens import TokenReader
+from ropg_twisted.authentik.metadata import Documents
 from ropg_twisted.authentik.relay import Relay
-from ropg_twisted.authentik.tokens import TokenReader
-from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.grants.password import PasswordGrants
+from ropg_twisted.grants.relay import RelayedGrants
 from ropg_twisted.interfaces import (
     Check,
     IPasswordVerifier,
@@ -36,23 +43,16 @@ from ropg_twisted.interfaces import (
     Readiness,
 )
 from ropg_twisted.networks import EVERYWHERE, Networks
-from ropg_twisted.oauth.access import AccessTokens
+from ropg_twisted.oauth.access_tokens import AccessTokens
 from ropg_twisted.oauth.clients import Clients
-from ropg_twisted.oauth.discovery import Provided
 from ropg_twisted.oauth.keys import shared_secret
+from ropg_twisted.oauth.metadata import Provided
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
+from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.settings.model import Client
+from ropg_twisted.telemetry.audit import Record
 from ropg_twisted.verdict import Outcome, Reason, Verdict
-from ropg_twisted.watch.record import Record
-from ropg_twisted.web.app import Provider
-from ropg_twisted.web.door import Door
-from ropg_twisted.web.password import PasswordGrants
-from ropg_twisted.web.published import Published
-from ropg_twisted.web.relay import RelayedGrants
-from ropg_twisted.web.site import BoundedSite
-from ropg_twisted.web.token import TokenEndpoint
-from ropg_twisted.web.userinfo import UserinfoEndpoint
 
 ISSUER = "https://ropg.example.com"
 AUTHENTIK = "http://authentik.example.com"

@@ -19,8 +19,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ropg_twisted.authentik.transport import MAX_BODY
-from ropg_twisted.sandbox.app import Sandbox, sandbox_site
+from ropg_twisted.authentik.client import MAX_BODY
+from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from tests.certificates import Identity
 from tests.fakes import Wire
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from ropg_twisted.sandbox.flows import (
+from ropg_twisted.sandbox.flow.flows import (
     Binding,
     Captcha,
     Consent,
@@ -29,7 +29,7 @@ from ropg_twisted.sandbox.flows import (
     TotpSetup,
     UserWrite,
 )
-from ropg_twisted.sandbox.policies import (
+from ropg_twisted.sandbox.flow.policies import (
     HasNoBackend,
     IsMember,
     Not,
@@ -39,7 +39,7 @@ from ropg_twisted.sandbox.policies import (
     SetRedirect,
     UserIsPending,
 )
-from ropg_twisted.sandbox.signals import Authentication, Event
+from ropg_twisted.sandbox.flow.signals import Authentication, Event
 
 SLUG = "random-flow"
 """The slug of every random flow."""

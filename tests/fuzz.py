@@ -33,7 +33,7 @@ from twisted.logger import (
     globalLogPublisher,
 )
 
-from ropg_twisted.watch.log import LineObserver, text_line
+from ropg_twisted.telemetry.log import LineObserver, text_line
 from tests.fuzz_targets import TARGETS, Run, Target
 
 MOST_BYTES: Final = 4096

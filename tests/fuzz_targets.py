@@ -18,11 +18,7 @@ from urllib.parse import urlencode
 from twisted.internet.protocol import connectionDone
 from twisted.web.server import Site
 
-from ropg_twisted.authentik.conversation import MAX_STEPS, Answer, Conversation
-from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.authentik.session import fetch_person
-from ropg_twisted.authentik.transport import Browser
-from ropg_twisted.authentik.wire import (
+from ropg_twisted.authentik.challenges import (
     Challenge,
     Moved,
     Response,
@@ -30,6 +26,10 @@ from ropg_twisted.authentik.wire import (
     read_answer,
     read_session,
 )
+from ropg_twisted.authentik.client import Browser
+from ropg_twisted.authentik.conversation import MAX_STEPS, Answer, Conversation
+from ropg_twisted.authentik.evidence import Evidence
+from ropg_twisted.authentik.sessions import fetch_person
 from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import Login
 from ropg_twisted.networks import client_address, network_of, parse_networks

@@ -26,11 +26,11 @@ from twisted.web.server import Request, Site
 from zope.interface import implementer
 
 from ropg_twisted import service
-from ropg_twisted.authentik.transport import Transport
-from ropg_twisted.sandbox.app import Sandbox
-from ropg_twisted.sandbox.applications import LOOPBACK_URI
-from ropg_twisted.sandbox.people import USUAL_PASSWORD
-from ropg_twisted.sandbox.signing import SigningKey
+from ropg_twisted.authentik.client import Transport
+from ropg_twisted.sandbox.http.app import Sandbox
+from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
+from ropg_twisted.sandbox.oauth2.signing import SigningKey
+from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.settings.sources import read_settings
 from tests.fakes import FORM, ISSUER, Listens, Reply, Wire, post, proven_flow
 from tests.sandbox_browser import DEFAULT, Browser

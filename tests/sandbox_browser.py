@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
-from ropg_twisted.sandbox.app import Sandbox
-from ropg_twisted.sandbox.devices import totp
-from ropg_twisted.sandbox.people import Person, find
+from ropg_twisted.sandbox.flow.devices import totp
+from ropg_twisted.sandbox.http.app import Sandbox
+from ropg_twisted.sandbox.users import Person, find
 
 EXECUTOR = "/api/v3/flows/executor/"
 DEFAULT = "default-authentication-flow"

@@ -39,11 +39,11 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from ropg_twisted.guard.concurrency import QUEUE_FACTOR
-from ropg_twisted.sandbox.app import Sandbox, sandbox_site
-from ropg_twisted.sandbox.people import PEOPLE
-from ropg_twisted.sandbox.sessions import LIFETIME
+from ropg_twisted.sandbox.flow.sessions import LIFETIME
+from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+from ropg_twisted.sandbox.users import PEOPLE
+from ropg_twisted.telemetry.log import LineObserver, text_line
 from ropg_twisted.verdict import Reason
-from ropg_twisted.watch.log import LineObserver, text_line
 from tests.daemon import PATIENCE, TWISTD
 from tests.soak_clients import (
     APPLICATION,

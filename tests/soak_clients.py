@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from ropg_twisted.sandbox.people import PEOPLE, USUAL_PASSWORD, Person
+from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD, Person
 from tests.daemon import PATIENCE
 from tests.fakes import Reply
 

@@ -13,8 +13,8 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ropg_twisted.authentik.wire import read_session
-from ropg_twisted.sandbox.sessions import LIFETIME, Session
+from ropg_twisted.authentik.challenges import read_session
+from ropg_twisted.sandbox.flow.sessions import LIFETIME, Session
 
 
 class Fault(StrEnum):

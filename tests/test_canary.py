@@ -28,9 +28,9 @@ from twisted.web.test.requesthelper import DummyChannel
 from zope.interface import provider
 
 import ropg_twisted
-from ropg_twisted.sandbox.people import USUAL_PASSWORD
-from ropg_twisted.sandbox.wire import OUTPOST_TOKEN
-from ropg_twisted.web.request import BoundedRequest
+from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN
+from ropg_twisted.sandbox.users import USUAL_PASSWORD
+from ropg_twisted.server.request import BoundedRequest
 from tests.daemon import PATIENCE, TWISTD, Process, SandboxProcess, free_port
 
 PASSWORD = 'canary-"pass"&wörd+%'

@@ -17,9 +17,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from ropg_twisted.command import Options, attempt
-from ropg_twisted.command.attempt import TryOptions
-from ropg_twisted.command.finding import Exit
+from ropg_twisted.cli import Options
+from ropg_twisted.cli import try_password as attempt
+from ropg_twisted.cli.diagnosis import Exit
+from ropg_twisted.cli.try_password import TryOptions
 from ropg_twisted.errors import (
     AccessDenied,
     InteractionRequired,
@@ -36,8 +37,8 @@ from ropg_twisted.errors import (
     TemporarilyUnavailable,
     UnsupportedGrantType,
 )
+from ropg_twisted.server.responses import error_body
 from ropg_twisted.settings.model import Client
-from ropg_twisted.web.answers import error_body
 from tests.certificates import make_certificate
 from tests.daemon import free_port
 from tests.fakes import RIGHT, Says, provider_site
@@ -292,7 +293,7 @@ class ProcessTests(TestCase):
 
     async def run_(self, *arguments: str) -> tuple[str, str, int]:
         """What it prints, says wrong, and its exit status."""
-        code = "from ropg_twisted.command import main; main()"
+        code = "from ropg_twisted.cli import main; main()"
         out, err, status = await getProcessOutputAndValue(
             sys.executable, ["-c", code, *arguments], os.environ, str(Path(__file__).parent.parent)
         )

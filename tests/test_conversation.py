@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.authentik.challenges import Challenge, Moved, Session
 from ropg_twisted.authentik.conversation import (
     MAX_STEPS,
     Answer,
@@ -18,7 +19,6 @@ from ropg_twisted.authentik.conversation import (
     Step,
 )
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.authentik.wire import Challenge, Moved, Session
 from ropg_twisted.interfaces import Login
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 

@@ -17,7 +17,7 @@ from oauthlib.oauth2.rfc6749.errors import InvalidGrantError
 from requests_oauthlib import OAuth2Session
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.sandbox.people import PEOPLE
+from ropg_twisted.sandbox.users import PEOPLE
 from tests.certificates import make_certificate
 from tests.daemon import TWISTD, Daemon, Process, SandboxProcess, processes_in, wait_until
 

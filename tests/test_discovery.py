@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import jwt
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.api.app import Provider
 from ropg_twisted.interfaces import Person
 from ropg_twisted.oauth.claims import SCOPES, granted_scope
-from ropg_twisted.oauth.discovery import DISCOVERY_PATH, Provided, own_document
 from ropg_twisted.oauth.keys import shared_secret
+from ropg_twisted.oauth.metadata import DISCOVERY_PATH, Provided, own_document
 from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
-from ropg_twisted.web.app import Provider
 
 AUTHENTIK = "https://authentik.example.com/sso"
 

@@ -8,14 +8,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.authentik.documents import (
+from ropg_twisted.authentik.metadata import (
     FRESH_SECONDS,
     REFETCH_SECONDS,
     RETRY_SECONDS,
     STALE_SECONDS,
     Kept,
 )
-from ropg_twisted.oauth.discovery import NOT_OURS
+from ropg_twisted.oauth.metadata import NOT_OURS
 from ropg_twisted.verdict import Reason, Unverifiable
 from tests.fakes import ISSUER
 from tests.memory import AUTHENTIK, DISCOVERY, JWKS, OAUTH, Daemon, signing_key

@@ -18,12 +18,12 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from ropg_twisted.authentik.canary import PREFIX, Canary
+from ropg_twisted.authentik.challenges import Response, Session, read_session
 from ropg_twisted.authentik.evidence import LIFETIME, RECHECK_SECONDS, Evidence, FlowEvidence
-from ropg_twisted.authentik.session import fetch_person
-from ropg_twisted.authentik.wire import Response, Session, read_session
+from ropg_twisted.authentik.sessions import fetch_person
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login, Readiness
-from ropg_twisted.sandbox import flows
-from ropg_twisted.sandbox.people import USUAL_PASSWORD
+from ropg_twisted.sandbox.flow import flows
+from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.verdict import Outcome, Reason, Unverifiable, Verdict
 from tests.client import CLIENT_ADDRESS, OWN_ADDRESS, Client
 from tests.daemon import Daemon

@@ -29,19 +29,19 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ropg_twisted.authentik import connections
-from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.authentik import agent as connections
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.documents import Documents
-from ropg_twisted.authentik.flow import Flow
-from ropg_twisted.authentik.session import SessionRemover
-from ropg_twisted.authentik.tokens import TokenReader
-from ropg_twisted.authentik.transport import make_transport
+from ropg_twisted.authentik.client import make_transport
+from ropg_twisted.authentik.client_ip import Introduction
+from ropg_twisted.authentik.executor import Flow
+from ropg_twisted.authentik.id_tokens import TokenReader
+from ropg_twisted.authentik.metadata import Documents
+from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login
-from ropg_twisted.sandbox import flows
-from ropg_twisted.sandbox.applications import LOOPBACK_URI
-from ropg_twisted.sandbox.people import USUAL_PASSWORD
+from ropg_twisted.sandbox.flow import flows
+from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
+from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.service import guarded
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
-from ropg_twisted.sandbox.applications import CONFIDENTIAL_SECRET
+from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
 from tests.fakes import ISSUER, Reply
 from tests.memory import AUTHENTIK, AUTHORIZE, OAUTH, TOKEN, Daemon, claims, signing_key
 from tests.sandbox_browser import DEFAULT, EXECUTOR

@@ -17,9 +17,9 @@ from zope.interface import implementer
 
 from ropg_twisted.guard import rejected_passwords
 from ropg_twisted.guard.circuit_breaker import OUTAGES_TO_OPEN, SECONDS_OPEN, CircuitBreaker
+from ropg_twisted.guard.coalesce import SharedChecks
 from ropg_twisted.guard.concurrency import MAX_WAIT, QUEUE_FACTOR, ConcurrencyLimit
 from ropg_twisted.guard.rejected_passwords import LIFETIME, MAX_PASSWORDS, RejectedPasswords
-from ropg_twisted.guard.shared import SharedChecks
 from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login, Person
 from ropg_twisted.service import guarded
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Unverifiable, Verdict

@@ -24,16 +24,16 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
+from ropg_twisted.api.network_policy import Door
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
 from ropg_twisted.networks import EVERYWHERE, parse_networks
-from ropg_twisted.sandbox.people import USUAL_PASSWORD
+from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.service import guarded
 from ropg_twisted.settings import values
 from ropg_twisted.settings.model import Client, SecondFactor
 from ropg_twisted.settings.table import DEFAULT_LIMITS
 from ropg_twisted.settings.values import STORE_SECONDS
 from ropg_twisted.verdict import Reason, Verdict
-from ropg_twisted.web.door import Door
 from tests.daemon import PATIENCE, Daemon, Process, SandboxProcess, free_port
 from tests.fakes import FORM, RIGHT, outcome, post, provider_site
 from tests.test_rate_limiter import REDIS
@@ -46,7 +46,6 @@ ALLOWED: Final = 10
 GUESSES: Final = 58
 """Fewer than the checks that one address has in a minute."""
 
-NO_SHIELD: Final = "needs the shield of the concurrency limit"
 
 HOME, STRANGER = "198.51.100.1", "192.0.2.7"
 
@@ -66,9 +65,7 @@ class DaemonTestCase(SynchronousTestCase):
     def daemon(self, **environ: str) -> Daemon:
         """One that is ended with the test."""
         environ["ROPG_TRUSTED_PROXIES"] = "127.0.0.1"
-        daemon = Daemon(self.folder, **environ)  # type: ignore[arg-type]
-        self.addCleanup(daemon.end, signal.SIGKILL)
-        return daemon
+        return self.enterContext(Daemon(self.folder, **environ))  # type: ignore[arg-type]
 
     def ask(
         self, daemon: Daemon, username: str, password: str, address: str, timeout: float = PATIENCE
@@ -179,8 +176,7 @@ class SharedStoreTests(DaemonTestCase):
     def test_a_redis_that_is_emptied_or_dies(self) -> None:
         """Two daemons share failures and networks; neither an empty nor a dead Redis is a gift."""
         redis, url = self.redis()
-        sandbox = SandboxProcess(self.folder)
-        self.addCleanup(sandbox.end, signal.SIGKILL)
+        sandbox = self.enterContext(SandboxProcess(self.folder))
         first, second = (
             self.daemon(ROPG_LIMITS_STORE=url, AUTHENTIK_URL=sandbox.url) for _ in range(2)
         )
@@ -372,8 +368,6 @@ class SameMomentTests(TestCase):
         self.walks.answer(WRONG)
         self.assertEqual(await self.status("alice", "one more"), 429)
 
-    test_guesses_that_hang_up.todo = NO_SHIELD  # type: ignore[attr-defined]
-
     async def test_guesses_that_hang_up_one_by_one(self) -> None:
         """It is no way round either to wait until each of them has left."""
         for number in range(ALLOWED):
@@ -383,8 +377,6 @@ class SameMomentTests(TestCase):
             self.walks.answer(WRONG)
         self.assertEqual(await self.status("alice", "one more"), 429)
 
-    test_guesses_that_hang_up_one_by_one.todo = NO_SHIELD  # type: ignore[attr-defined]
-
     async def test_an_impatient_client(self) -> None:
         """A stale password reaches Authentik once, however often its client gives up."""
         for _ in range(20):
@@ -393,8 +385,6 @@ class SameMomentTests(TestCase):
             await self.hang_up(guess)
             self.walks.answer(WRONG)
         self.assertEqual(len(self.walks.asked), 1)
-
-    test_an_impatient_client.todo = NO_SHIELD  # type: ignore[attr-defined]
 
     async def test_twins(self) -> None:
         """A guess that is made twice at once is one, though one of the two hangs up."""

@@ -16,12 +16,12 @@ from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.watch.log import make_observer
+from ropg_twisted.telemetry.log import make_observer
 
 SECRET = "typed-secret"
 
 EVENT = {
-    "log_namespace": "ropg_twisted.web.token",
+    "log_namespace": "ropg_twisted.api.token",
     "log_level": LogLevel.info,
     "log_format": "check of {username}: {verdict}",
     "log_time": 1_800_000_000.5,
@@ -136,7 +136,7 @@ class ExceptionTests(SynchronousTestCase):
         """An event with a failure has its kind and place in its message."""
         for style in ("text", "json"):
             out = StringIO()
-            log = Logger("ropg_twisted.web.app", observer=make_observer(out, style))
+            log = Logger("ropg_twisted.api.app", observer=make_observer(out, style))
             try:
                 fail_deeply()
             except KeyError:

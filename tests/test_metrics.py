@@ -16,8 +16,8 @@ from twisted.web.server import Request
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
 from ropg_twisted.settings.model import GRANTS
+from ropg_twisted.telemetry.audit import MAX_ERROR, TOKEN_ERRORS, Record
 from ropg_twisted.verdict import Reason, Verdict
-from ropg_twisted.watch.record import MAX_ERROR, TOKEN_ERRORS, Record
 from tests.fakes import Listens, Wire, post
 from tests.memory import TOKEN, Daemon
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.api.network_policy import Door
 from ropg_twisted.networks import (
     EVERYWHERE,
     MAX_HOPS,
@@ -16,7 +17,6 @@ from ropg_twisted.networks import (
     network_of,
     parse_networks,
 )
-from ropg_twisted.web.door import Door
 from tests.fakes import FORM, RIGHT, Says, Wire, post, provider_site
 
 NOBODY = Networks()

@@ -18,9 +18,9 @@ from ropg_twisted.guard.accepted_logins import LIFETIME, MAX_NETWORKS, AcceptedL
 from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login, Person, Rates
+from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
-from ropg_twisted.web.site import BoundedSite
 from tests.fakes import (
     ALICE,
     RIGHT,

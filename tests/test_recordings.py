@@ -13,10 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from ropg_twisted.authentik.address import Introduction
+from ropg_twisted.authentik.client import Transport
+from ropg_twisted.authentik.client_ip import Introduction
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.authentik.flow import Flow
-from ropg_twisted.authentik.transport import Transport
+from ropg_twisted.authentik.executor import Flow
 from ropg_twisted.interfaces import Login
 from ropg_twisted.verdict import Outcome, Unverifiable, Verdict
 from tests.recordings import MISSING, RecordedExchange, Recording, recordings

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.sandbox.flows import Flow
-from ropg_twisted.sandbox.people import PEOPLE, USUAL_PASSWORD
+from ropg_twisted.sandbox.flow.flows import Flow
+from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 from tests.client import Client
 from tests.flows import SLUG, Judgement, flows

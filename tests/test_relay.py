@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
-from ropg_twisted.authentik.documents import REFETCH_SECONDS
+from ropg_twisted.authentik.metadata import REFETCH_SECONDS
 from ropg_twisted.authentik.relay import MAX_TOKENS
-from ropg_twisted.sandbox.applications import CONFIDENTIAL_SECRET
-from ropg_twisted.sandbox.oauth import DESCRIPTIONS
+from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
+from ropg_twisted.sandbox.oauth2.endpoints import DESCRIPTIONS
 from tests.fakes import ISSUER, Reply, post
 from tests.memory import (
     AUTHENTIK,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropg_twisted.sandbox.app import Sandbox
-from ropg_twisted.sandbox.devices import totp
-from ropg_twisted.sandbox.people import PEOPLE, USUAL_PASSWORD
+from ropg_twisted.sandbox.flow.devices import totp
+from ropg_twisted.sandbox.http.app import Sandbox
+from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD
 from tests.sandbox_browser import DEFAULT, EXECUTOR, ME, Browser, SandboxTestCase, person
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from ropg_twisted.sandbox.app import Sandbox
-from ropg_twisted.sandbox.flows import (
+from ropg_twisted.sandbox.flow.flows import (
     Binding,
     Captcha,
     Consent,
@@ -26,8 +25,7 @@ from ropg_twisted.sandbox.flows import (
     Stage,
     UserWrite,
 )
-from ropg_twisted.sandbox.people import USUAL_PASSWORD
-from ropg_twisted.sandbox.policies import (
+from ropg_twisted.sandbox.flow.policies import (
     DenyAll,
     HasNoBackend,
     IsMember,
@@ -37,7 +35,9 @@ from ropg_twisted.sandbox.policies import (
     SetRedirect,
     UserIsPending,
 )
-from ropg_twisted.sandbox.signals import Authentication
+from ropg_twisted.sandbox.flow.signals import Authentication
+from ropg_twisted.sandbox.http.app import Sandbox
+from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.flows import SLUG, Judgement
 from tests.sandbox_browser import EXECUTOR, Answer, Browser, SandboxTestCase
 

@@ -13,9 +13,9 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 
-from ropg_twisted.sandbox.app import Sandbox, sandbox_site
-from ropg_twisted.sandbox.people import PEOPLE, USUAL_PASSWORD
-from ropg_twisted.sandbox.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD
 from tests.sandbox_browser import (
     ACCESS,
     DEFAULT,

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
-from ropg_twisted.sandbox.applications import APPLICATIONS, CONFIDENTIAL_SECRET, LOOPBACK_URI
-from ropg_twisted.sandbox.login import place
-from ropg_twisted.sandbox.people import USUAL_PASSWORD
+from ropg_twisted.sandbox.http.login import place
+from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, CONFIDENTIAL_SECRET, LOOPBACK_URI
+from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.sandbox_browser import DEFAULT, START, Answer, Browser, SandboxTestCase, person
 
 OAUTH = "/application/o/"

@@ -9,8 +9,8 @@ import jwt
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.sandbox.app import Sandbox
-from ropg_twisted.sandbox.devices import totp
+from ropg_twisted.sandbox.flow.devices import totp
+from ropg_twisted.sandbox.http.app import Sandbox
 from tests.recordings import MISSING, RecordedRequest, RecordedResponse, Recording, recordings
 from tests.sandbox_browser import Answer, Browser, cookie_claims, person
 

@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from ropg_twisted.oauth.request import split_code
-from ropg_twisted.sandbox import people
-from ropg_twisted.sandbox.devices import totp
-from ropg_twisted.sandbox.people import PEOPLE, USUAL_PASSWORD, find
+from ropg_twisted.sandbox import users as people
+from ropg_twisted.sandbox.flow.devices import totp
+from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD, find
 from tests.fakes import Reply
 from tests.memory import Daemon, claims
 from tests.sandbox_browser import DEFAULT, EXECUTOR

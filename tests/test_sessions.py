@@ -12,11 +12,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 
-from ropg_twisted.authentik import connections
-from ropg_twisted.authentik.flow import Flow
-from ropg_twisted.authentik.session import LOG_SECONDS, QUEUE_FACTOR, USUAL_WORKERS, SessionRemover
-from ropg_twisted.authentik.transport import Browser
-from ropg_twisted.authentik.wire import Response, Session
+from ropg_twisted.authentik import agent as connections
+from ropg_twisted.authentik.challenges import Response, Session
+from ropg_twisted.authentik.client import Browser
+from ropg_twisted.authentik.executor import Flow
+from ropg_twisted.authentik.sessions import LOG_SECONDS, QUEUE_FACTOR, USUAL_WORKERS, SessionRemover
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.verdict import Reason, Unverifiable

@@ -22,10 +22,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ropg_twisted.interfaces import IPasswordVerifier
+from ropg_twisted.server import site as site_module
+from ropg_twisted.server.site import IDLE_SECONDS, LINGER_SECONDS, BoundedSite
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
-from ropg_twisted.web import site as site_module
-from ropg_twisted.web.site import IDLE_SECONDS, LINGER_SECONDS, BoundedSite
 from tests.fakes import (
     FORM,
     GOOD,

@@ -19,10 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ropg_twisted.errors import SettingError
 from ropg_twisted.lifecycle import Listener
+from ropg_twisted.server.site import BoundedSite
+from ropg_twisted.server.tls import listening_endpoint
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
-from ropg_twisted.web.site import BoundedSite
-from ropg_twisted.web.tls import listening_endpoint
 from tests.certificates import Identity, identity
 from tests.fakes import FORM, RIGHT, Listens, Says, outcome, post, provider_site
 

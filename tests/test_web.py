@@ -18,12 +18,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.interfaces import Check, Login
+from ropg_twisted.server.request import MAX_BODY, MAX_DISCARDED
+from ropg_twisted.server.site import IDLE_SECONDS
 from ropg_twisted.settings.model import Client
+from ropg_twisted.telemetry.audit import Record
+from ropg_twisted.telemetry.log import text_line
 from ropg_twisted.verdict import Reason, Verdict
-from ropg_twisted.watch.log import text_line
-from ropg_twisted.watch.record import Record
-from ropg_twisted.web.request import MAX_BODY, MAX_DISCARDED
-from ropg_twisted.web.site import IDLE_SECONDS
 from tests.fakes import (
     FORM,
     GOOD,

@@ -9,8 +9,8 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from ropg_twisted.authentik.transport import Browser
-from ropg_twisted.authentik.wire import JSONObject, Response, read_json
+from ropg_twisted.authentik.challenges import JSONObject, Response, read_json
+from ropg_twisted.authentik.client import Browser
 from ropg_twisted.interfaces import CodeRequest
 from ropg_twisted.verdict import Reason, Unverifiable
 

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
-from ropg_twisted.sharing import Shared
+from ropg_twisted.singleflight import Shared
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 PREFIX: Final = "ropg-canary-"

@@ -50,8 +50,8 @@ from enum import IntEnum
 from typing import Any, Final, TypeAlias
 from urllib.parse import urljoin
 
+from ropg_twisted.authentik.challenges import Challenge, JSONObject, Moved, Session
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.authentik.wire import Challenge, JSONObject, Moved, Session
 from ropg_twisted.interfaces import Login
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 

@@ -10,9 +10,9 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.tokens import TokenReader
-from ropg_twisted.authentik.transport import Transport, in_time
-from ropg_twisted.authentik.wire import JSONObject, Response, read_json
+from ropg_twisted.authentik.challenges import JSONObject, Response, read_json
+from ropg_twisted.authentik.client import Transport, in_time
+from ropg_twisted.authentik.id_tokens import TokenReader
 from ropg_twisted.interfaces import GrantedTokens
 from ropg_twisted.verdict import Reason, Unverifiable
 

@@ -9,11 +9,11 @@ from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
 from ropg_twisted.authentik.application import Application
+from ropg_twisted.authentik.client import Browser, Transport
 from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
-from ropg_twisted.authentik.flow import Flow
-from ropg_twisted.authentik.session import SessionRemover, fetch_person
-from ropg_twisted.authentik.tokens import TokenReader
-from ropg_twisted.authentik.transport import Browser, Transport
+from ropg_twisted.authentik.executor import Flow
+from ropg_twisted.authentik.id_tokens import TokenReader
+from ropg_twisted.authentik.sessions import SessionRemover, fetch_person
 from ropg_twisted.interfaces import Check, IPasswordVerifier, Login, Person
 from ropg_twisted.verdict import Interrupted, Outcome, Reason, Unverifiable, Verdict
 

@@ -1,0 +1,1 @@
+"""Routes: which URL does what."""

@@ -1,0 +1,49 @@
+"""Reading the tokens that Authentik has granted: an id token counts only if it verifies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import jwt
+from jwt.exceptions import PyJWTError
+
+from ropg_twisted.authentik.challenges import JSONObject
+from ropg_twisted.authentik.metadata import Documents
+from ropg_twisted.interfaces import GrantedTokens
+from ropg_twisted.verdict import Reason, Unverifiable
+
+LEEWAY: Final = 60
+"""Seconds by which Authentik's clock and ours may differ."""
+
+
+class TokenReader:
+    """Reads token responses of the provider that publishes ``documents``."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    async def read(self, response: JSONObject, client_id: str) -> GrantedTokens:
+        """The tokens in a response to ``client_id``, with the claims of the id token, if any.
+
+        It must have been signed by a published key, for that client, under the published issuer.
+        Raises :exc:`Unverifiable`.
+        """
+        id_token = response.get("id_token")
+        if id_token is None:
+            return GrantedTokens(response)
+        discovery = await self._documents.discovery() or {}
+        try:
+            kid = jwt.get_unverified_header(id_token).get("kid")
+            key = await self._documents.key(kid)
+            claims = jwt.decode(
+                id_token,
+                key,
+                algorithms=[key.algorithm_name],
+                audience=client_id,
+                issuer=str(discovery.get("issuer")),
+                leeway=LEEWAY,
+                options={"require": ["iss", "sub", "aud", "exp", "iat"]},
+            )
+        except (PyJWTError, TypeError, ValueError):
+            raise Unverifiable(Reason.PROVIDER_TOKEN) from None
+        return GrantedTokens(response, claims)

@@ -1,0 +1,54 @@
+"""``ropg sandbox``: the stand-in for Authentik alone, in the foreground."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.logger import globalLogBeginner
+from twisted.python import usage
+
+from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+from ropg_twisted.settings.values import SANDBOX_PORT
+from ropg_twisted.telemetry.line_writer import LineWriter
+from ropg_twisted.telemetry.log import make_observer
+
+
+def _port(value: str) -> int:
+    port = int(value)
+    if not 0 <= port < 65536:
+        raise ValueError("a port is a number from 0 to 65535")
+    return port
+
+
+class SandboxOptions(usage.Options):
+    """The options of ``ropg sandbox``."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Serves the stand-in for Authentik on 127.0.0.1 until Ctrl-C. Its front page lists its "
+        "people and their public passwords. Never let real people log in there."
+    )
+    optParameters: ClassVar = [
+        ["listen", None, SANDBOX_PORT, "Port on 127.0.0.1; 0 takes any free one.", _port]
+    ]
+
+    async def run(self, reactor: Any) -> int:
+        """Serve until the end is asked for; 1 if the port cannot be had."""
+        log = make_observer(LineWriter(sys.stdout), "text")
+        globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
+        endpoint = TCP4ServerEndpoint(reactor, self["listen"], interface="127.0.0.1")
+        try:
+            port = await endpoint.listen(sandbox_site(Sandbox(reactor)))
+        except CannotListenError as error:
+            print(f"ropg: cannot listen at port {error.port}: {error.socketError}", file=sys.stderr)
+            return 1
+        url = f"http://127.0.0.1:{port.getHost().port}"
+        print(f"The sandbox is at {url}; daemons use it with AUTHENTIK_URL={url}", flush=True)
+        with suppress(CancelledError):
+            await Deferred()
+        return 0

@@ -1,0 +1,81 @@
+"""Second factors: TOTP by RFC 6238 on the sandbox's clock, and tokens that work once."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
+
+from ropg_twisted.sandbox.flow.context import User
+from ropg_twisted.sandbox.flow.sessions import Clock
+from ropg_twisted.sandbox.users import Person
+
+_STEP = 30
+
+
+def totp(key: bytes, seconds: float) -> str:
+    """Return the code of six digits that ``key`` gives at this time (RFC 6238)."""
+    return TOTP(key, 6, SHA1(), _STEP, enforce_key_length=False).generate(int(seconds)).decode()
+
+
+class Devices:
+    """Which codes are right now, and which are spent.
+
+    Like Authentik, it takes the code of the step before and after as well, and no code twice.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last_step: dict[int, int] = {}
+        self._spent: set[tuple[int, str]] = set()
+        self._last_used: dict[int, float] = {}
+
+    def kind(self, user: User | None, allowed: Container[str]) -> str | None:
+        """Return the class of the device to ask for, None if there is none of an allowed one.
+
+        A user who is not known yet may have a passkey: ``webauthn``.
+        """
+        if user is None:
+            kind = "webauthn"
+        elif user.person is None:
+            return None
+        elif user.person.totp_key is not None:
+            kind = "totp"
+        elif user.person.static_tokens:
+            kind = "static"
+        else:
+            return None
+        return kind if kind in allowed else None
+
+    def last_used(self, person: Person) -> str | None:
+        """Return when a code was last accepted, as ISO 8601 in UTC, or None."""
+        seconds = self._last_used.get(person.pk)
+        if seconds is None:
+            return None
+        return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+    def accepts(self, person: Person, code: str) -> bool:
+        """Tell whether the code is right, and spend it if it is."""
+        if person.totp_key is not None:
+            accepted = self._accepts_totp(person, person.totp_key, code)
+        else:
+            accepted = code in person.static_tokens and (person.pk, code) not in self._spent
+        if accepted:
+            self._spent.add((person.pk, code))
+            self._last_used[person.pk] = self._clock.seconds()
+        return accepted
+
+    def fits(self, key: bytes, code: str) -> bool:
+        """Tell whether the code is that of a key which has just been handed out."""
+        return code == totp(key, self._clock.seconds())
+
+    def _accepts_totp(self, person: Person, key: bytes, code: str) -> bool:
+        now = int(self._clock.seconds()) // _STEP
+        earliest = max(0, now - 1, self._last_step.get(person.pk, -1) + 1)
+        for step in range(earliest, now + 2):
+            if code == totp(key, step * _STEP):
+                self._last_step[person.pk] = step
+                return True
+        return False

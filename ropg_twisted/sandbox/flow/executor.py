@@ -1,0 +1,158 @@
+"""The Flow Executor without HTTP: it walks a session through the plan of a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ropg_twisted.sandbox.flow import challenges
+from ropg_twisted.sandbox.flow.challenges import Errors
+from ropg_twisted.sandbox.flow.devices import Devices
+from ropg_twisted.sandbox.flow.flows import (
+    Binding,
+    DeniedAction,
+    Flow,
+    InvalidResponseAction,
+    Password,
+)
+from ropg_twisted.sandbox.flow.planner import EmptyFlowError, FlowNonApplicableError, Planner
+from ropg_twisted.sandbox.flow.requests import Reply, Visit
+from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
+from ropg_twisted.sandbox.flow.signals import Signals
+from ropg_twisted.sandbox.flow.stages import (
+    Answer,
+    Challenged,
+    ChallengeInvalid,
+    Outcome,
+    StageError,
+    StageInvalid,
+    StageOk,
+    Stages,
+)
+
+
+class Executor:
+    """Flows in progress, and what they leave behind: session rows and signals."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.sessions = Sessions(clock)
+        self.signals = Signals()
+        self._devices = Devices(clock)
+        self._planner = Planner(self.signals.reputation)
+        self._stages = Stages(self.sessions, self._devices, self.signals)
+
+    def get(self, visit: Visit, flow: Flow) -> Reply:
+        """Show where the session stands in the flow; a new one begins it."""
+        binding = self._enter(visit, flow)
+        if isinstance(binding, Reply):
+            return binding
+        return self._run(visit, binding, lambda: self._stages.get(visit, binding))
+
+    def post(self, visit: Visit, flow: Flow, data: Answer) -> Reply:
+        """Take an answer to whatever the session stands at."""
+        binding = self._enter(visit, flow)
+        if isinstance(binding, Reply):
+            return binding
+        if visit.session.person is not None:
+            # Authentik wants a CSRF token of whoever is logged in, which no program here sends.
+            return Reply(challenges.flow_error(), disowned=True)
+        return self._run(visit, binding, lambda: self._stages.post(visit, binding, data))
+
+    def fail(self, visit: Visit, flow: Flow) -> Reply:
+        """Answer a request whose content type or body cannot be understood."""
+        binding = self._enter(visit, flow)
+        return binding if isinstance(binding, Reply) else Reply(challenges.flow_error())
+
+    def _enter(self, visit: Visit, flow: Flow) -> Binding | Reply:
+        """Find the binding that the session stands at, or say why it stands at none.
+
+        A session is in one flow at most: another one is planned, and the first forgotten.
+        """
+        session = visit.session
+        if session.plan is None or session.plan.flow != flow:
+            session.plan = None
+            try:
+                session.plan = self._planner.plan(visit, flow)
+            except FlowNonApplicableError as error:
+                continues = flow.denied_action is DeniedAction.CONTINUE
+                if continues or (flow.designation == "authentication" and session.person):
+                    return Reply(challenges.redirect("/"), early=True)
+                return Reply(challenges.access_denied(visit, flow, error.message), early=True)
+            except EmptyFlowError:
+                return Reply(challenges.redirect("/"), early=True)
+        binding = self._planner.next(visit, session.plan)
+        return binding or replace(self._flow_done(visit), early=True)
+
+    def _run(self, visit: Visit, binding: Binding, stage: Callable[[], Outcome]) -> Reply:
+        """Run a stage, and go on from there as it says."""
+        try:
+            match stage():
+                case Challenged():
+                    return self._challenge(visit, binding)
+                case StageOk(logged_in, known_device):
+                    reply = self._stage_ok(visit)
+                    return replace(reply, logged_in=logged_in, known_device=known_device)
+                case StageInvalid(message):
+                    return self._stage_invalid(visit, binding, message)
+                case ChallengeInvalid(errors):
+                    return self._challenge_invalid(visit, binding, errors)
+        except (StageError, EmptyFlowError):
+            return Reply(challenges.flow_error())
+
+    def _challenge(self, visit: Visit, binding: Binding, errors: Errors | None = None) -> Reply:
+        return Reply(challenges.show(visit, binding.stage, self._devices, errors))
+
+    def _stage_ok(self, visit: Visit) -> Reply:
+        """Leave the stage. The last one ends the flow at once, any other by a redirect."""
+        plan = visit.plan
+        plan.bindings.pop(0)
+        return _again(visit) if plan.bindings else self._flow_done(visit)
+
+    def _stage_invalid(self, visit: Visit, binding: Binding, message: str) -> Reply:
+        """Deny the user and forget the plan, or restart the flow."""
+        if binding.invalid_response_action is not InvalidResponseAction.RETRY:
+            return self._restart(visit, binding)
+        denied = challenges.access_denied(visit, visit.plan.flow, message)
+        visit.session.plan = None
+        return Reply(denied)
+
+    def _challenge_invalid(self, visit: Visit, binding: Binding, errors: Errors) -> Reply:
+        """Refuse an answer: the same challenge with errors, or a restart of the flow.
+
+        Wrong passwords of the whole session are counted, where they do not restart it.
+        """
+        if binding.invalid_response_action is not InvalidResponseAction.RETRY:
+            return self._restart(visit, binding)
+        if isinstance(binding.stage, Password):
+            visit.session.wrong_passwords += 1
+            if visit.session.wrong_passwords >= binding.stage.attempts:
+                visit.session.wrong_passwords = 0
+                return self._stage_invalid(visit, binding, challenges.INVALID_PASSWORD)
+        return self._challenge(visit, binding, errors)
+
+    def _restart(self, visit: Visit, binding: Binding) -> Reply:
+        """Plan the flow anew. Raises ``StageError`` and ``EmptyFlowError``.
+
+        Where the flow is no longer for this user, the old plan stays.
+        """
+        plan = visit.plan
+        keeps = binding.invalid_response_action is InvalidResponseAction.RESTART_WITH_CONTEXT
+        context = plan.context if keeps else None
+        try:
+            visit.session.plan = self._planner.plan(visit, plan.flow, context)
+        except FlowNonApplicableError:
+            if plan.flow.denied_action is DeniedAction.CONTINUE:
+                return Reply(challenges.redirect("/"))
+            # Authentik denies by the stage, whose answer to that is a restart: without end.
+            raise StageError from None
+        return _again(visit)
+
+    def _flow_done(self, visit: Visit) -> Reply:
+        to = visit.plan.context.redirect or "/"
+        visit.session.plan = None
+        return Reply(challenges.redirect(to))
+
+
+def _again(visit: Visit) -> Reply:
+    """A redirect to the executor itself: a 302 if Authentik writes the URL back as it came."""
+    return Reply() if visit.url == visit.rewritten else Reply(challenges.redirect(visit.rewritten))

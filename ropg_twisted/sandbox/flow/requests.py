@@ -1,0 +1,72 @@
+"""What goes into the executor and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ropg_twisted.sandbox.flow.context import User
+from ropg_twisted.sandbox.flow.sessions import Plan, Session
+from ropg_twisted.sandbox.users import Person
+
+Challenge: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request to the executor.
+
+    ``address``: the client's, as Authentik understands it. ``outpost``: an outpost speaks.
+    ``language``: ``de`` or anything else. ``url``: path and query as they were sent.
+    ``rewritten``: the same as Authentik writes them back.
+    """
+
+    session: Session
+    address: str
+    url: str
+    rewritten: str
+    outpost: bool = False
+    language: str = ""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the session. Raises ``RuntimeError`` if it is in no flow."""
+        if self.session.plan is None:
+            raise RuntimeError("the session is in no flow")
+        return self.session.plan
+
+    @property
+    def user(self) -> User | None:
+        """The user who is logged in with the session."""
+        person = self.session.person
+        return None if person is None else User(person.username, person)
+
+    @property
+    def pending_user(self) -> User | None:
+        """The pending user of the plan, else who is logged in."""
+        plan = self.session.plan
+        return (plan and plan.context.pending_user) or self.user
+
+    @property
+    def pending_name(self) -> str:
+        """The name to show as the pending user's, empty if there is none."""
+        plan, user = self.session.plan, self.pending_user
+        if plan is not None and plan.context.pending_user_identifier is not None:
+            return plan.context.pending_user_identifier
+        return "" if user is None else user.username
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer: a challenge, or None for a 302 to the same URL.
+
+    ``early``: it came before a stage had a say. ``logged_in``: who has just been logged in, and
+    ``known_device`` whether the device is to be remembered. ``disowned``: the session cookie of
+    this answer says that nobody is logged in.
+    """
+
+    challenge: Challenge | None = None
+    early: bool = False
+    logged_in: Person | None = None
+    known_device: bool = False
+    disowned: bool = False

@@ -1,0 +1,144 @@
+"""Session rows as Authentik keeps them, and the signed cookie that names one."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import jwt
+
+from ropg_twisted.sandbox.flow.context import Context
+from ropg_twisted.sandbox.flow.flows import Binding, Flow
+from ropg_twisted.sandbox.users import Person
+
+LIFETIME = 24 * 60 * 60
+"""Seconds that a row lives after its last use."""
+
+_ALPHABET = string.ascii_lowercase + string.digits
+_ANONYMOUS = "anonymous"
+
+
+def random_text(length: int) -> str:
+    """Return random lower-case letters and digits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+class Clock(Protocol):
+    """Tells the time of day, in seconds since the epoch."""
+
+    def seconds(self) -> float:
+        """Now."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """How far a session has come in the one flow that it is in.
+
+    ``bindings``: those to go, the current one first. ``key``: the secret of a TOTP set-up.
+    ``consent``: the token that stands for having agreed.
+    """
+
+    flow: Flow
+    bindings: list[Binding]
+    context: Context = field(default_factory=Context)
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(20), repr=False)
+    consent: str = field(default_factory=lambda: random_text(32), repr=False)
+
+
+@dataclass(slots=True)
+class Session:
+    """A row: ``expires`` is a time on the clock, ``address`` the client's last address.
+
+    ``auth_time`` and ``methods`` (``pwd``, ``mfa``): when and how the person has logged in.
+    """
+
+    sid: str = field(repr=False)
+    expires: float
+    address: str
+    person: Person | None = None
+    auth_time: float = 0
+    methods: tuple[str, ...] = ()
+    plan: Plan | None = None
+    wrong_passwords: int = 0
+
+
+class Sessions:
+    """All rows that have not run out yet."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+        self._rows: dict[str, Session] = {}
+
+    @property
+    def anonymous(self) -> list[Session]:
+        """The rows that nobody is logged in with."""
+        return [row for row in self._alive() if row.person is None]
+
+    @property
+    def authenticated(self) -> list[Session]:
+        """The rows that somebody is logged in with."""
+        return [row for row in self._alive() if row.person is not None]
+
+    def begin(self, address: str) -> Session:
+        """Add an anonymous row."""
+        row = Session(random_text(32), self._clock.seconds() + LIFETIME, address)
+        self._rows[row.sid] = row
+        return row
+
+    def find(self, cookie: str | None) -> Session | None:
+        """Return the row that a cookie names, or None if it is not ours or the row is gone."""
+        if cookie is None:
+            return None
+        try:
+            sid = jwt.decode(cookie, self._key, ["HS256"], options={"verify_sub": False})["sid"]
+        except (jwt.InvalidTokenError, KeyError):
+            return None
+        return next((row for row in self._alive() if row.sid == sid), None)
+
+    def touch(self, row: Session, address: str) -> None:
+        """Note a use of the row by the client at this address."""
+        row.expires = self._clock.seconds() + LIFETIME
+        row.address = address
+
+    def log_in(self, row: Session, person: Person, methods: Iterable[str]) -> None:
+        """Log the person in by these methods, under a new session id."""
+        self.end(row)
+        row.sid, row.person = random_text(32), person
+        row.auth_time, row.methods = self._clock.seconds(), tuple(methods)
+        self._rows[row.sid] = row
+
+    def end(self, row: Session) -> None:
+        """Remove the row."""
+        self._rows.pop(row.sid, None)
+
+    def cookie(self, row: Session, *, disowned: bool = False) -> str:
+        """Return the value of the cookie ``authentik_session``: a JWT signed with HS256.
+
+        ``disowned``: it says that nobody is logged in, whatever the row says.
+        """
+        person = None if disowned else row.person
+        claims = {
+            "sid": row.sid,
+            "iss": "authentik",
+            "sub": _ANONYMOUS if person is None else person.uid,
+            "authenticated": person is not None,
+            "acr": "goauthentik.io/core/default",
+        }
+        return jwt.encode(claims, self._key, "HS256")
+
+    def device_cookie(self, person: Person, expires: float) -> str:
+        """Return the value of the cookie ``authentik_device``, which marks a known device."""
+        return jwt.encode({"sub": person.uid, "exp": expires}, self._key, "HS256")
+
+    def holds(self, row: Session) -> bool:
+        """Tell whether the row has neither been removed nor run out."""
+        return any(alive is row for alive in self._alive())
+
+    def _alive(self) -> list[Session]:
+        now = self._clock.seconds()
+        self._rows = {sid: row for sid, row in self._rows.items() if row.expires > now}
+        return list(self._rows.values())

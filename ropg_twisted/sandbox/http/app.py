@@ -1,0 +1,267 @@
+"""The sandbox on HTTP: a Klein application with the URLs and manners of Authentik."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlencode
+
+from klein import Klein
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from ropg_twisted.sandbox.flow.executor import Executor
+from ropg_twisted.sandbox.flow.flows import FLOWS, Flow
+from ropg_twisted.sandbox.flow.refusing_flows import REFUSING_FLOWS
+from ropg_twisted.sandbox.flow.requests import Reply, Visit
+from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
+from ropg_twisted.sandbox.flow.signals import Authentication, Event
+from ropg_twisted.sandbox.http import login, pages
+from ropg_twisted.sandbox.http.cookies import (
+    flow_cookies,
+    session_cookie,
+    session_deletion,
+    set_cookies,
+)
+from ropg_twisted.sandbox.http.wire import (
+    READ,
+    READ_AND_WRITE,
+    Client,
+    accepts_json,
+    language,
+    read_client,
+    read_form,
+    read_object,
+    read_query,
+    send_error,
+    send_html,
+    send_json,
+    send_redirect,
+)
+from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS
+from ropg_twisted.sandbox.oauth2.endpoints import OAuth
+from ropg_twisted.sandbox.oauth2.provider import Provider
+from ropg_twisted.sandbox.users import Person
+from ropg_twisted.server.site import QuietSite
+
+
+class Sandbox:
+    """A stand-in for Authentik.
+
+    ``clock``: lets sessions and tokens run out and TOTP codes change. ``flows``: served beside
+    the built-in ones, in place of those of the same slug. ``executor``: the flows in progress,
+    and ``provider``: the codes and tokens of the applications, for tests that look or reach
+    inside.
+    """
+
+    app: ClassVar[Klein] = Klein()
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, clock: Clock, flows: Iterable[Flow] = ()) -> None:
+        self._clock = clock
+        served = (*FLOWS.values(), *REFUSING_FLOWS, *flows)
+        self.flows: Mapping[str, Flow] = {flow.slug: flow for flow in served}
+        self.executor = Executor(clock)
+        self.provider = Provider(clock, self.sessions)
+        self._oauth = OAuth(self.provider, self.sessions)
+        self.log.warn(
+            "This is a SANDBOX in place of Authentik: its passwords are public. "
+            "Never let real people log in here."
+        )
+
+    @property
+    def resource(self) -> IResource:
+        """The root of everything that is served."""
+        resource: IResource = self.app.resource()
+        return resource
+
+    @property
+    def sessions(self) -> Sessions:
+        """The session rows that are left, anonymous and authenticated."""
+        return self.executor.sessions
+
+    @property
+    def events(self) -> list[Event]:
+        """Logins and failures with the client's address, oldest first."""
+        return self.executor.signals.events
+
+    @property
+    def authentications(self) -> list[Authentication]:
+        """Every judgement of a password in a flow, oldest first."""
+        return self.executor.signals.authentications
+
+    @property
+    def reputation(self) -> Counter[tuple[str, str]]:
+        """Scores by user name and address."""
+        return self.executor.signals.reputation
+
+    @app.route("/api/v3/flows/executor/<slug>/", methods=["GET"])
+    def flow_get(self, request: IRequest, slug: str) -> bytes:
+        """Show where the session stands in a flow."""
+        walk = self.executor.get if accepts_json(request) else self.executor.fail
+        return self._flow(request, slug, walk)
+
+    @app.route("/api/v3/flows/executor/<slug>/", methods=["POST"])
+    def flow_post(self, request: IRequest, slug: str) -> bytes:
+        """Take the answer to a challenge."""
+        data = read_object(request)
+        if data is None or not accepts_json(request):
+            return self._flow(request, slug, self.executor.fail)
+        answer: Mapping[str, Any] = data
+        return self._flow(
+            request, slug, lambda visit, flow: self.executor.post(visit, flow, answer)
+        )
+
+    @app.route("/api/v3/core/users/me/", methods=["GET"])
+    def me(self, request: IRequest) -> bytes:
+        """Say who is logged in with the session, 403 if nobody is."""
+        client = read_client(request)
+        row = self.sessions.find(client.cookie)
+        if row is None or row.person is None:
+            if row is None and client.cookie is not None:
+                set_cookies(request, [session_deletion(client)])
+            detail = "Authentication credentials were not provided."
+            return send_json(request, 403, {"detail": detail}, allow=READ)
+        set_cookies(request, [session_cookie(client, self.sessions.cookie(row))])
+        return send_json(request, 200, {"user": _profile(row.person)}, allow=READ)
+
+    @app.route("/api/v3/core/applications/<slug>/check_access/", methods=["GET"])
+    def check_access(self, request: IRequest, slug: str) -> bytes:
+        """Say whether the person may use an application; without a session it is always yes."""
+        row = self.sessions.find(read_client(request).cookie)
+        if slug not in APPLICATIONS:
+            detail = "No Application matches the given query."
+            return send_json(request, 404, {"detail": detail}, allow=READ)
+        person = None if row is None else row.person
+        passing = person is None or APPLICATIONS[slug].admits(person)
+        answer = {"passing": passing, "messages": [], "log_messages": []}
+        return send_json(request, 200, answer, allow=READ)
+
+    @app.route("/-/health/<kind>/", methods=["GET"])
+    def health(self, request: IRequest, kind: str) -> bytes:
+        """Say that it lives, and that it is ready."""
+        if kind not in ("live", "ready"):
+            raise NotFound
+        return send_html(request, 200)
+
+    @app.route("/application/o/", branch=True)
+    def oauth(self, request: IRequest) -> IResource:
+        """Leave it to the OAuth2 provider."""
+        return self._oauth.resource
+
+    @app.route("/if/flow/<slug>/", methods=["GET"])
+    def login_page(self, request: IRequest, slug: str) -> bytes:
+        """Show the login page; whoever is logged in goes on at once."""
+        flow = self._flow_of(slug)
+        row = self.sessions.find(read_client(request).cookie)
+        if row is not None and row.person is not None:
+            return send_redirect(request, login.place(read_query(request).get("next")))
+        return send_html(request, 200, pages.login(flow, ""))
+
+    @app.route("/if/flow/<slug>/", methods=["POST"])
+    def log_in(self, request: IRequest, slug: str) -> bytes:
+        """Take the login page: go on to where the browser came from, or show it again."""
+        flow, client = self._flow_of(slug), read_client(request)
+        visit = self._visit(request, client)
+        reply = login.walk(self.executor, visit, flow, read_form(request))
+        self._set_cookies(request, client, visit, reply)
+        if visit.session.person is None:
+            return send_html(request, 200, pages.login(flow, login.complaint(reply.challenge)))
+        return send_redirect(request, login.place(read_query(request).get("next")))
+
+    @app.route("/", methods=["GET"])
+    def front(self, request: IRequest) -> bytes:
+        """List flows and people."""
+        return send_html(request, 200, pages.front(self.flows.values(), self._clock.seconds()))
+
+    @app.handle_errors(HTTPException)
+    def refuse(self, request: IRequest, failure: Failure) -> bytes:
+        """Answer as Authentik's error pages do, which know GET only."""
+        error = failure.value
+        if isinstance(error, MethodNotAllowed):
+            writes = "POST" in (error.valid_methods or ())
+            method = request.method.decode("latin-1")
+            detail = f'Method "{method}" not allowed.'
+            return send_json(
+                request, 405, {"detail": detail}, allow=READ_AND_WRITE if writes else READ
+            )
+        return send_error(request, failure)
+
+    def _flow_of(self, slug: str) -> Flow:
+        """The flow of this slug. Raises ``NotFound``."""
+        if slug not in self.flows:
+            raise NotFound
+        return self.flows[slug]
+
+    def _flow(self, request: IRequest, slug: str, walk: Callable[[Visit, Flow], Reply]) -> bytes:
+        """Walk a session, and answer with its cookies."""
+        flow, client = self._flow_of(slug), read_client(request)
+        visit = self._visit(request, client)
+        reply = walk(visit, flow)
+        self._set_cookies(request, client, visit, reply)
+        if reply.logged_in is not None:
+            request.setHeader("vary", "Cookie, Accept-Language")
+        if reply.challenge is None:
+            return send_redirect(request, visit.rewritten, allow=READ_AND_WRITE)
+        allow = None if reply.early else READ_AND_WRITE
+        return send_json(request, 200, reply.challenge, allow=allow)
+
+    def _visit(self, request: IRequest, client: Client) -> Visit:
+        """A visit with the session that the client brings, or a new one."""
+        row = self.sessions.find(client.cookie) or self.sessions.begin(client.address)
+        self.sessions.touch(row, client.address)
+        url = request.uri.decode("latin-1")
+        path, _, query = url.partition("?")
+        written = urlencode(dict(parse_qsl(query, keep_blank_values=True)))
+        return Visit(
+            session=row,
+            address=client.address,
+            url=url,
+            rewritten=f"{path}?{written}" if written else path,
+            outpost=client.outpost,
+            language=language(request),
+        )
+
+    def _set_cookies(self, request: IRequest, client: Client, visit: Visit, reply: Reply) -> None:
+        now = self._clock.seconds()
+        set_cookies(request, flow_cookies(client, self.sessions, visit.session, reply, now))
+
+
+class _InMemoryRequest(Request):
+    """A request that keeps its body in memory: it may hold a password, so no temporary file."""
+
+    def gotLength(self, length: int | None) -> None:
+        """Receive the body into memory, however long it is."""
+        self.content = BytesIO()
+
+
+def sandbox_site(sandbox: Sandbox) -> Site:
+    """Return a site that serves the sandbox and writes no access log."""
+    return QuietSite(
+        sandbox.resource, requestFactory=_InMemoryRequest, parsePOSTFormSubmission=False
+    )
+
+
+def _profile(person: Person) -> dict[str, Any]:
+    """A person as ``users/me/`` shows them."""
+    return {
+        "pk": person.pk,
+        "username": person.username,
+        "name": person.name,
+        "is_active": person.active,
+        "is_superuser": False,
+        "groups": [{"name": group.name, "pk": group.pk} for group in person.groups],
+        "roles": [],
+        "email": person.email,
+        "avatar": "/static/dist/assets/images/user_default.png",
+        "uid": person.uid,
+        "settings": {},
+        "type": "internal",
+        "system_permissions": [],
+    }

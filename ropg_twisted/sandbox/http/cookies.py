@@ -1,0 +1,63 @@
+"""The cookies that Authentik sets: of the session, of the device, against CSRF."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+from twisted.web.http import datetimeToString
+from twisted.web.iweb import IRequest
+
+from ropg_twisted.sandbox.flow.requests import Reply
+from ropg_twisted.sandbox.flow.sessions import Session, Sessions
+from ropg_twisted.sandbox.http.wire import Client
+
+_DEVICE_AGE = 30 * 24 * 60 * 60
+_CSRF_AGE = 52 * 7 * 24 * 60 * 60
+
+
+def set_cookies(request: IRequest, cookies: Iterable[str]) -> None:
+    """Add ``Set-Cookie`` lines in order."""
+    for cookie in cookies:
+        request.responseHeaders.addRawHeader(b"set-cookie", cookie.encode())
+
+
+def session_cookie(client: Client, value: str) -> str:
+    """Return the line of the session's cookie: without Max-Age, for all sites over https."""
+    return f"authentik_session={value}; HttpOnly; Path=/; {_same_site(client)}"
+
+
+def session_deletion(client: Client) -> str:
+    """Return the line that takes the session's cookie away."""
+    expires = "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
+    return f'authentik_session=""; {expires}; Path=/; {_same_site(client)}'
+
+
+def flow_cookies(
+    client: Client, sessions: Sessions, row: Session, reply: Reply, now: float
+) -> list[str]:
+    """Return the lines for the answer of a flow: a login adds two, a logout takes one away."""
+    if not sessions.holds(row):
+        return [] if client.cookie is None else [session_deletion(client)]
+    cookies = [session_cookie(client, sessions.cookie(row, disowned=reply.disowned))]
+    if reply.logged_in is None:
+        return cookies
+    csrf = secrets.token_urlsafe(24)
+    cookies[:0] = [
+        _lasting_cookie("authentik_csrf", csrf, now=now, age=_CSRF_AGE, secure=client.secure)
+    ]
+    if reply.known_device:
+        device = sessions.device_cookie(reply.logged_in, now + _DEVICE_AGE)
+        cookies[:0] = [_lasting_cookie("authentik_device", device, now=now, age=_DEVICE_AGE)]
+    return cookies
+
+
+def _lasting_cookie(name: str, value: str, *, now: float, age: int, secure: bool = False) -> str:
+    """Return the line of a cookie that lives for ``age`` seconds from ``now``."""
+    expires = datetimeToString(now + age).decode()
+    line = f"{name}={value}; expires={expires}; Max-Age={age}; Path=/; SameSite=Lax"
+    return f"{line}; Secure" if secure else line
+
+
+def _same_site(client: Client) -> str:
+    return "SameSite=None; Secure" if client.secure else "SameSite=Lax"

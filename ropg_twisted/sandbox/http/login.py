@@ -1,0 +1,66 @@
+"""The login page: it walks a flow with what a person types, by the executor itself.
+
+Authentik has a program in the browser for this, which asks for one thing after the other. Here
+one form asks for everything at once, so that a script can post it as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ropg_twisted.sandbox.flow.executor import Executor
+from ropg_twisted.sandbox.flow.flows import Flow
+from ropg_twisted.sandbox.flow.requests import Challenge, Reply, Visit
+
+FLOW = "default-authentication-flow"
+"""The flow that browsers are sent to."""
+
+_STEPS = 50
+"""Steps to walk at most: a flow may restart for ever."""
+
+_ASKS = {
+    "ak-stage-identification",
+    "ak-stage-password",
+    "ak-stage-authenticator-validate",
+    "ak-stage-user-login",
+}
+"""The components that the form has an answer for."""
+
+
+def walk(executor: Executor, visit: Visit, flow: Flow, form: Mapping[str, str]) -> Reply:
+    """Walk the flow from its beginning, and return what it ends or stops at.
+
+    ``form``: ``uid_field``, ``password`` and ``code``, under the names that the executor reads.
+    """
+    answer = {**form, "remember_me": False}
+    asked = set[str]()
+    visit.session.plan = None
+    reply = executor.get(visit, flow)
+    for _ in range(_STEPS):
+        component = None if reply.challenge is None else reply.challenge["component"]
+        if component is None:
+            reply = executor.get(visit, flow)
+        elif component in _ASKS - asked:
+            asked.add(component)
+            reply = executor.post(visit, flow, answer)
+        else:
+            break
+    return reply
+
+
+def complaint(challenge: Challenge | None) -> str:
+    """Return what a person should read who has come to this challenge and no further."""
+    if challenge is None:
+        return "The flow restarts without end, and nobody is logged in."
+    errors = challenge.get("response_errors", {}).values()
+    if texts := [error["string"] for field in errors for error in field]:
+        return " ".join(texts)
+    message = challenge.get("error_message")
+    return str(message or f"The flow comes to {challenge['component']}, and nobody is logged in.")
+
+
+def place(target: str | None) -> str:
+    """Return where to go after the login: the path that was asked for, and no other host."""
+    if target is None or not target.startswith("/") or target[1:2] in ("/", "\\"):
+        return "/"
+    return target

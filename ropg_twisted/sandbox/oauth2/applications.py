@@ -1,0 +1,94 @@
+"""The applications, and what the OAuth2 provider of each is set to. All secrets are public."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ropg_twisted.sandbox.users import Person
+
+SCOPES = ("openid", "email", "profile", "offline_access")
+"""The scopes that a provider of Authentik is usually set to, in the order of its document."""
+
+CONFIDENTIAL_SECRET = "confidential-client-secret-0123456789"
+
+LOOPBACK_URI = "http://127.0.0.1:8585/callback"
+"""A redirect URI at which a program on the same host can wait for the browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An application and its provider.
+
+    ``slug``: its name in URLs, which need not be the ``client_id``. ``public``: the client is
+    believed without its secret. ``has_key``: tokens are signed with the key of the provider
+    (RS256), else with the secret (HS256). ``redirect_uris``: compared to the letter.
+    """
+
+    slug: str
+    name: str
+    client_id: str
+    secret: str = field(repr=False)
+    public: bool = False
+    has_key: bool = True
+    redirect_uris: tuple[str, ...] = ("https://127.0.0.1/jamfconnect", LOOPBACK_URI)
+    scopes: tuple[str, ...] = SCOPES
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm that signs its tokens."""
+        return "RS256" if self.has_key else "HS256"
+
+    def admits(self, person: Person) -> bool:
+        """Tell whether the policies let this person use it."""
+        return self.slug not in person.refused
+
+    def accepts(self, secret: str) -> bool:
+        """Tell whether the client may speak for it: a public one may, whatever it sends."""
+        return self.public or secret == self.secret
+
+    def allowed(self, scope: Iterable[str]) -> tuple[str, ...]:
+        """Return what is asked for and allowed, each once; the rest goes in silence."""
+        return tuple(word for word in dict.fromkeys(scope) if word in self.scopes)
+
+
+_ALL = (
+    Application(
+        "jamf-connect",
+        "JAMF Connect",
+        "jamf-connect",
+        secret="public-client-secret-that-no-client-needs-0123456789",
+        public=True,
+    ),
+    Application(
+        "jamf-connect-confidential",
+        "JAMF Connect (confidential)",
+        "jamf-connect-confidential",
+        secret=CONFIDENTIAL_SECRET,
+    ),
+    Application(
+        "jamf-connect-nokey",
+        "JAMF Connect (no key)",
+        "jamf-connect-nokey",
+        secret=CONFIDENTIAL_SECRET,
+        has_key=False,
+    ),
+    Application(
+        "mac-fleet",
+        "Mac fleet",
+        "Jx7uXk2cV0oYtB8sQmWn4RzLh1Pd6EaGf3TiKv9S",
+        secret=CONFIDENTIAL_SECRET,
+        public=True,
+        scopes=("openid", "email", "profile"),
+    ),
+)
+
+APPLICATIONS = {application.slug: application for application in _ALL}
+"""Every application by its slug."""
+
+_BY_CLIENT_ID = {application.client_id: application for application in _ALL}
+
+
+def find_client(client_id: str) -> Application | None:
+    """Return the application whose client this is, or None."""
+    return _BY_CLIENT_ID.get(client_id)

@@ -1,0 +1,121 @@
+"""What people have granted to applications, and the codes and tokens that stand for it."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from ropg_twisted.sandbox.flow.sessions import Session
+from ropg_twisted.sandbox.oauth2.applications import Application
+from ropg_twisted.sandbox.users import Person
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How a client names itself; both texts are empty where it does not."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The right of an application to speak for a person.
+
+    ``auth_time``: when the person logged in. ``session``: the row of that login, None where
+    there was none or it is gone. ``nonce``: what the client wants to find in its tokens.
+    """
+
+    application: Application
+    person: Person
+    scope: tuple[str, ...]
+    auth_time: float
+    session: Session | None = None
+    nonce: str | None = field(default=None, repr=False)
+
+    @property
+    def offline(self) -> bool:
+        """Whether it outlives its tokens by a refresh token."""
+        return "offline_access" in self.scope
+
+    def profile(self) -> dict[str, Any]:
+        """Return the claims about the person that the scopes give, mail before profile."""
+        claims: dict[str, Any] = {}
+        if "email" in self.scope:
+            claims |= {"email": self.person.email, "email_verified": False}
+        if "profile" in self.scope:
+            claims |= {
+                "name": self.person.name,
+                "given_name": self.person.name,
+                "preferred_username": self.person.username,
+                "nickname": self.person.username,
+                "groups": [group.name for group in self.person.groups],
+            }
+        return claims
+
+    def userinfo(self) -> dict[str, Any]:
+        """Return what the userinfo endpoint says."""
+        nonce = {"nonce": self.nonce} if self.nonce else {}
+        return {"sub": self.person.uid, **self.profile(), **nonce}
+
+    def claims(self, issuer: str, now: int, lifetime: int) -> dict[str, Any]:
+        """Return the claims of an id token, but for its own id.
+
+        ``sid`` and ``amr`` are those of the session, and go with it. There is no ``at_hash``.
+        """
+        claims: dict[str, Any] = {
+            "iss": issuer,
+            "sub": self.person.uid,
+            "aud": self.application.client_id,
+            "exp": now + lifetime,
+            "iat": now,
+            "auth_time": int(self.auth_time),
+            "acr": "goauthentik.io/providers/oauth2/default",
+        }
+        if self.session is not None and self.session.methods:
+            claims["amr"] = list(self.session.methods)
+        if self.nonce:
+            claims["nonce"] = self.nonce
+        if self.session is not None:
+            claims["sid"] = sha256(self.session.sid.encode()).hexdigest()
+        return {**claims, **self.profile()}
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token that has been handed out.
+
+    ``expires``: a time on the clock. ``claims``: what introspection says of it. ``session``: the
+    row that it dies with, None for a token that outlives the login.
+    """
+
+    grant: Grant
+    expires: float
+    claims: Mapping[str, Any] = field(repr=False)
+    session: Session | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An authorization code. ``challenge`` and ``method``: those of RFC 7636, if there were any.
+
+    A code dies with the session of its grant.
+    """
+
+    grant: Grant
+    redirect_uri: str
+    expires: float
+    challenge: str | None = field(repr=False)
+    method: str
+
+    def fits(self, verifier: str | None) -> bool:
+        """Tell whether the verifier is that of the challenge; without one there must be none."""
+        if self.challenge is None or verifier is None:
+            return not self.challenge and not verifier
+        if self.method == "S256":
+            digest = sha256(verifier.encode()).digest()
+            return urlsafe_b64encode(digest).rstrip(b"=").decode() == self.challenge
+        return verifier == self.challenge

@@ -1,0 +1,1 @@
+"""A hardened twisted.web server. It knows no OAuth."""
