@@ -17,7 +17,7 @@ from twisted.web.iweb import IResponse
 
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.users import Person, find
+from ropg_twisted.sandbox.users import User, find
 
 EXECUTOR = "/api/v3/flows/executor/"
 DEFAULT = "default-authentication-flow"
@@ -158,7 +158,7 @@ def result_of(deferred: Deferred[_T]) -> _T:
     return results[0]
 
 
-def person(name: str) -> Person:
+def person(name: str) -> User:
     """The person of this name."""
     found = find(name)
     assert found is not None

@@ -233,9 +233,9 @@ class CanaryTests(SynchronousTestCase):
         expect(self.send(unnamed, {**FORM, "Authorization": f"Basic {malformed}"}), 400)
         self.send(unnamed, {**FORM, "Authorization": f"Basic {self.basic(PASSWORD)}"})
 
-        undecoded = "grant_type=password&scope=openid&username=alice&password={}&client_id={}"
-        expect(self.send(undecoded.format(USUAL_PASSWORD, "xcreds").encode()), 200, "undecoded")
-        expect(self.send(undecoded.format(PASSWORD, "mac").encode()), 400, "wrongly undecoded")
+        unencoded = "grant_type=password&scope=openid&username=alice&password={}&client_id={}"
+        expect(self.send(unencoded.format(USUAL_PASSWORD, "xcreds").encode()), 200, "undecoded")
+        expect(self.send(unencoded.format(PASSWORD, "mac").encode()), 400, "wrongly undecoded")
 
         query = "?" + urlencode(RIGHT)
         expect(self.send(RIGHT, path="/oauth/token" + query), 400, "password in the URL")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD
+from ropg_twisted.sandbox.users import USERS, USUAL_PASSWORD
 from tests.sandbox_browser import DEFAULT, EXECUTOR, ME, Browser, SandboxTestCase, person
 
 
@@ -23,7 +23,7 @@ class LoginTests(SandboxTestCase):
 
     def test_everybody_without_a_device_logs_in_with_the_listed_password(self) -> None:
         """Each password of the list works as it stands, blanks and all, unless disabled."""
-        for who in PEOPLE:
+        for who in USERS:
             if who.totp_key is None and not who.static_tokens:
                 browser = Browser(self.sandbox)
                 answer = browser.walk(DEFAULT, who.username, who.password)

@@ -15,7 +15,7 @@ from twisted.web.client import Agent
 
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
-from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD
+from ropg_twisted.sandbox.users import USERS, USUAL_PASSWORD
 from tests.sandbox_browser import (
     ACCESS,
     DEFAULT,
@@ -212,7 +212,7 @@ class MannersTests(SandboxTestCase):
         """Its title says sandbox, and it has all flows, people and passwords."""
         page = self.browser.ask("GET", "/").body.decode()
         self.assertIn("<title>Sandbox", page)
-        for who in PEOPLE:
+        for who in USERS:
             self.assertIn(escape(who.password), page, who.username)
             self.assertIn(who.email, page)
         for slug in self.sandbox.flows:
@@ -238,7 +238,7 @@ class MannersTests(SandboxTestCase):
                 self.browser.walk("attempts-1", "alice", typed),
             ]
         rows = self.sandbox.sessions.anonymous
-        kept = [repr(events), repr(rows), repr(self.sandbox.events), repr(PEOPLE)]
+        kept = [repr(events), repr(rows), repr(self.sandbox.events), repr(USERS)]
         kept += [answer.body.decode() for answer in answers]
         for text in kept:
             self.assertNotIn(typed, text)

@@ -23,7 +23,7 @@ from ropg_twisted.sandbox.flow.flows import (
     Stage,
     TotpSetup,
 )
-from ropg_twisted.sandbox.flow.requests import Challenge, Visit
+from ropg_twisted.sandbox.flow.requests import Challenge, FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Plan
 
 Errors: TypeAlias = Mapping[str, tuple[str, str]]
@@ -67,7 +67,7 @@ def flow_error() -> Challenge:
     return {"component": "ak-stage-flow-error", "request_id": uuid4().hex}
 
 
-def access_denied(visit: Visit, flow: Flow, message: str) -> Challenge:
+def access_denied(visit: FlowRequest, flow: Flow, message: str) -> Challenge:
     """Return a refusal, for an unknown reason if ``message`` is empty."""
     return {
         "flow_info": _flow_info(flow),
@@ -77,7 +77,9 @@ def access_denied(visit: Visit, flow: Flow, message: str) -> Challenge:
     }
 
 
-def show(visit: Visit, stage: Stage, devices: Devices, errors: Errors | None = None) -> Challenge:
+def show(
+    visit: FlowRequest, stage: Stage, devices: Devices, errors: Errors | None = None
+) -> Challenge:
     """Return the challenge of a stage, with the errors of the last answer if there were any."""
     challenge: Challenge = {"flow_info": _flow_info(visit.plan.flow)}
     if errors:
@@ -89,7 +91,7 @@ def show(visit: Visit, stage: Stage, devices: Devices, errors: Errors | None = N
     return challenge
 
 
-def _fields(visit: Visit, stage: Stage, devices: Devices) -> Challenge:
+def _fields(visit: FlowRequest, stage: Stage, devices: Devices) -> Challenge:
     """The fields that are the stage's own."""
     plan, pending = visit.plan, _pending(visit.pending_name)
     match stage:
@@ -161,7 +163,7 @@ def _captcha(name: str) -> Challenge:
     }
 
 
-def _devices(visit: Visit, stage: SecondFactor, devices: Devices) -> list[Challenge]:
+def _devices(visit: FlowRequest, stage: SecondFactor, devices: Devices) -> list[Challenge]:
     """The devices to choose from."""
     user = visit.pending_user
     kind = devices.kind(user, stage.device_classes)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from ropg_twisted.sandbox.flow.context import User
+from ropg_twisted.sandbox.flow.context import PendingUser
 from ropg_twisted.sandbox.flow.sessions import Clock
-from ropg_twisted.sandbox.users import Person
+from ropg_twisted.sandbox.users import User
 
 _STEP = 30
 
@@ -32,7 +32,7 @@ class Devices:
         self._spent: set[tuple[int, str]] = set()
         self._last_used: dict[int, float] = {}
 
-    def kind(self, user: User | None, allowed: Container[str]) -> str | None:
+    def kind(self, user: PendingUser | None, allowed: Container[str]) -> str | None:
         """Return the class of the device to ask for, None if there is none of an allowed one.
 
         A user who is not known yet may have a passkey: ``webauthn``.
@@ -49,14 +49,14 @@ class Devices:
             return None
         return kind if kind in allowed else None
 
-    def last_used(self, person: Person) -> str | None:
+    def last_used(self, person: User) -> str | None:
         """Return when a code was last accepted, as ISO 8601 in UTC, or None."""
         seconds = self._last_used.get(person.pk)
         if seconds is None:
             return None
         return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
-    def accepts(self, person: Person, code: str) -> bool:
+    def accepts(self, person: User, code: str) -> bool:
         """Tell whether the code is right, and spend it if it is."""
         if person.totp_key is not None:
             accepted = self._accepts_totp(person, person.totp_key, code)
@@ -71,7 +71,7 @@ class Devices:
         """Tell whether the code is that of a key which has just been handed out."""
         return code == totp(key, self._clock.seconds())
 
-    def _accepts_totp(self, person: Person, key: bytes, code: str) -> bool:
+    def _accepts_totp(self, person: User, key: bytes, code: str) -> bool:
         now = int(self._clock.seconds()) // _STEP
         earliest = max(0, now - 1, self._last_step.get(person.pk, -1) + 1)
         for step in range(earliest, now + 2):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ropg_twisted.sandbox.flow.context import Context, User
+from ropg_twisted.sandbox.flow.context import Context, PendingUser
 from ropg_twisted.sandbox.flow.flows import Binding, Flow, Requirement
 from ropg_twisted.sandbox.flow.policies import DenyAll, Policy, PolicyRequest
-from ropg_twisted.sandbox.flow.requests import Visit
+from ropg_twisted.sandbox.flow.requests import FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Plan
 
 NOT_APPLICABLE = "Flow does not apply to current user."
@@ -34,7 +34,7 @@ class Planner:
     def __init__(self, reputation: Mapping[tuple[str, str], int]) -> None:
         self._reputation = reputation
 
-    def plan(self, visit: Visit, flow: Flow, context: Context | None = None) -> Plan:
+    def plan(self, visit: FlowRequest, flow: Flow, context: Context | None = None) -> Plan:
         """Return the plan of a user who begins a flow, or begins it again with this context.
 
         Raises ``FlowNonApplicableError`` and ``EmptyFlowError``.
@@ -58,7 +58,7 @@ class Planner:
             raise EmptyFlowError
         return Plan(flow, bindings, context)
 
-    def next(self, visit: Visit, plan: Plan) -> Binding | None:
+    def next(self, visit: FlowRequest, plan: Plan) -> Binding | None:
         """Return the binding to stand at, None if none is left.
 
         Those before it whose policies are evaluated again and do not pass leave the plan for
@@ -73,8 +73,8 @@ class Planner:
             plan.bindings.pop(0)
         return None
 
-    def _passes(self, policy: Policy | None, visit: Visit, context: Context) -> bool:
+    def _passes(self, policy: Policy | None, visit: FlowRequest, context: Context) -> bool:
         """Tell whether a policy passes; what none is bound to is open to everybody."""
-        user: User | None = context.pending_user or visit.user
+        user: PendingUser | None = context.pending_user or visit.user
         request = PolicyRequest(user, visit.address, context, self._reputation)
         return policy is None or policy.passes(request)

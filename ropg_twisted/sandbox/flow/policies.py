@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ropg_twisted.sandbox.flow.context import Context, User
+from ropg_twisted.sandbox.flow.context import Context, PendingUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class PolicyRequest:
     user name and address.
     """
 
-    user: User | None
+    user: PendingUser | None
     address: str
     context: Context
     reputation: Mapping[tuple[str, str], int]

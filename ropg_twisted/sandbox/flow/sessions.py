@@ -12,7 +12,7 @@ import jwt
 
 from ropg_twisted.sandbox.flow.context import Context
 from ropg_twisted.sandbox.flow.flows import Binding, Flow
-from ropg_twisted.sandbox.users import Person
+from ropg_twisted.sandbox.users import User
 
 LIFETIME = 24 * 60 * 60
 """Seconds that a row lives after its last use."""
@@ -58,7 +58,7 @@ class Session:
     sid: str = field(repr=False)
     expires: float
     address: str
-    person: Person | None = None
+    person: User | None = None
     auth_time: float = 0
     methods: tuple[str, ...] = ()
     plan: Plan | None = None
@@ -104,7 +104,7 @@ class Sessions:
         row.expires = self._clock.seconds() + LIFETIME
         row.address = address
 
-    def log_in(self, row: Session, person: Person, methods: Iterable[str]) -> None:
+    def log_in(self, row: Session, person: User, methods: Iterable[str]) -> None:
         """Log the person in by these methods, under a new session id."""
         self.end(row)
         row.sid, row.person = random_text(32), person
@@ -130,7 +130,7 @@ class Sessions:
         }
         return jwt.encode(claims, self._key, "HS256")
 
-    def device_cookie(self, person: Person, expires: float) -> str:
+    def device_cookie(self, person: User, expires: float) -> str:
         """Return the value of the cookie ``authentik_device``, which marks a known device."""
         return jwt.encode({"sub": person.uid, "exp": expires}, self._key, "HS256")
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from ropg_twisted.sandbox.flow import challenges
 from ropg_twisted.sandbox.flow.challenges import Errors
-from ropg_twisted.sandbox.flow.context import User
+from ropg_twisted.sandbox.flow.context import PendingUser
 from ropg_twisted.sandbox.flow.devices import Devices
 from ropg_twisted.sandbox.flow.flows import (
     Binding,
@@ -29,10 +29,10 @@ from ropg_twisted.sandbox.flow.flows import (
     TotpSetup,
     UserWrite,
 )
-from ropg_twisted.sandbox.flow.requests import Visit
+from ropg_twisted.sandbox.flow.requests import FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
-from ropg_twisted.sandbox.users import Person, find
+from ropg_twisted.sandbox.users import User, find
 
 Answer: TypeAlias = Mapping[str, Any]
 
@@ -46,7 +46,7 @@ class Challenged:
 class StageOk:
     """The stage is passed. ``logged_in`` and ``known_device``: as in ``Reply``."""
 
-    logged_in: Person | None = None
+    logged_in: User | None = None
     known_device: bool = False
 
 
@@ -81,7 +81,7 @@ class Stages:
         self._devices = devices
         self._signals = signals
 
-    def get(self, visit: Visit, binding: Binding) -> Outcome:
+    def get(self, visit: FlowRequest, binding: Binding) -> Outcome:
         """Look at a stage; one that needs nobody is passed by it. Raises ``StageError``."""
         match binding.stage:
             case Identification() as stage if self._skips(visit, binding, stage):
@@ -101,7 +101,7 @@ class Stages:
                 return StageInvalid(challenges.NO_PENDING_DATA)
         return Challenged()
 
-    def post(self, visit: Visit, binding: Binding, data: Answer) -> Outcome:
+    def post(self, visit: FlowRequest, binding: Binding, data: Answer) -> Outcome:
         """Answer a stage: its component in the data is not read. Raises ``StageError``."""
         match binding.stage:
             case Identification() as stage:
@@ -134,7 +134,7 @@ class Stages:
                 return StageOk()
         return self.get(visit, binding)
 
-    def _skips(self, visit: Visit, binding: Binding, stage: Identification) -> bool:
+    def _skips(self, visit: FlowRequest, binding: Binding, stage: Identification) -> bool:
         """Whether the name that is known already will do. Its user is looked up again."""
         name = visit.plan.context.pending_user_identifier
         if name is None or stage.combined or stage.captcha or binding.policy is not None:
@@ -142,7 +142,7 @@ class Stages:
         visit.plan.context.pending_user = _user(name)
         return True
 
-    def _identify(self, visit: Visit, stage: Identification, data: Answer) -> Outcome:
+    def _identify(self, visit: FlowRequest, stage: Identification, data: Answer) -> Outcome:
         """Look the name up. Names and passwords in this form lose the spaces around them."""
         context = visit.plan.context
         name = _text(data, "uid_field").strip()
@@ -168,7 +168,7 @@ class Stages:
             context.pending_user_identifier = name
         return StageOk()
 
-    def _check_password(self, visit: Visit, stage: Password, data: Answer) -> Outcome:
+    def _check_password(self, visit: FlowRequest, stage: Password, data: Answer) -> Outcome:
         """Have the password judged as it came."""
         context = visit.plan.context
         password = _text(data, "password")
@@ -183,7 +183,7 @@ class Stages:
         return StageOk()
 
     def _authenticate(
-        self, visit: Visit, user: User, password: str, *, app_passwords: bool
+        self, visit: FlowRequest, user: PendingUser, password: str, *, app_passwords: bool
     ) -> bool:
         """Tell whether a backend accepts the password; the real one is a method of ``amr``.
 
@@ -197,7 +197,7 @@ class Stages:
         self._signals.authenticated(user.username, visit.address, accepted=accepted)
         return accepted
 
-    def _look_for_device(self, visit: Visit, stage: SecondFactor) -> Outcome:
+    def _look_for_device(self, visit: FlowRequest, stage: SecondFactor) -> Outcome:
         user = visit.pending_user
         if self._devices.kind(user, stage.device_classes) is not None:
             return Challenged()
@@ -210,7 +210,7 @@ class Stages:
         visit.plan.bindings.insert(1, Binding(stage.configuration_stage))
         return StageOk()
 
-    def _check_code(self, visit: Visit, stage: SecondFactor, data: Answer) -> Outcome:
+    def _check_code(self, visit: FlowRequest, stage: SecondFactor, data: Answer) -> Outcome:
         code, user = _text(data, "code"), visit.pending_user
         if not code:
             return ChallengeInvalid({"non_field_errors": (challenges.NO_CODE, "invalid")})
@@ -223,7 +223,7 @@ class Stages:
         visit.plan.context.methods.append("mfa")
         return StageOk()
 
-    def _log_in(self, visit: Visit, *, known_device: bool) -> Outcome:
+    def _log_in(self, visit: FlowRequest, *, known_device: bool) -> Outcome:
         user = visit.plan.context.pending_user
         if user is None:
             return StageInvalid(challenges.NO_PENDING_USER)
@@ -234,10 +234,10 @@ class Stages:
         return StageOk(user.person, known_device)
 
 
-def _user(name: str) -> User:
+def _user(name: str) -> PendingUser:
     """The user of a typed name, known or pretended."""
     person = find(name)
-    return User(name if person is None else person.username, person)
+    return PendingUser(name if person is None else person.username, person)
 
 
 def _text(data: Answer, key: str) -> str:

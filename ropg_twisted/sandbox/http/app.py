@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from ropg_twisted.sandbox.flow.executor import Executor
 from ropg_twisted.sandbox.flow.flows import FLOWS, Flow
 from ropg_twisted.sandbox.flow.refusing_flows import REFUSING_FLOWS
-from ropg_twisted.sandbox.flow.requests import Reply, Visit
+from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
 from ropg_twisted.sandbox.flow.signals import Authentication, Event
 from ropg_twisted.sandbox.http import login, pages
@@ -32,7 +32,7 @@ from ropg_twisted.sandbox.http.cookies import (
 from ropg_twisted.sandbox.http.wire import (
     READ,
     READ_AND_WRITE,
-    Client,
+    Peer,
     accepts_json,
     language,
     read_client,
@@ -47,7 +47,7 @@ from ropg_twisted.sandbox.http.wire import (
 from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS
 from ropg_twisted.sandbox.oauth2.endpoints import OAuth
 from ropg_twisted.sandbox.oauth2.provider import Provider
-from ropg_twisted.sandbox.users import Person
+from ropg_twisted.sandbox.users import User
 from ropg_twisted.server.site import QuietSite
 
 
@@ -199,7 +199,9 @@ class Sandbox:
             raise NotFound
         return self.flows[slug]
 
-    def _flow(self, request: IRequest, slug: str, walk: Callable[[Visit, Flow], Reply]) -> bytes:
+    def _flow(
+        self, request: IRequest, slug: str, walk: Callable[[FlowRequest, Flow], FlowResponse]
+    ) -> bytes:
         """Walk a session, and answer with its cookies."""
         flow, client = self._flow_of(slug), read_client(request)
         visit = self._visit(request, client)
@@ -212,14 +214,14 @@ class Sandbox:
         allow = None if reply.early else READ_AND_WRITE
         return send_json(request, 200, reply.challenge, allow=allow)
 
-    def _visit(self, request: IRequest, client: Client) -> Visit:
+    def _visit(self, request: IRequest, client: Peer) -> FlowRequest:
         """A visit with the session that the client brings, or a new one."""
         row = self.sessions.find(client.cookie) or self.sessions.begin(client.address)
         self.sessions.touch(row, client.address)
         url = request.uri.decode("latin-1")
         path, _, query = url.partition("?")
         written = urlencode(dict(parse_qsl(query, keep_blank_values=True)))
-        return Visit(
+        return FlowRequest(
             session=row,
             address=client.address,
             url=url,
@@ -228,7 +230,9 @@ class Sandbox:
             language=language(request),
         )
 
-    def _set_cookies(self, request: IRequest, client: Client, visit: Visit, reply: Reply) -> None:
+    def _set_cookies(
+        self, request: IRequest, client: Peer, visit: FlowRequest, reply: FlowResponse
+    ) -> None:
         now = self._clock.seconds()
         set_cookies(request, flow_cookies(client, self.sessions, visit.session, reply, now))
 
@@ -248,7 +252,7 @@ def sandbox_site(sandbox: Sandbox) -> Site:
     )
 
 
-def _profile(person: Person) -> dict[str, Any]:
+def _profile(person: User) -> dict[str, Any]:
     """A person as ``users/me/`` shows them."""
     return {
         "pk": person.pk,

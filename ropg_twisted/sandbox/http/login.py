@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ropg_twisted.sandbox.flow.executor import Executor
 from ropg_twisted.sandbox.flow.flows import Flow
-from ropg_twisted.sandbox.flow.requests import Challenge, Reply, Visit
+from ropg_twisted.sandbox.flow.requests import Challenge, FlowRequest, FlowResponse
 
 FLOW = "default-authentication-flow"
 """The flow that browsers are sent to."""
@@ -27,7 +27,9 @@ _ASKS = {
 """The components that the form has an answer for."""
 
 
-def walk(executor: Executor, visit: Visit, flow: Flow, form: Mapping[str, str]) -> Reply:
+def walk(
+    executor: Executor, visit: FlowRequest, flow: Flow, form: Mapping[str, str]
+) -> FlowResponse:
     """Walk the flow from its beginning, and return what it ends or stops at.
 
     ``form``: ``uid_field``, ``password`` and ``code``, under the names that the executor reads.

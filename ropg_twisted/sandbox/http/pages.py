@@ -16,7 +16,7 @@ from ropg_twisted.sandbox.flow.flows import (
     Requirement,
 )
 from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, Application
-from ropg_twisted.sandbox.users import PEOPLE, Person
+from ropg_twisted.sandbox.users import USERS, User
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}"
@@ -44,7 +44,7 @@ def front(flows: Iterable[Flow], now: float) -> bytes:
     """
     people = _table(
         ("User name", "E-mail", "Password", "Second factor", "Remark"),
-        (_person(person, now) for person in PEOPLE),
+        (_person(person, now) for person in USERS),
     )
     applications = _table(
         ("Application", "Client id", "Client secret", "Redirect URIs", "Scopes", "Signed with"),
@@ -78,7 +78,7 @@ def _page(title: str, body: str) -> bytes:
     return f"{text}{_WARNING}{body}</body></html>\n".encode()
 
 
-def _person(person: Person, now: float) -> tuple[str, ...]:
+def _person(person: User, now: float) -> tuple[str, ...]:
     """One row of the people's table, as HTML."""
     password = _code(person.password)
     if person.app_password is not None:

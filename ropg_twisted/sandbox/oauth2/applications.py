@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ropg_twisted.sandbox.users import Person
+from ropg_twisted.sandbox.users import User
 
 SCOPES = ("openid", "email", "profile", "offline_access")
 """The scopes that a provider of Authentik is usually set to, in the order of its document."""
@@ -39,7 +39,7 @@ class Application:
         """The algorithm that signs its tokens."""
         return "RS256" if self.has_key else "HS256"
 
-    def admits(self, person: Person) -> bool:
+    def admits(self, person: User) -> bool:
         """Tell whether the policies let this person use it."""
         return self.slug not in person.refused
 

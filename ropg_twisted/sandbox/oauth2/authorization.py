@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from ropg_twisted.sandbox.flow.sessions import Session
 from ropg_twisted.sandbox.oauth2.applications import Application, find_client
 from ropg_twisted.sandbox.oauth2.grants import Code, Grant
-from ropg_twisted.sandbox.users import Person
+from ropg_twisted.sandbox.users import User
 
 Form: TypeAlias = Mapping[str, str]
 """The parameters of a query or a form."""
@@ -54,7 +54,7 @@ class AuthorizationRequest:
             return Stop.WRONG_REDIRECT_URI
         return cls(application, redirect_uri, query)
 
-    def problem(self, person: Person | None) -> tuple[str, str] | None:
+    def problem(self, person: User | None) -> tuple[str, str] | None:
         """Return the error that the client is told, and its description, or None.
 
         ``person``: who is logged in.
@@ -74,7 +74,7 @@ class AuthorizationRequest:
             return "login_required", "The Authorization Server requires End-User authentication"
         return None
 
-    def granted(self, person: Person, session: Session, now: float) -> Code:
+    def granted(self, person: User, session: Session, now: float) -> Code:
         """Return what a code for the person of this session stands for.
 
         The scope is what is asked for and allowed; who asks for none gets all.

@@ -10,7 +10,7 @@ from typing import Any
 
 from ropg_twisted.sandbox.flow.sessions import Session
 from ropg_twisted.sandbox.oauth2.applications import Application
-from ropg_twisted.sandbox.users import Person
+from ropg_twisted.sandbox.users import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Grant:
     """
 
     application: Application
-    person: Person
+    person: User
     scope: tuple[str, ...]
     auth_time: float
     session: Session | None = None
