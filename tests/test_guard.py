@@ -697,7 +697,7 @@ class ConcurrencyLimitTests(SynchronousTestCase):
         """A place that comes free in the middle of an answer is for the next in the queue."""
         checks = [ask(self.limit, name) for name in "abcd"]
         checks[2].addCallback(lambda _: ask(self.limit, "c again"))
-        self.limit._verifier = at_once = Says(RIGHT)
+        self.limit._verifier = at_once = FixedVerifier(RIGHT)
         self.verifier.waiting[0].callback(RIGHT)
         self.assertEqual([login.username for login in at_once.asked], ["c", "d", "c again"])
 
