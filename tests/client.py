@@ -23,9 +23,9 @@ from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.interfaces import LoginAttempt, Readiness
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.flows import Flow as SandboxFlow
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.verdict import Outcome
 from tests.fakes import AUTHENTIK
 

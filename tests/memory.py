@@ -27,10 +27,10 @@ from zope.interface import implementer
 
 from ropg_twisted import service
 from ropg_twisted.authentik.client import AuthentikClient
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
 from ropg_twisted.sandbox.oauth2.signing import SigningKey
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.settings.sources import read_settings
 from tests.fakes import FORM, ISSUER, CapturedLog, Connection, Reply, post, proven_flow
 from tests.sandbox_browser import DEFAULT, Browser
@@ -170,7 +170,7 @@ class Daemon:
         self.line = Line(self.authentik)
         test.patch(
             service,
-            "make_transport",
+            "make_client",
             lambda _, __, who, ___: AuthentikClient(self.line, self.line, who),
         )
         test.patch(service, "FlowEvidence", proven_flow)

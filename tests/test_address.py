@@ -31,10 +31,10 @@ from ropg_twisted.authentik.readiness import OWN_ADDRESS, ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.interfaces import LoginAttempt, Readiness
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http import wire
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.verdict import Reason, Verdict
 from tests.fakes import AUTHENTIK, CapturedLog, proven_flow
 

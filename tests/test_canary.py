@@ -28,8 +28,8 @@ from twisted.web.test.requesthelper import DummyChannel
 from zope.interface import provider
 
 import ropg_twisted
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.server.request import BoundedRequest
 from tests.daemon import PATIENCE, TWISTD, Process, SandboxProcess, free_port
 
@@ -401,8 +401,9 @@ class ReprTests(SynchronousTestCase):
             shown = f"{instance!r} {instance} {[instance]}"
             self.assertNotIn("hidden", shown, kind)
             checked |= {kind.__name__} if names else set()
-        expected = {"Settings", "Client", "Login", "PasswordGrant", "ClientCredentials"}
-        expected |= {"SigningKey", "Introduction", "Response", "Challenge", "Session", "Answer"}
+        expected = {"Settings", "Client", "LoginAttempt", "PasswordGrant", "ClientCredentials"}
+        expected |= {"SigningKey", "ClientIPHeaders", "Response", "Challenge", "SessionCookie"}
+        expected |= {"ChallengeResponse"}
         self.assertEqual(expected - checked, set())
 
     def test_no_exception_of_a_request_shows_it(self) -> None:

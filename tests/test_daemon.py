@@ -16,7 +16,7 @@ from oauthlib.oauth2.rfc6749.errors import InvalidGrantError
 from requests_oauthlib import OAuth2Session
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.sandbox.users import USERS
+from ropg_twisted.sandbox.accounts import ACCOUNTS
 from tests.certificates import make_certificate
 from tests.daemon import (
     TWISTD,
@@ -59,7 +59,7 @@ class DaemonTests(SynchronousTestCase):
             "grace": "access_denied",
         }
         with Daemon(self.folder) as daemon:
-            for person in USERS:
+            for person in ACCOUNTS:
                 right = ask(daemon.url, person.username, person.password)
                 expected = answers.get(person.username)
                 if not person.active:
@@ -91,7 +91,7 @@ class DaemonTests(SynchronousTestCase):
                 )
             self.assertEqual(daemon.end(), 0)
         log = "".join(daemon.output)
-        for person in USERS:
+        for person in ACCOUNTS:
             self.assertNotIn(json.dumps(person.password)[1:-1], log)
 
     def test_a_client_not_written_here_gets_tokens_over_tls(self) -> None:

@@ -22,8 +22,8 @@ from ropg_twisted.authentik.challenges import Response, SessionCookie, read_sess
 from ropg_twisted.authentik.evidence import LIFETIME, RECHECK_SECONDS, Evidence, FlowEvidence
 from ropg_twisted.authentik.sessions import fetch_user
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Readiness
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.verdict import Outcome, Reason, UnverifiableError, Verdict
 from tests.client import CLIENT_ADDRESS, OWN_ADDRESS, Client
 from tests.daemon import Daemon

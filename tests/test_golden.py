@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode
 import jwt
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.sandbox.users import find
+from ropg_twisted.sandbox.accounts import find
 from tests.memory import DISCOVERY, JWKS, Daemon, claims
 
 FOLDER = Path(__file__).resolve().parent / "golden"

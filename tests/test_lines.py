@@ -20,7 +20,7 @@ import requests
 from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.telemetry.line_writer import MAX_LINES, LineWriter
 from ropg_twisted.telemetry.log import make_observer
 from tests.daemon import PATIENCE, TWISTD, Daemon, free_port, wait_until

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.authentik.evidence import Evidence
+from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.flows import Flow
-from ropg_twisted.sandbox.users import USERS, USUAL_PASSWORD
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 from tests.client import Client
 from tests.flows import SLUG, Judgement, flows
@@ -113,5 +113,5 @@ class RandomRefusalTests(SynchronousTestCase):
 
     def test_people_of_these_tests_are_there(self) -> None:
         """All but one, of whom nobody knows."""
-        names = {person.username for person in USERS}
+        names = {person.username for person in ACCOUNTS}
         self.assertEqual({"alice", "bob", "carol", "ivan", "nosuch"} - names, {"nosuch"})

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from tests.daemon import (
     PATIENCE,
     TWISTD,

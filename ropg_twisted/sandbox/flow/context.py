@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ropg_twisted.sandbox.users import User
+from ropg_twisted.sandbox.accounts import Account
 
 
 @dataclass(frozen=True, slots=True)
 class PendingUser:
     """The user whom a plan or a session is about.
 
-    ``person``: None for an unknown name that is pretended to exist. ``has_backend``: a backend
+    ``account``: None for an unknown name that is pretended to exist. ``has_backend``: a backend
     has accepted a password since the user was identified.
     """
 
     username: str
-    person: User | None
+    account: Account | None
     has_backend: bool = False
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.context import PendingUser
 from ropg_twisted.sandbox.flow.sessions import Plan, Session
-from ropg_twisted.sandbox.users import User
 
 Challenge: TypeAlias = dict[str, Any]
 
@@ -38,8 +38,8 @@ class FlowRequest:
     @property
     def user(self) -> PendingUser | None:
         """The user who is logged in with the session."""
-        person = self.session.person
-        return None if person is None else PendingUser(person.username, person)
+        account = self.session.account
+        return None if account is None else PendingUser(account.username, account)
 
     @property
     def pending_user(self) -> PendingUser | None:
@@ -67,6 +67,6 @@ class FlowResponse:
 
     challenge: Challenge | None = None
     early: bool = False
-    logged_in: User | None = None
+    logged_in: Account | None = None
     known_device: bool = False
     disowned: bool = False

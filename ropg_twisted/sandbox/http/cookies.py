@@ -34,20 +34,20 @@ def session_deletion(client: Peer) -> str:
 
 
 def flow_cookies(
-    client: Peer, sessions: Sessions, row: Session, reply: FlowResponse, now: float
+    client: Peer, sessions: Sessions, row: Session, response: FlowResponse, now: float
 ) -> list[str]:
     """Return the lines for the answer of a flow: a login adds two, a logout takes one away."""
     if not sessions.holds(row):
         return [] if client.cookie is None else [session_deletion(client)]
-    cookies = [session_cookie(client, sessions.cookie(row, disowned=reply.disowned))]
-    if reply.logged_in is None:
+    cookies = [session_cookie(client, sessions.cookie(row, disowned=response.disowned))]
+    if response.logged_in is None:
         return cookies
     csrf = secrets.token_urlsafe(24)
     cookies[:0] = [
         _lasting_cookie("authentik_csrf", csrf, now=now, age=_CSRF_AGE, secure=client.secure)
     ]
-    if reply.known_device:
-        device = sessions.device_cookie(reply.logged_in, now + _DEVICE_AGE)
+    if response.known_device:
+        device = sessions.device_cookie(response.logged_in, now + _DEVICE_AGE)
         cookies[:0] = [_lasting_cookie("authentik_device", device, now=now, age=_DEVICE_AGE)]
     return cookies
 
