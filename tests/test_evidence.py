@@ -339,16 +339,16 @@ class IdentityTests(SynchronousTestCase):
         """What comes of Authentik saying one person, and its cookie another."""
 
         class LoggedIn:
-            session = SessionCookie("sid", authenticated=True, sub=cookie)
+            cookie = SessionCookie("sid", authenticated=True, sub=cookie)
 
             async def get(self, url: str) -> Response:
                 user = {"uid": said, "username": "alice", "groups": []}
                 body = json.dumps({"user": user}).encode()
                 return Response(200, "application/json", None, body)
 
-        browser: Any = LoggedIn()
+        session: Any = LoggedIn()
         try:
-            fetch_user(AUTHENTIK, browser).send(None)
+            fetch_user(AUTHENTIK, session).send(None)
         except StopIteration as end:
             return end.value.sub
         except UnverifiableError as unverifiable:
