@@ -335,11 +335,11 @@ class IdentityTests(SynchronousTestCase):
 
     UID = "ab" * 32
 
-    def person(self, said: str, cookie: str | None) -> object:
+    def user(self, said: str, sub: str | None) -> object:
         """What comes of Authentik saying one person, and its cookie another."""
 
         class LoggedIn:
-            cookie = SessionCookie("sid", authenticated=True, sub=cookie)
+            cookie = SessionCookie("sid", authenticated=True, sub=sub)
 
             async def get(self, url: str) -> Response:
                 user = {"uid": said, "username": "alice", "groups": []}
@@ -357,10 +357,10 @@ class IdentityTests(SynchronousTestCase):
 
     def test_another_person_than_the_session_cookie_names_is_nobody(self) -> None:
         """The subject of the cookie and of the user have to be the same where both are known."""
-        self.assertEqual(self.person(self.UID, self.UID), self.UID)
-        self.assertEqual(self.person("cd" * 32, self.UID), Reason.UPSTREAM_IDENTITY)
-        self.assertEqual(self.person(self.UID, None), self.UID)
-        self.assertEqual(self.person("another-form", self.UID), "another-form")
+        self.assertEqual(self.user(self.UID, self.UID), self.UID)
+        self.assertEqual(self.user("cd" * 32, self.UID), Reason.UPSTREAM_IDENTITY)
+        self.assertEqual(self.user(self.UID, None), self.UID)
+        self.assertEqual(self.user("another-form", self.UID), "another-form")
 
     def test_only_a_subject_of_that_form_is_read(self) -> None:
         """A cookie may name its subject in another way, which cannot be compared."""
