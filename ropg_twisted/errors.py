@@ -26,21 +26,21 @@ class OAuthError(Exception):
         super().__init__(self.description)
 
 
-class InvalidRequest(OAuthError):
+class InvalidRequestError(OAuthError):
     """A parameter is missing, repeated or malformed."""
 
     code = "invalid_request"
     description = "The request is malformed"
 
 
-class RequestTooLarge(InvalidRequest):
+class RequestTooLargeError(InvalidRequestError):
     """The body is larger than the limit."""
 
     status = 413
     description = "The request is too large"
 
 
-class InvalidClient(OAuthError):
+class InvalidClientError(OAuthError):
     """The client is not known, or its secret is wrong.
 
     ``basic``: it tried HTTP Basic, and must be challenged to (RFC 6749 section 5.2).
@@ -55,7 +55,7 @@ class InvalidClient(OAuthError):
         self.basic = basic
 
 
-class InvalidToken(OAuthError):
+class InvalidTokenError(OAuthError):
     """An access token that is not valid (RFC 6750 section 3.1). ``given``: there was one."""
 
     status = 401
@@ -67,14 +67,14 @@ class InvalidToken(OAuthError):
         self.given = given
 
 
-class UnauthorizedClient(OAuthError):
+class UnauthorizedClientError(OAuthError):
     """The client may not use this grant."""
 
     code = "unauthorized_client"
     description = "The client may not use this grant"
 
 
-class Relayed(OAuthError):
+class RelayedError(OAuthError):
     """An error that Authentik has answered with."""
 
     def __init__(self, status: int, code: str, description: str) -> None:
@@ -83,47 +83,47 @@ class Relayed(OAuthError):
         self.code = code
 
 
-class UnsupportedGrantType(OAuthError):
+class UnsupportedGrantTypeError(OAuthError):
     """A grant that is not served here."""
 
     code = "unsupported_grant_type"
     description = "The grant type is not supported"
 
 
-class InvalidGrant(OAuthError):
+class InvalidGrantError(OAuthError):
     """Wrong credentials. Himmelblau knows them by this very text."""
 
     code = "invalid_grant"
     description = "Invalid username or password"
 
 
-class InteractionRequired(OAuthError):
+class InteractionRequiredError(OAuthError):
     """The password is right, and something that only a person can do comes next."""
 
     code = "interaction_required"
     description = "User interaction required"
 
 
-class MFARequired(InteractionRequired):
+class MFARequiredError(InteractionRequiredError):
     """The password is right, and a second factor comes next."""
 
     description = "Multi-factor authentication required"
 
 
-class AccessDenied(OAuthError):
+class AccessDeniedError(OAuthError):
     """Refused for another reason than the password."""
 
     code = "access_denied"
     description = "Access denied"
 
 
-class NetworkNotAllowed(AccessDenied):
+class NetworkNotAllowedError(AccessDeniedError):
     """The network of the client may not ask."""
 
     status = 403
 
 
-class SlowDown(OAuthError):
+class SlowDownError(OAuthError):
     """Too many attempts. ``retry_after``: seconds after which there may be room again."""
 
     status = 429
@@ -135,8 +135,8 @@ class SlowDown(OAuthError):
         self.retry_after = retry_after
 
 
-class TemporarilyUnavailable(OAuthError):
-    """Nothing can be said about the password now. ``retry_after``: as of :class:`SlowDown`."""
+class TemporarilyUnavailableError(OAuthError):
+    """Nothing can be said about the password now. ``retry_after``: as of :class:`SlowDownError`."""
 
     status = 503
     code = "temporarily_unavailable"
@@ -144,11 +144,11 @@ class TemporarilyUnavailable(OAuthError):
     retry_after: ClassVar[int] = 30
 
 
-class Aborted(TemporarilyUnavailable):
+class AbortedError(TemporarilyUnavailableError):
     """The same, for a client that takes every answer for a wrong password: it gets none."""
 
 
-class NotFound(OAuthError):
+class NotFoundError(OAuthError):
     """No such path."""
 
     status = 404
@@ -156,7 +156,7 @@ class NotFound(OAuthError):
     description = "There is nothing at this address"
 
 
-class MethodNotAllowed(OAuthError):
+class MethodNotAllowedError(OAuthError):
     """A method that the path does not take. ``allowed``: those that it takes."""
 
     status = 405

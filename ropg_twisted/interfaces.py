@@ -34,7 +34,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class LoginAttempt:
     """What a person typed, and what is to come of it.
 
     ``address``: of the machine that asks, ``None`` if it has none. ``code``: of a second factor.
@@ -58,7 +58,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class User:
     """Who a verified password belongs to.
 
     ``sub``: the subject of the tokens; Authentik's ``uid``, as in its own tokens.
@@ -72,7 +72,7 @@ class Person:
     groups: tuple[str, ...] = ()
 
     @classmethod
-    def typed(cls, username: str) -> Person:
+    def from_username(cls, username: str) -> User:
         """What a typed name says by itself."""
         email = username if "@" in username else ""
         return cls(sub=username, username=username, name=username, email=email)
@@ -91,7 +91,7 @@ class GrantedTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckResult:
     """What a password check came to. There is a person if, and only if, it is verified.
 
     ``tokens``: those that Authentik has granted, if the login asked for some. ``retry_after``:
@@ -101,7 +101,7 @@ class Check:
     """
 
     outcome: Outcome
-    person: Person | None = None
+    user: User | None = None
     tokens: GrantedTokens | None = None
     retry_after: int | None = None
     authentik_down: bool = False
@@ -112,17 +112,17 @@ class Check:
 class Readiness:
     """Whether a password could be checked now.
 
-    ``obstacle``: why not. ``warning``: what is wrong though it could.
+    ``reason``: why not. ``warning``: what is wrong though it could.
     """
 
-    obstacle: Reason | None = None
+    reason: Reason | None = None
     warning: Reason | None = None
 
 
 class IPasswordVerifier(Interface):
     """Something that can say whether a password is right."""
 
-    def verify(login: Login) -> Coroutine[Deferred[Any], Any, Check]:
+    def verify(login: LoginAttempt) -> Coroutine[Deferred[Any], Any, CheckResult]:
         """Check one password.
 
         Whatever goes wrong on the way is an outcome and no exception: ``unverifiable``, with its
@@ -135,8 +135,8 @@ class IPasswordVerifier(Interface):
         """
 
 
-class IReadiness(Interface):
+class IReadinessProbe(Interface):
     """Something that knows whether a password could be checked now."""
 
-    def look() -> Coroutine[Deferred[Any], Any, Readiness]:
+    def probe() -> Coroutine[Deferred[Any], Any, Readiness]:
         """Look now, within a deadline. No fault on the way is an exception."""

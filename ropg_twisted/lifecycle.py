@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from ropg_twisted.authentik.readiness import Lookout
+from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.errors import ListenError, SettingError
 from ropg_twisted.guard.shared_store import SharedStore
@@ -65,7 +65,6 @@ class Listener(Service):
         port = self._port
         if self.running:
             self.log.critical("no longer listening at {endpoint}", endpoint=self._where)
-            self._port = None
         type(port).connectionLost(port, reason)
 
     def _unusable(self, kind: type[SettingError], error: BaseException | None) -> SettingError:
@@ -73,7 +72,7 @@ class Listener(Service):
         return kind(self._setting, f"cannot listen at {self._where} ({cause})", "tcp:8580")
 
 
-class Work(Service):
+class Lifecycle(Service):
     """What the daemon looks at when it starts, and finishes before it ends.
 
     ``grace``: seconds for the checks that are under way at the end.
@@ -85,7 +84,7 @@ class Work(Service):
         self,
         site: BoundedSite,
         sessions: SessionRemover,
-        lookout: Lookout,
+        readiness: ReadinessProbe,
         store: SharedStore | None,
         grace: float,
     ) -> None:
@@ -93,24 +92,24 @@ class Work(Service):
         self._store = store
         self._grace = grace
         self._sessions = sessions
-        self._lookout = lookout
+        self._readiness = readiness
 
     def startService(self) -> None:
         """Say in the log whether a password could be checked."""
         super().startService()
         if self._store is not None:
             self._store.start()
-        Deferred.fromCoroutine(self._look())
+        Deferred.fromCoroutine(self._probe())
 
     def stopService(self) -> Deferred[None]:
         """Answer who waits, and remove the sessions that are left."""
         super().stopService()
         return Deferred.fromCoroutine(self._finish())
 
-    async def _look(self) -> None:
-        now = await self._lookout.look()
-        if now.obstacle is not None:
-            self.log.error("not ready: {reason}", reason=now.obstacle.value)
+    async def _probe(self) -> None:
+        now = await self._readiness.probe()
+        if now.reason is not None:
+            self.log.error("not ready: {reason}", reason=now.reason.value)
         elif now.warning is not None:
             self.log.warn("ready, but: {reason}", reason=now.warning.value)
         else:

@@ -25,7 +25,7 @@ LOG_FILES: Final = 10
 """How long a log file grows, and how many old ones are kept."""
 
 
-class Daemon(MultiService):
+class DaemonService(MultiService):
     """The daemon as the child of a twistd application, with a log of its own.
 
     ``twistd``: the options of twistd.
@@ -39,7 +39,7 @@ class Daemon(MultiService):
         self._out = log_destination(twistd)
         self._observer = None if self._out is None else make_observer(self._out, settings.log)
         make_service(settings, reactor, self._dropped_lines).setServiceParent(self)
-        self._launch = None if in_foreground(twistd) else Launch()
+        self._launch = None if in_foreground(twistd) else StartupStatus()
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Join the application, which takes its log observer from its components."""
@@ -93,7 +93,7 @@ class StartError(SystemExit, Exception):
     """
 
 
-class Launch:
+class StartupStatus:
     """Tells the process that was started as twistd what came of the daemon in the background.
 
     twistd's own word is a hundred bytes of an exception, and none at all if the daemon ends in

@@ -11,48 +11,48 @@ from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.api.admin import Admin
-from ropg_twisted.api.app import Provider
-from ropg_twisted.api.metadata import Published
-from ropg_twisted.api.network_policy import Door
+from ropg_twisted.api.app import API
+from ropg_twisted.api.metadata import MetadataEndpoint
+from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.api.token import TokenEndpoint
 from ropg_twisted.api.userinfo import UserinfoEndpoint
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.canary import Canary
-from ropg_twisted.authentik.client import Transport, make_transport
-from ropg_twisted.authentik.client_ip import Introduction
+from ropg_twisted.authentik.client import AuthentikClient, make_client
+from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.authentik.evidence import FlowEvidence
-from ropg_twisted.authentik.executor import Flow
-from ropg_twisted.authentik.id_tokens import TokenReader
-from ropg_twisted.authentik.metadata import Documents
-from ropg_twisted.authentik.readiness import Lookout
+from ropg_twisted.authentik.executor import FlowExecutor
+from ropg_twisted.authentik.id_tokens import IDTokenVerifier
+from ropg_twisted.authentik.metadata import ProviderMetadata
+from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.errors import SettingError
-from ropg_twisted.grants.password import PasswordGrants
-from ropg_twisted.grants.relay import RelayedGrants
+from ropg_twisted.grants.password import PasswordGrantHandler
+from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.guard.accepted_logins import AcceptedLogins
 from ropg_twisted.guard.circuit_breaker import CircuitBreaker
-from ropg_twisted.guard.coalesce import SharedChecks
+from ropg_twisted.guard.coalesce import CoalescedChecks
 from ropg_twisted.guard.concurrency import ConcurrencyLimit
 from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
 from ropg_twisted.guard.rejected_passwords import RejectedPasswords
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.interfaces import IPasswordVerifier
-from ropg_twisted.lifecycle import Listener, Work
+from ropg_twisted.lifecycle import Lifecycle, Listener
 from ropg_twisted.oauth.access_tokens import AccessTokens
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.keys import KeyRing, shared_secret
 from ropg_twisted.oauth.keystore import KeyStore
-from ropg_twisted.oauth.metadata import Provided
+from ropg_twisted.oauth.metadata import IssuerInfo
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.server.site import BoundedSite, QuietSite
 from ropg_twisted.settings.model import Settings
-from ropg_twisted.telemetry.audit import Record
-from ropg_twisted.telemetry.metrics import Readers
+from ropg_twisted.telemetry.audit import AuditLog
+from ropg_twisted.telemetry.metrics import CallbackCollector
 
 STOP_SECONDS: Final = 2
 """How much longer than one check the end may take."""
@@ -67,14 +67,14 @@ def make_service(
     for a setting that turns out not to work.
     """
     keys, algorithm = _keys(settings)
-    transport = _transport(settings, reactor)
-    flow = Flow(settings.authentik_url, settings.flow_slug, settings.login_stage)
+    client = _client(settings, reactor)
+    flow = FlowExecutor(settings.authentik_url, settings.flow_slug, settings.login_stage)
     application = _application(settings)
-    documents = Documents(application, transport, settings.deadline, reactor)
-    tokens = TokenReader(documents)
+    provider_metadata = ProviderMetadata(application, client, settings.deadline, reactor)
+    tokens = IDTokenVerifier(provider_metadata)
     sessions = _sessions(settings, reactor)
     registry = CollectorRegistry()
-    record = Record(registry)
+    audit = AuditLog(registry)
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
@@ -82,12 +82,12 @@ def make_service(
         AuthentikVerifier(
             flow,
             evidence,
-            transport,
+            client,
             sessions,
             application,
             tokens,
             checks_access=settings.checks_access,
-            typed_claims=settings.typed_claims,
+            claims_from_username=settings.claims_from_username,
         ),
         settings.max_checks,
         settings.deadline,
@@ -95,39 +95,43 @@ def make_service(
         store,
     )
     canary = Canary(verifier, evidence)
-    lookout = Lookout(flow, canary, transport, documents, settings.deadline, reactor)
+    readiness = ReadinessProbe(flow, canary, client, provider_metadata, settings.deadline, reactor)
     clients = Clients(settings.clients)
-    relay = Relay(application, transport, tokens, settings.deadline, reactor)
+    relay = Relay(application, client, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
     issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
-    door = Door(settings.allowed_networks, settings.trusted_proxies)
-    provider = Provider(
+    network_policy = NetworkPolicy(settings.allowed_networks, settings.trusted_proxies)
+    provider = API(
         TokenEndpoint(
-            door,
+            network_policy,
             clients,
-            PasswordGrants(canary, issuer, reissuer, record),
-            RelayedGrants(relay, reissuer, record),
-            record,
+            PasswordGrantHandler(canary, issuer, reissuer, audit),
+            RelayedGrantHandler(relay, reissuer, audit),
+            audit,
         ),
-        UserinfoEndpoint(door, AccessTokens(settings.issuer, keys), relay),
-        Published(Provided(settings.issuer, algorithm, settings.authentik_url), documents, keys),
-        lookout,
+        UserinfoEndpoint(network_policy, AccessTokens(settings.issuer, keys), relay),
+        MetadataEndpoint(
+            IssuerInfo(settings.issuer, algorithm, settings.authentik_url), provider_metadata, keys
+        ),
+        readiness,
         clients,
-        aborts=settings.aborts,
+        drop_on_outage=settings.drop_on_outage,
     )
     site = BoundedSite(provider.app.resource(), reactor)
     registry.register(readers(site, sessions, dropped_lines))
 
     daemon = MultiService()
-    Work(site, sessions, lookout, store, settings.deadline + STOP_SECONDS).setServiceParent(daemon)
+    Lifecycle(site, sessions, readiness, store, settings.deadline + STOP_SECONDS).setServiceParent(
+        daemon
+    )
     if settings.sandbox_port is not None:
         where = f"tcp:{settings.sandbox_port}:interface=127.0.0.1"
-        sandbox = sandbox_site(Sandbox(TimeOfDay()))
+        sandbox = sandbox_site(Sandbox(WallClock()))
         Listener("AUTHENTIK_URL", where, sandbox, reactor).setServiceParent(daemon)
     for where in settings.listen:
         Listener("ROPG_LISTEN", where, site, reactor).setServiceParent(daemon)
     if settings.admin_listen is not None:
-        admin = QuietSite(Admin(lookout, registry).app.resource(), reactor=reactor)
+        admin = QuietSite(Admin(readiness, registry).app.resource(), reactor=reactor)
         where = settings.admin_listen
         Listener("ROPG_ADMIN_LISTEN", where, admin, reactor).setServiceParent(daemon)
     return daemon
@@ -135,9 +139,9 @@ def make_service(
 
 def readers(
     site: BoundedSite, sessions: SessionRemover, dropped_lines: Callable[[], int]
-) -> Readers:
+) -> CallbackCollector:
     """The figures that others keep."""
-    return Readers(
+    return CallbackCollector(
         counters={
             "ropg_sessions_removed": ("Sessions removed.", lambda: sessions.removed),
             "ropg_sessions_left": ("Sessions left at Authentik.", lambda: sessions.failed),
@@ -164,10 +168,10 @@ def guarded(
     concurrent = ConcurrencyLimit(verifier, max_checks, deadline, clock)
     rejected = RejectedPasswords(CircuitBreaker(concurrent, clock), clock)
     limited = UserRateLimit(rejected, limiter, AcceptedLogins(store, clock))
-    return AddressRateLimit(SharedChecks(limited), limiter)
+    return AddressRateLimit(CoalescedChecks(limited), limiter)
 
 
-class TimeOfDay:
+class WallClock:
     """The wall clock, which the reactor's may not be."""
 
     def seconds(self) -> float:
@@ -196,15 +200,15 @@ def _application(settings: Settings) -> Application:
 def _sessions(settings: Settings, reactor: Any) -> SessionRemover:
     flow = None
     if settings.invalidation_flow is not None:
-        flow = Flow(settings.authentik_url, settings.invalidation_flow)
+        flow = FlowExecutor(settings.authentik_url, settings.invalidation_flow)
     return SessionRemover(flow, settings.deadline, reactor, settings.max_checks)
 
 
-def _transport(settings: Settings, reactor: Any) -> Transport:
+def _client(settings: Settings, reactor: Any) -> AuthentikClient:
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
-        introduction = Introduction(settings.outpost_token)
-        return make_transport(reactor, ca_pem, introduction, settings.max_checks)
+        introduction = ClientIPHeaders(settings.outpost_token)
+        return make_client(reactor, ca_pem, introduction, settings.max_checks)
     except ValueError:
         raise SettingError(
             "ROPG_CA_FILE", "holds no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"

@@ -13,11 +13,11 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-class Shared(Generic[K, T]):
+class SingleFlight(Generic[K, T]):
     """Pieces of work under way, by what they are about."""
 
     def __init__(self) -> None:
-        self._under_way: dict[K, _Work[T]] = {}
+        self._under_way: dict[K, _Call[T]] = {}
 
     def join(self, key: K, work: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> Deferred[T]:
         """The result of the work about ``key``: that under way, or else ``work``, which begins.
@@ -29,14 +29,14 @@ class Shared(Generic[K, T]):
         under_way = self._under_way.get(key)
         if under_way is not None:
             return under_way.join()
-        begun = _Work(work, lambda: self._under_way.pop(key))
+        begun = _Call(work, lambda: self._under_way.pop(key))
         self._under_way[key] = begun
         waiter = begun.join()
         begun.begin()
         return waiter
 
 
-class _Work(Generic[T]):
+class _Call(Generic[T]):
     """One piece of work and all who wait for it; ``over`` is called at its end."""
 
     log: ClassVar[Logger] = Logger()

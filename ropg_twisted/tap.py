@@ -13,7 +13,7 @@ from twisted.python.components import Componentized
 from twisted.scripts._twistd_unix import ServerOptions
 
 from ropg_twisted.errors import SettingError
-from ropg_twisted.process import Daemon, end
+from ropg_twisted.process import DaemonService, end
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE
 
@@ -39,7 +39,7 @@ class Options(usage.Options):
         self.setdefault("listen", []).append(endpoint)
 
 
-def makeService(options: Options) -> Daemon:
+def makeService(options: Options) -> DaemonService:
     """The service of ``twistd ropg``."""
     return _daemon(options, os.environ, cast(usage.Options, options.parent))
 
@@ -56,12 +56,12 @@ def make_application(environ: Mapping[str, str]) -> Componentized:
 
 def _daemon(
     options: Mapping[str, Any], environ: Mapping[str, str], twistd: Mapping[str, Any]
-) -> Daemon:
+) -> DaemonService:
     from twisted.internet import reactor
 
     # A wall clock that jumps must not end all deadlines at once, or put them off for hours.
     cast(Any, reactor).seconds = time.monotonic
     try:
-        return Daemon(read_settings(options, environ), twistd, reactor)
+        return DaemonService(read_settings(options, environ), twistd, reactor)
     except SettingError as error:
         end(error)

@@ -129,17 +129,17 @@ class Outcome:
         return self.verdict in right or self.reason is Reason.WRONG_CODE
 
 
-class Unverifiable(Exception):
+class UnverifiableError(Exception):
     """Nothing was learned about the password.
 
-    ``blip`` says that the connection broke, or that Authentik answered with a server error.
+    ``transient`` says that the connection broke, or that Authentik answered with a server error.
     ``name_sent``: the user name had been sent by then.
     """
 
-    def __init__(self, reason: Reason, *, blip: bool = False, name_sent: bool = True) -> None:
+    def __init__(self, reason: Reason, *, transient: bool = False, name_sent: bool = True) -> None:
         super().__init__(reason.value)
         self.reason = reason
-        self.blip = blip
+        self.transient = transient
         self.name_sent = name_sent
 
     @property
@@ -149,9 +149,9 @@ class Unverifiable(Exception):
         Once the name has been sent, a slow directory or a firewall in front may fail for this user
         alone: only a broken connection or a server error counts then.
         """
-        broken = self.blip or self.reason is Reason.UPSTREAM_TLS
+        broken = self.transient or self.reason is Reason.UPSTREAM_TLS
         return broken or (not self.name_sent and self.reason in OUTAGES)
 
 
-class Interrupted(Unverifiable):
+class RetryableError(UnverifiableError):
     """A blip before the password was sent: one fresh try is safe."""

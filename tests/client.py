@@ -13,19 +13,19 @@ from twisted.web.server import Request
 
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.canary import Canary
-from ropg_twisted.authentik.client import Transport
-from ropg_twisted.authentik.client_ip import Introduction
+from ropg_twisted.authentik.client import AuthentikClient
+from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.authentik.evidence import FlowEvidence
-from ropg_twisted.authentik.executor import Flow
-from ropg_twisted.authentik.id_tokens import TokenReader
-from ropg_twisted.authentik.metadata import Documents
-from ropg_twisted.authentik.readiness import Lookout
+from ropg_twisted.authentik.executor import FlowExecutor
+from ropg_twisted.authentik.id_tokens import IDTokenVerifier
+from ropg_twisted.authentik.metadata import ProviderMetadata
+from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
-from ropg_twisted.interfaces import Login, Readiness
+from ropg_twisted.interfaces import LoginAttempt, Readiness
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.flows import Flow as SandboxFlow
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.verdict import Outcome
 from tests.fakes import AUTHENTIK
 
@@ -65,32 +65,34 @@ class Client:
         self.authentik = Authentik(self.clock, flows)
         self.sandbox = self.authentik.sandbox
         agent: Any = RequestTraversalAgent(self.authentik)
-        transport = Transport(agent, agent, Introduction(), lambda: OWN_ADDRESS)
-        flow = Flow(AUTHENTIK, slug, login_stage)
+        transport = AuthentikClient(agent, agent, ClientIPHeaders(), lambda: OWN_ADDRESS)
+        flow = FlowExecutor(AUTHENTIK, slug, login_stage)
         application = Application(AUTHENTIK, "jamf-connect", named=False)
-        documents = Documents(application, transport, 15, self.clock)
+        documents = ProviderMetadata(application, transport, 15, self.clock)
         self.evidence = FlowEvidence(self.clock)
         verifier = AuthentikVerifier(
             flow,
             self.evidence,
             transport,
-            SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, self.clock, 64),
+            SessionRemover(
+                FlowExecutor(AUTHENTIK, "default-invalidation-flow"), 15, self.clock, 64
+            ),
             application,
-            TokenReader(documents),
+            IDTokenVerifier(documents),
             checks_access=login_stage,
-            typed_claims=not login_stage,
+            claims_from_username=not login_stage,
         )
         self.canary = Canary(verifier, self.evidence)
-        self.lookout = Lookout(flow, self.canary, transport, documents, 15, self.clock)
+        self.readiness = ReadinessProbe(flow, self.canary, transport, documents, 15, self.clock)
 
     def check(self, username: str, password: str = USUAL_PASSWORD) -> Outcome:
         """The outcome of a check."""
-        login = Login(username, password, CLIENT_ADDRESS)
+        login = LoginAttempt(username, password, CLIENT_ADDRESS)
         return _result(Deferred.fromCoroutine(self.canary.verify(login))).outcome
 
-    def look(self) -> Readiness:
+    def probe(self) -> Readiness:
         """Whether a password could be checked now."""
-        return _result(Deferred.fromCoroutine(self.lookout.look()))
+        return _result(Deferred.fromCoroutine(self.readiness.probe()))
 
 
 def _result(deferred: Deferred[T]) -> T:

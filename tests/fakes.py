@@ -20,48 +20,48 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from ropg_twisted.api.app import Provider
-from ropg_twisted.api.metadata import Published
-from ropg_twisted.api.network_policy import Door
+from ropg_twisted.api.app import API
+from ropg_twisted.api.metadata import MetadataEndpoint
+from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.api.token import TokenEndpoint
 from ropg_twisted.api.userinfo import UserinfoEndpoint
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.client import Transport
-from ropg_twisted.authentik.client_ip import Introduction
+from ropg_twisted.authentik.client import AuthentikClient
+from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
-from ropg_twisted.authentik.id_tokens import TokenReader
-from ropg_twisted.authentik.metadata import Documents
+from ropg_twisted.authentik.id_tokens import IDTokenVerifier
+from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.authentik.relay import Relay
-from ropg_twisted.grants.password import PasswordGrants
-from ropg_twisted.grants.relay import RelayedGrants
+from ropg_twisted.grants.password import PasswordGrantHandler
+from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.interfaces import (
-    Check,
+    CheckResult,
     IPasswordVerifier,
-    IReadiness,
-    Login,
-    Person,
+    IReadinessProbe,
+    LoginAttempt,
     Readiness,
+    User,
 )
 from ropg_twisted.networks import EVERYWHERE, Networks
 from ropg_twisted.oauth.access_tokens import AccessTokens
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.keys import shared_secret
-from ropg_twisted.oauth.metadata import Provided
+from ropg_twisted.oauth.metadata import IssuerInfo
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.settings.model import Client
-from ropg_twisted.telemetry.audit import Record
+from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 ISSUER = "https://ropg.example.com"
 AUTHENTIK = "http://authentik.example.com"
-ALICE = Person("5ub", "alice", "Alice Example", "alice@example.com", ("staff",))
-RIGHT = Check(Outcome(Verdict.VERIFIED, Reason.VERIFIED), ALICE)
+ALICE = User("5ub", "alice", "Alice Example", "alice@example.com", ("staff",))
+RIGHT = CheckResult(Outcome(Verdict.VERIFIED, Reason.VERIFIED), ALICE)
 
 
 @implementer(ILogObserver)
-class Listens:
+class CapturedLog:
     """Keeps every event of the log; for as long as ``test`` runs."""
 
     def __init__(self, test: SynchronousTestCase) -> None:
@@ -75,40 +75,40 @@ class Listens:
 
 
 @implementer(IPasswordVerifier)
-class Says:
+class FixedVerifier:
     """Comes to the same check every time, and keeps what it was asked."""
 
-    def __init__(self, check: Check) -> None:
-        self.asked: list[Login] = []
+    def __init__(self, check: CheckResult) -> None:
+        self.asked: list[LoginAttempt] = []
         self.check = check
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         self.asked.append(login)
         return self.check
 
 
 @implementer(IPasswordVerifier)
-class Breaks(Says):
+class FailingVerifier(FixedVerifier):
     """Fails in a way that nobody has foreseen, with a secret in the text."""
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         raise ZeroDivisionError(f"canary {login.password}")
 
 
 @implementer(IPasswordVerifier)
-class Ponders(Says):
+class PendingVerifier(FixedVerifier):
     """Comes to nothing by itself; ``waiting`` holds who waits, and drops who has given up."""
 
     def __init__(self) -> None:
         super().__init__(RIGHT)
-        self.waiting: list[Deferred[Check]] = []
+        self.waiting: list[Deferred[CheckResult]] = []
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         self.asked.append(login)
-        waiter: Deferred[Check] = Deferred(self.waiting.remove)
+        waiter: Deferred[CheckResult] = Deferred(self.waiting.remove)
         self.waiting.append(waiter)
         return await waiter
 
@@ -120,20 +120,20 @@ def proven_flow(clock: IReactorTime) -> FlowEvidence:
     return evidence
 
 
-def outcome(verdict: Verdict, reason: Reason) -> Check:
+def outcome(verdict: Verdict, reason: Reason) -> CheckResult:
     """A check that brings no person."""
-    return Check(Outcome(verdict, reason))
+    return CheckResult(Outcome(verdict, reason))
 
 
-@implementer(IReadiness)
-class Sees:
+@implementer(IReadinessProbe)
+class FakeReadiness:
     """Is as ready as it is told."""
 
-    def __init__(self, obstacle: Reason | None = None, warning: Reason | None = None) -> None:
-        self.now = Readiness(obstacle, warning)
+    def __init__(self, reason: Reason | None = None, warning: Reason | None = None) -> None:
+        self.now = Readiness(reason, warning)
 
-    async def look(self) -> Readiness:
-        """See :class:`IReadiness`."""
+    async def probe(self) -> Readiness:
+        """See :class:`IReadinessProbe`."""
         return self.now
 
 
@@ -141,9 +141,9 @@ def provider_site(
     verifier: IPasswordVerifier,
     *clients: Client,
     clock: IReactorTime | None = None,
-    door: Door | None = None,
-    readiness: IReadiness | None = None,
-    aborts: bool = False,
+    network_policy: NetworkPolicy | None = None,
+    readiness: IReadinessProbe | None = None,
+    drop_on_outage: bool = False,
     authentik: IResource | None = None,
 ) -> BoundedSite:
     """The whole web side on a verifier of the test's choice.
@@ -153,28 +153,28 @@ def provider_site(
     clock = clock or Clock()
     ring = shared_secret("0123456789abcdef0123456789abcdef")
     agent = RequestTraversalAgent(authentik or Resource())
-    transport = Transport(agent, agent, Introduction())
+    transport = AuthentikClient(agent, agent, ClientIPHeaders())
     application = Application(AUTHENTIK, "mac", named=False)
-    documents = Documents(application, transport, 15, clock)
-    relay = Relay(application, transport, TokenReader(documents), 15, clock)
+    documents = ProviderMetadata(application, transport, 15, clock)
+    relay = Relay(application, transport, IDTokenVerifier(documents), 15, clock)
     reissuer = Reissuer(ISSUER, lambda: ring)
     issuer = TokenIssuer(ISSUER, lambda: ring, 3600, lambda: 1_800_000_000.5)
-    door = door or Door(EVERYWHERE, Networks())
+    network_policy = network_policy or NetworkPolicy(EVERYWHERE, Networks())
     known = Clients(clients or (Client("mac"),))
-    record = Record(CollectorRegistry())
-    provider = Provider(
+    audit = AuditLog(CollectorRegistry())
+    provider = API(
         TokenEndpoint(
-            door,
+            network_policy,
             known,
-            PasswordGrants(verifier, issuer, reissuer, record),
-            RelayedGrants(relay, reissuer, record),
-            record,
+            PasswordGrantHandler(verifier, issuer, reissuer, audit),
+            RelayedGrantHandler(relay, reissuer, audit),
+            audit,
         ),
-        UserinfoEndpoint(door, AccessTokens(ISSUER, lambda: ring), relay),
-        Published(Provided(ISSUER, "HS256", AUTHENTIK), documents, lambda: ring),
-        readiness or Sees(),
+        UserinfoEndpoint(network_policy, AccessTokens(ISSUER, lambda: ring), relay),
+        MetadataEndpoint(IssuerInfo(ISSUER, "HS256", AUTHENTIK), documents, lambda: ring),
+        readiness or FakeReadiness(),
         known,
-        aborts=aborts,
+        drop_on_outage=drop_on_outage,
     )
     return BoundedSite(provider.app.resource(), clock)
 
@@ -193,7 +193,7 @@ class Reply:
         return json.loads(self.body)
 
 
-class Wire:
+class Connection:
     """A connection to a site, without a socket."""
 
     def __init__(self, site: Site, peer: str = "192.0.2.7") -> None:
@@ -202,7 +202,7 @@ class Wire:
         self.protocol: Any = site.buildProtocol(address)
         self.protocol.makeConnection(self.transport)
 
-    def send(self, data: bytes) -> Wire:
+    def send(self, data: bytes) -> Connection:
         """Send bytes, as a client would."""
         self.protocol.dataReceived(data)
         return self

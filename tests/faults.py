@@ -22,7 +22,7 @@ from zope.interface import implementer
 from ropg_twisted.authentik.client import MAX_BODY
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from tests.certificates import Identity
-from tests.fakes import Wire
+from tests.fakes import Connection
 
 SLUG: Final = "inbuilt-only"
 """A flow of the sandbox that takes one request at each of the first five points."""
@@ -197,7 +197,7 @@ class Peer(Factory):
         """Answer as Authentik would, or wrongly."""
         point = self._place(request)
         self.seen.append(point)
-        honest = Wire(self._site, "127.0.0.1").send(request).transport.value()
+        honest = Connection(self._site, "127.0.0.1").send(request).transport.value()
         fault = self._fault
         if fault is None or not self._times:
             line.say(honest)

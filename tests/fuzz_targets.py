@@ -20,18 +20,18 @@ from twisted.web.server import Site
 
 from ropg_twisted.authentik.challenges import (
     Challenge,
-    Moved,
+    Redirect,
     Response,
-    Session,
-    read_answer,
-    read_session,
+    SessionCookie,
+    read_executor_response,
+    read_session_cookie,
 )
-from ropg_twisted.authentik.client import Browser
-from ropg_twisted.authentik.conversation import MAX_STEPS, Answer, Conversation
+from ropg_twisted.authentik.client import FlowSession
+from ropg_twisted.authentik.conversation import MAX_STEPS, ChallengeResponse, Conversation
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.authentik.sessions import fetch_person
+from ropg_twisted.authentik.sessions import fetch_user
 from ropg_twisted.errors import OAuthError
-from ropg_twisted.interfaces import Login
+from ropg_twisted.interfaces import LoginAttempt
 from ropg_twisted.networks import client_address, network_of, parse_networks
 from ropg_twisted.oauth.claims import SCOPES, claims_of
 from ropg_twisted.oauth.request import (
@@ -41,11 +41,11 @@ from ropg_twisted.oauth.request import (
     parse_form,
     parse_grant_type,
     parse_password_grant,
-    parse_undecoded_form,
+    parse_unencoded_form,
 )
 from ropg_twisted.settings.model import Client
-from ropg_twisted.verdict import Outcome, Reason, Unverifiable, Verdict
-from tests.fakes import RIGHT, Says, Wire, post, provider_site
+from ropg_twisted.verdict import Outcome, Reason, UnverifiableError, Verdict
+from tests.fakes import RIGHT, Connection, FixedVerifier, post, provider_site
 
 Run: TypeAlias = Callable[[bytes], None]
 
@@ -93,11 +93,11 @@ URLENCODED: Final = "application/x-www-form-urlencoded"
 def token_request(data: bytes) -> None:
     """The Authorization header in a line, and a body, which is read in both ways."""
     header, _, body = with_canary(data).partition(b"\n")
-    undecoded = parse_undecoded_form(body)
-    if undecoded is not None:
-        pair = [f"&{name}={undecoded.get(name, '')}" for name in ("username", "password")]
+    unencoded = parse_unencoded_form(body)
+    if unencoded is not None:
+        pair = [f"&{name}={unencoded.get(name, '')}" for name in ("username", "password")]
         assert "".join([*pair, "&client_id="]) in body.decode()
-        _read_grant(undecoded, header)
+        _read_grant(unencoded, header)
     try:
         form = parse_form(body)
     except OAuthError as error:
@@ -129,9 +129,9 @@ ROOT: Final = "https://authentik.example.com/"
 EXECUTOR: Final = f"{ROOT}api/v3/flows/executor/f/?query="
 MOVED: Final = Response(302, "", EXECUTOR, b"")
 SESSIONS: Final = {
-    b"!": Session("second", authenticated=True),
-    b"~": Session("another"),
-    b"?": Session(),
+    b"!": SessionCookie("second", authenticated=True),
+    b"~": SessionCookie("another"),
+    b"?": SessionCookie(),
 }
 """What a line of a conversation says of the session by its first byte; else it is the first."""
 
@@ -150,28 +150,28 @@ def conversation(data: bytes) -> None:
     that has not been seen to refuse, a ``!`` for one that restarts.
     """
     login_stage = not data.startswith(b"-")
-    login = Login("alice", CANARY, code=CANARY if data.startswith(b"#") else None)
+    login = LoginAttempt("alice", CANARY, code=CANARY if data.startswith(b"#") else None)
     evidence = EVIDENCE.get(data[:1], Evidence.IN_PLACE)
     talk = Conversation(login, root=ROOT, evidence=evidence, login_stage=login_stage)
-    answers: list[Answer] = []
+    answers: list[ChallengeResponse] = []
     asked_by, accepted = "", None
     for number, line in enumerate(data.lstrip(b"-#?!").split(b"\n")):
-        session = SESSIONS.get(line[:1], Session("first"))
+        session = SESSIONS.get(line[:1], SessionCookie("first"))
         body = line[1:] if line[:1] in SESSIONS else line
         response = Response(200, "application/json", None, body) if line else MOVED
         try:
-            heard = read_answer(response, EXECUTOR)
-        except Unverifiable as error:
+            heard = read_executor_response(response, EXECUTOR)
+        except UnverifiableError as error:
             hide_cause(error)
             break
         if asked_by and accepted is None:
-            accepted = isinstance(heard, Moved) or (
+            accepted = isinstance(heard, Redirect) or (
                 heard.component != asked_by and not heard.fields.get("response_errors")
             )
-        step = talk.hear(heard, session)
+        step = talk.receive(heard, session)
         assert number <= MAX_STEPS, "a login without end"
         hide(step)
-        if isinstance(step, Answer):
+        if isinstance(step, ChallengeResponse):
             assert isinstance(heard, Challenge)
             answers.append(step)
             if "password" in step.body:
@@ -203,19 +203,19 @@ def answer(data: bytes) -> None:
         body,
     )
     try:
-        heard = read_answer(response, EXECUTOR)
-    except Unverifiable as error:
+        heard = read_executor_response(response, EXECUTOR)
+    except UnverifiableError as error:
         hide_cause(error)
-        assert not error.blip or response.status >= 500
+        assert not error.transient or response.status >= 500
     else:
-        assert response.status == (302 if isinstance(heard, Moved) else 200)
+        assert response.status == (302 if isinstance(heard, Redirect) else 200)
         hide(replace(heard, component="") if isinstance(heard, Challenge) else heard)
     hide(replace(response, content_type="", location=None))
 
 
 def cookie(data: bytes) -> None:
     """The value of a session cookie."""
-    session = read_session(with_canary(data).decode("latin-1"))
+    session = read_session_cookie(with_canary(data).decode("latin-1"))
     hide(session)
     assert session.sid is None or isinstance(session.sid, str)
     assert isinstance(session.authenticated, bool)
@@ -224,7 +224,7 @@ def cookie(data: bytes) -> None:
 class _SaysWho:
     """Stands for a browser that is logged in: every GET is answered with the same body."""
 
-    session = Session("first", authenticated=True)
+    cookie = SessionCookie("first", authenticated=True)
 
     def __init__(self, body: bytes) -> None:
         self._response = Response(200, "application/json", None, body)
@@ -236,8 +236,8 @@ class _SaysWho:
 def person(data: bytes) -> None:
     """The body of ``users/me/``."""
     try:
-        fetch_person(ROOT, cast(Browser, _SaysWho(data))).send(None)
-    except Unverifiable as error:
+        fetch_user(ROOT, cast(FlowSession, _SaysWho(data))).send(None)
+    except UnverifiableError as error:
         hide_cause(error)
         assert error.reason is Reason.UPSTREAM_IDENTITY
     except StopIteration as end:
@@ -273,10 +273,10 @@ STATUSES: Final = {b"100", b"200", b"400", b"401", b"404", b"405", b"413"}
 
 
 @cache
-def _site() -> tuple[Says, Site]:
+def _site() -> tuple[FixedVerifier, Site]:
     """A site for all inputs, without limits: it has nothing to remember."""
-    verifier = Says(RIGHT)
-    clients = (Client("mac"), Client("web", secret=CANARY), Client("xcreds", undecoded=True))
+    verifier = FixedVerifier(RIGHT)
+    clients = (Client("mac"), Client("web", secret=CANARY), Client("xcreds", unencoded=True))
     return verifier, provider_site(verifier, *clients)
 
 
@@ -287,11 +287,11 @@ def connection(data: bytes) -> None:
     assert _served(data) == _served(data[:middle], data[middle:]), "pieces are answered differently"
 
 
-def _served(*pieces: bytes) -> tuple[list[bytes], list[Login]]:
+def _served(*pieces: bytes) -> tuple[list[bytes], list[LoginAttempt]]:
     """The statuses of the answers, and what was asked of Authentik."""
     verifier, site = _site()
     verifier.asked.clear()
-    wire = Wire(site)
+    wire = Connection(site)
     for piece in pieces:
         if not wire.transport.disconnecting:
             wire.send(piece)
@@ -311,7 +311,7 @@ def _json(**fields: Any) -> bytes:
 
 
 _FORM = b"grant_type=password&username=alice&password=*&client_id=mac"
-_UNDECODED = b"grant_type=password&scope=openid&username=alice&password=*&client_id=mac"
+_UNENCODED = b"grant_type=password&scope=openid&username=alice&password=*&client_id=mac"
 _BASIC = b"Basic d2ViOmNhbmFyeS0yNzE4MjgxOA=="
 _COMPONENTS = tuple(
     _json(component=name, **more)
@@ -347,7 +347,7 @@ TARGETS: Final = {
             token_request,
             (
                 b"\n" + _FORM + b"&client_secret=*&scope=openid+email&nonce=n",
-                b"\n" + _UNDECODED + b"&client_secret=*",
+                b"\n" + _UNENCODED + b"&client_secret=*",
                 b"\n" + _FORM.replace(b"*", b"a+b%2B*") + b"&scope=openid%20profile",
                 _BASIC + b"\n" + _FORM.replace(b"client_id=mac", b"client_id=web"),
                 b"\n%ff=%ff&&=&a",
@@ -455,7 +455,7 @@ TARGETS: Final = {
             (
                 post(_FORM),
                 post(_FORM) + post(_FORM.replace(b"alice", b"bob")) + _GET,
-                post(_UNDECODED.replace(b"=mac", b"=xcreds")),
+                post(_UNENCODED.replace(b"=mac", b"=xcreds")),
                 post(_FORM, f"Content-Type: {URLENCODED}\r\nExpect: 100-continue\r\n"),
                 post(_FORM, f"Content-Type: {URLENCODED}\r\nAuthorization: {_BASIC.decode()}\r\n"),
                 _CHUNKED + b"3\r\na=b\r\n0\r\n\r\n" + _GET,

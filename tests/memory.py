@@ -26,13 +26,13 @@ from twisted.web.server import Request, Site
 from zope.interface import implementer
 
 from ropg_twisted import service
-from ropg_twisted.authentik.client import Transport
+from ropg_twisted.authentik.client import AuthentikClient
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
 from ropg_twisted.sandbox.oauth2.signing import SigningKey
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.settings.sources import read_settings
-from tests.fakes import FORM, ISSUER, Listens, Reply, Wire, post, proven_flow
+from tests.fakes import FORM, ISSUER, CapturedLog, Connection, Reply, post, proven_flow
 from tests.sandbox_browser import DEFAULT, Browser
 
 HOST = "authentik.example.com"
@@ -138,7 +138,7 @@ class Cuttable(StringTransport):
         self.write(b"".join(data))
 
 
-class Peer(Wire):
+class Peer(Connection):
     """A client of the daemon."""
 
     transport: Cuttable
@@ -161,7 +161,7 @@ class Daemon:
         folder = Path(test.mktemp())
         folder.mkdir()
         self.state_dir = folder / "state"
-        self.events = Listens(test).events
+        self.events = CapturedLog(test).events
         self.clock = MemoryReactorClock()
         self.clock.advance(int(time.time()) - 600)
         self.sandbox = Sandbox(self.clock)
@@ -169,7 +169,9 @@ class Daemon:
         self.authentik = Overheard(self.sandbox.resource)
         self.line = Line(self.authentik)
         test.patch(
-            service, "make_transport", lambda _, __, who, ___: Transport(self.line, self.line, who)
+            service,
+            "make_client",
+            lambda _, __, who, ___: AuthentikClient(self.line, self.line, who),
         )
         test.patch(service, "FlowEvidence", proven_flow)
         (folder / "ropg.toml").write_text(clients)

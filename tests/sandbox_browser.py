@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
+from ropg_twisted.sandbox.accounts import Account, find
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.users import Person, find
 
 EXECUTOR = "/api/v3/flows/executor/"
 DEFAULT = "default-authentication-flow"
@@ -158,7 +158,7 @@ def result_of(deferred: Deferred[_T]) -> _T:
     return results[0]
 
 
-def person(name: str) -> Person:
+def account(name: str) -> Account:
     """The person of this name."""
     found = find(name)
     assert found is not None
@@ -176,7 +176,7 @@ class SandboxTestCase(SynchronousTestCase):
 
     def code(self, name: str) -> str:
         """The TOTP code of this person now."""
-        key = person(name).totp_key
+        key = account(name).totp_key
         assert key is not None
         return totp(key, self.clock.seconds())
 

@@ -39,9 +39,9 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from ropg_twisted.guard.concurrency import QUEUE_FACTOR
+from ropg_twisted.sandbox.accounts import ACCOUNTS
 from ropg_twisted.sandbox.flow.sessions import LIFETIME
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
-from ropg_twisted.sandbox.users import PEOPLE
 from ropg_twisted.telemetry.log import LineObserver, text_line
 from ropg_twisted.verdict import Reason
 from tests.daemon import PATIENCE, TWISTD
@@ -310,7 +310,7 @@ class Soak:
         right = self._crowd.tally.right
         questions = [
             question
-            for person in PEOPLE
+            for person in ACCOUNTS
             for question in (about(person), about(person, f"{SECRET} {name} round"))
         ]
         for number, question in enumerate(questions):
@@ -332,7 +332,7 @@ class Soak:
         rush.goes_on = False
         await gatherResults(clients, consumeErrors=True)
         burst = self._another_crowd()
-        questions = [about(person) for person in PEOPLE[:RUSH_CHECKS]]
+        questions = [about(person) for person in ACCOUNTS[:RUSH_CHECKS]]
         checks = [burst.ask(Check(question, SHAPES[0]), at_once) for question in questions]
         for line in await gatherResults(map(Deferred.fromCoroutine, checks), consumeErrors=True):
             line.close()
@@ -439,7 +439,7 @@ class Soak:
         noise = [line for daemon in self._daemons for line in daemon.noise]
         text = "\n".join([*map(json.dumps, events), *noise])
         trouble = self.trouble.getvalue().splitlines()
-        typed = {SECRET, CLIENT_SECRET, *(person.password for person in PEOPLE)}
+        typed = {SECRET, CLIENT_SECRET, *(person.password for person in ACCOUNTS)}
         shown = sum(json.dumps(secret)[1:-1] in text or secret in text for secret in typed)
         return [
             Row("errors in its log", _some(errors), bool(errors)),

@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD, Person
+from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD, Account
 from tests.daemon import PATIENCE
 from tests.fakes import Reply
 
@@ -56,11 +56,11 @@ class Question:
 
     username: str
     password: str = field(repr=False)
-    person: Person | None = None
+    person: Account | None = None
     error: bytes = INVALID_GRANT
 
 
-def about(person: Person, password: str | None = None) -> Question:
+def about(person: Account, password: str | None = None) -> Question:
     """The question whether a password, by default the right one, is this person's."""
     if password is not None or not person.active:
         return Question(person.username, password or person.password)
@@ -73,7 +73,7 @@ def about(person: Person, password: str | None = None) -> Question:
 
 def any_question(chance: Random) -> Question:
     """A right, wrong, stale, unknown or application's password, in one of the ways to write it."""
-    person = chance.choice(PEOPLE)
+    person = chance.choice(ACCOUNTS)
     right = about(person)
     kind = chance.choices(("right", "spelling", "wrong", "stale", "unknown"), (6, 2, 2, 2, 1))[0]
     match kind:
@@ -183,7 +183,7 @@ class Check:
         except (jwt.PyJWTError, LookupError, TypeError, ValueError) as error:
             return f"tokens that do not verify: {type(error).__name__}"
 
-    def _are_tokens_of(self, person: Person, reply: Reply, keys: jwt.PyJWKSet) -> bool:
+    def _are_tokens_of(self, person: Account, reply: Reply, keys: jwt.PyJWKSet) -> bool:
         tokens = reply.json
         names = {"token_type", "access_token", "id_token", "expires_in", "scope"}
         if tokens.keys() != names or tokens["token_type"] != "Bearer":

@@ -13,7 +13,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ropg_twisted.authentik.challenges import read_session
+from ropg_twisted.authentik.challenges import read_session_cookie
 from ropg_twisted.sandbox.flow.sessions import LIFETIME, Session
 
 
@@ -232,5 +232,5 @@ class FarEnd(Protocol):
 def _session(data: bytes) -> tuple[str, bool]:
     """The session that the cookie in a request or an answer names, and whether it is complete."""
     match = SESSION.search(data)
-    session = read_session(None if match is None else match[1].decode("latin-1"))
+    session = read_session_cookie(None if match is None else match[1].decode("latin-1"))
     return session.sid or "", session.authenticated

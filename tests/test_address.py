@@ -22,21 +22,21 @@ from zope.interface import implementer
 
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.canary import Canary
-from ropg_twisted.authentik.client import Transport
-from ropg_twisted.authentik.client_ip import Introduction
-from ropg_twisted.authentik.executor import Flow
-from ropg_twisted.authentik.id_tokens import TokenReader
-from ropg_twisted.authentik.metadata import Documents
-from ropg_twisted.authentik.readiness import OWN_ADDRESS, Lookout
+from ropg_twisted.authentik.client import AuthentikClient
+from ropg_twisted.authentik.client_ip import ClientIPHeaders
+from ropg_twisted.authentik.executor import FlowExecutor
+from ropg_twisted.authentik.id_tokens import IDTokenVerifier
+from ropg_twisted.authentik.metadata import ProviderMetadata
+from ropg_twisted.authentik.readiness import OWN_ADDRESS, ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
-from ropg_twisted.interfaces import Login, Readiness
+from ropg_twisted.interfaces import LoginAttempt, Readiness
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http import wire
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import AUTHENTIK, Listens, proven_flow
+from tests.fakes import AUTHENTIK, CapturedLog, proven_flow
 
 T = TypeVar("T")
 
@@ -119,12 +119,14 @@ class AddressTestCase(SynchronousTestCase):
         self.sandbox = Sandbox(clock)
         self.overheard = Overheard(self.sandbox)
         self.way = agent = Cuttable(self.overheard)
-        flow = Flow(AUTHENTIK, "inbuilt-only")
+        flow = FlowExecutor(AUTHENTIK, "inbuilt-only")
         application = Application(AUTHENTIK, "nothing", named=False)
-        self.introduction = Introduction(token)
-        transport = Transport(agent, agent, self.introduction)
-        sessions = SessionRemover(Flow(AUTHENTIK, "default-invalidation-flow"), 15, clock, 64)
-        documents = Documents(application, transport, 15, clock)
+        self.introduction = ClientIPHeaders(token)
+        transport = AuthentikClient(agent, agent, self.introduction)
+        sessions = SessionRemover(
+            FlowExecutor(AUTHENTIK, "default-invalidation-flow"), 15, clock, 64
+        )
+        documents = ProviderMetadata(application, transport, 15, clock)
         evidence = proven_flow(clock)
         self.verifier = AuthentikVerifier(
             flow,
@@ -132,22 +134,22 @@ class AddressTestCase(SynchronousTestCase):
             transport,
             sessions,
             application,
-            TokenReader(documents),
+            IDTokenVerifier(documents),
             checks_access=True,
-            typed_claims=False,
+            claims_from_username=False,
         )
         canary = Canary(self.verifier, evidence)
-        self.lookout = Lookout(flow, canary, transport, documents, 15, clock)
+        self.readiness = ReadinessProbe(flow, canary, transport, documents, 15, clock)
 
     def log_in(self, address: str | None = CLIENT) -> Verdict:
         """The verdict on a right password from this address."""
         self.overheard.said.clear()
-        login = Login("alice", USUAL_PASSWORD, address)
+        login = LoginAttempt("alice", USUAL_PASSWORD, address)
         return result_of(self.verifier.verify(login)).outcome.verdict
 
-    def look(self) -> Readiness:
+    def probe(self) -> Readiness:
         """What the lookout sees."""
-        return result_of(self.lookout.look())
+        return result_of(self.readiness.probe())
 
 
 class HeaderTests(AddressTestCase):
@@ -182,13 +184,13 @@ class HeaderTests(AddressTestCase):
 
     def test_the_token_does_not_show(self) -> None:
         """It is in no representation."""
-        self.assertNotIn("canary", repr(Introduction("canary")))
+        self.assertNotIn("canary", repr(ClientIPHeaders("canary")))
 
 
 class OutpostTokenTests(AddressTestCase):
     """An outpost token that Authentik does not take."""
 
-    def warnings(self, listens: Listens) -> int:
+    def warnings(self, listens: CapturedLog) -> int:
         """How often the log has told of the token."""
         events = [e for e in listens.events if "ROPG_OUTPOST_TOKEN" in str(e.get("log_format"))]
         self.assertNotIn(SERVICE_TOKEN, repr(events))
@@ -196,24 +198,24 @@ class OutpostTokenTests(AddressTestCase):
 
     def test_it_is_found_told_once_and_taken_up_again(self) -> None:
         """A look finds it, checks go on without it, and a later look finds that it works."""
-        listens = Listens(self)
+        listens = CapturedLog(self)
         self.begin(SERVICE_TOKEN)
         self.assertEqual(self.log_in(), Verdict.UNVERIFIABLE)
         for _ in range(3):
-            self.assertEqual(self.look(), Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED))
+            self.assertEqual(self.probe(), Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED))
         self.assertEqual(self.warnings(listens), 1)
         self.assertEqual(self.log_in(), Verdict.VERIFIED)
         self.assertEqual(self.overheard.said, [FORWARDED] * 8)
 
         self.patch(wire, "SERVICE_TOKEN", "another")
         self.patch(wire, "OUTPOST_TOKEN", SERVICE_TOKEN)
-        self.assertEqual(self.look(), Readiness())
+        self.assertEqual(self.probe(), Readiness())
         self.assertEqual(self.log_in(), Verdict.VERIFIED)
         vouched = {**VOUCHED, "x-authentik-outpost-token": SERVICE_TOKEN}
         self.assertEqual(self.overheard.said, [vouched] * 8)
 
         self.patch(wire, "SERVICE_TOKEN", SERVICE_TOKEN)
-        self.assertEqual(self.look(), Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED))
+        self.assertEqual(self.probe(), Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED))
         self.assertEqual(self.warnings(listens), 2)
 
     def test_a_look_that_fails_says_nothing_of_the_token(self) -> None:
@@ -221,14 +223,14 @@ class OutpostTokenTests(AddressTestCase):
         for status in (200, 502):
             for token, refused in ((OUTPOST_TOKEN, False), (SERVICE_TOKEN, True)):
                 self.begin(token)
-                self.look()
+                self.probe()
                 self.assertEqual(self.introduction.refused, refused)
                 self.overheard.failing = status
-                self.look()
+                self.probe()
                 self.assertEqual(self.introduction.refused, refused, (status, token))
                 for fault in (TLSError(), ConnectionRefusedError()):
                     self.way.cut = fault
-                    self.look()
+                    self.probe()
                     self.assertEqual(self.introduction.refused, refused, (fault, token))
 
 
@@ -240,14 +242,14 @@ class LookTests(AddressTestCase):
         for token in (None, OUTPOST_TOKEN, SERVICE_TOKEN):
             self.begin(token)
             for _ in range(20):
-                self.assertIsNone(self.look().obstacle)
+                self.assertIsNone(self.probe().reason)
             self.assertEqual(len(self.sandbox.sessions.anonymous), 1, token)
             self.assertEqual(self.sandbox.sessions.authenticated, [])
 
     def test_looks_are_our_own(self) -> None:
         """With a token, a look is said to come from this host; without one, from nobody."""
         self.begin(OUTPOST_TOKEN)
-        self.look()
+        self.probe()
         address = dict.fromkeys(("x-forwarded-for", "x-authentik-remote-ip"), OWN_ADDRESS)
         own = {**VOUCHED, **address}
         self.assertEqual([said for said in self.overheard.said if said], [own])

@@ -28,8 +28,8 @@ from twisted.web.test.requesthelper import DummyChannel
 from zope.interface import provider
 
 import ropg_twisted
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.server.request import BoundedRequest
 from tests.daemon import PATIENCE, TWISTD, Process, SandboxProcess, free_port
 
@@ -233,9 +233,9 @@ class CanaryTests(SynchronousTestCase):
         expect(self.send(unnamed, {**FORM, "Authorization": f"Basic {malformed}"}), 400)
         self.send(unnamed, {**FORM, "Authorization": f"Basic {self.basic(PASSWORD)}"})
 
-        undecoded = "grant_type=password&scope=openid&username=alice&password={}&client_id={}"
-        expect(self.send(undecoded.format(USUAL_PASSWORD, "xcreds").encode()), 200, "undecoded")
-        expect(self.send(undecoded.format(PASSWORD, "mac").encode()), 400, "wrongly undecoded")
+        unencoded = "grant_type=password&scope=openid&username=alice&password={}&client_id={}"
+        expect(self.send(unencoded.format(USUAL_PASSWORD, "xcreds").encode()), 200, "undecoded")
+        expect(self.send(unencoded.format(PASSWORD, "mac").encode()), 400, "wrongly undecoded")
 
         query = "?" + urlencode(RIGHT)
         expect(self.send(RIGHT, path="/oauth/token" + query), 400, "password in the URL")
@@ -401,8 +401,9 @@ class ReprTests(SynchronousTestCase):
             shown = f"{instance!r} {instance} {[instance]}"
             self.assertNotIn("hidden", shown, kind)
             checked |= {kind.__name__} if names else set()
-        expected = {"Settings", "Client", "Login", "PasswordGrant", "ClientCredentials"}
-        expected |= {"SigningKey", "Introduction", "Response", "Challenge", "Session", "Answer"}
+        expected = {"Settings", "Client", "LoginAttempt", "PasswordGrant", "ClientCredentials"}
+        expected |= {"SigningKey", "ClientIPHeaders", "Response", "Challenge", "SessionCookie"}
+        expected |= {"ChallengeResponse"}
         self.assertEqual(expected - checked, set())
 
     def test_no_exception_of_a_request_shows_it(self) -> None:

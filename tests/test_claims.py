@@ -6,11 +6,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.interfaces import Person
+from ropg_twisted.interfaces import User
 from ropg_twisted.oauth.claims import CLAIMS, SCOPES, claims_of, granted_scope
 from ropg_twisted.settings.model import Client
 
-ALICE = Person("uid-1", "alice", "Alice Ä.", "alice@example.com", ("staff", "admins"))
+ALICE = User("uid-1", "alice", "Alice Ä.", "alice@example.com", ("staff", "admins"))
 
 
 class ScopeTests(SynchronousTestCase):
@@ -61,7 +61,7 @@ class ClaimsTests(SynchronousTestCase):
     def test_what_is_not_known_is_left_out(self) -> None:
         """No claim has an empty text; a person without groups has none."""
         self.assertEqual(
-            claims_of(Person("uid-2", "bob"), SCOPES),
+            claims_of(User("uid-2", "bob"), SCOPES),
             {"sub": "uid-2", "preferred_username": "bob", "groups": []},
         )
 

@@ -7,7 +7,7 @@ from urllib.parse import quote_plus
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.errors import InvalidClient
+from ropg_twisted.errors import InvalidClientError
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.request import parse_client
 from ropg_twisted.settings.model import Client
@@ -54,7 +54,7 @@ class ClientsTests(SynchronousTestCase):
                 if client is not None:
                     self.assertEqual(clients.authenticate(credentials), client)
                     continue
-                error = self.assertRaises(InvalidClient, clients.authenticate, credentials)
+                error = self.assertRaises(InvalidClientError, clients.authenticate, credentials)
                 self.assertEqual(
                     (error.status, error.code, str(error), error.basic),
                     (401, "invalid_client", "Client authentication failed", credentials.basic),

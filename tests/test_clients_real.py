@@ -35,8 +35,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.oauth.keys import PUBLISH_AHEAD, new_key
 from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.certificates import make_certificate
 from tests.daemon import PATIENCE, ROPG, Daemon
 

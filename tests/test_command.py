@@ -22,53 +22,53 @@ from ropg_twisted.cli import try_password as attempt
 from ropg_twisted.cli.diagnosis import Exit
 from ropg_twisted.cli.try_password import TryOptions
 from ropg_twisted.errors import (
-    AccessDenied,
-    InteractionRequired,
-    InvalidClient,
-    InvalidGrant,
-    InvalidRequest,
-    MethodNotAllowed,
-    MFARequired,
-    NetworkNotAllowed,
-    NotFound,
+    AccessDeniedError,
+    InteractionRequiredError,
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    MFARequiredError,
+    NetworkNotAllowedError,
+    NotFoundError,
     OAuthError,
-    RequestTooLarge,
-    SlowDown,
-    TemporarilyUnavailable,
-    UnsupportedGrantType,
+    RequestTooLargeError,
+    SlowDownError,
+    TemporarilyUnavailableError,
+    UnsupportedGrantTypeError,
 )
 from ropg_twisted.server.responses import error_body
 from ropg_twisted.settings.model import Client
 from tests.certificates import make_certificate
 from tests.daemon import free_port
-from tests.fakes import RIGHT, Says, provider_site
+from tests.fakes import RIGHT, FixedVerifier, provider_site
 
 reactor: Any = global_reactor
 
 PASSWORD = "canary-pässword"
 
 ERRORS: tuple[tuple[OAuthError, Exit, str], ...] = (
-    (InvalidGrant(), Exit.WRONG, "Wrong: "),
-    (MFARequired(), Exit.REFUSED, "The password is right, but a second factor"),
-    (InteractionRequired(), Exit.REFUSED, "only a person"),
+    (InvalidGrantError(), Exit.WRONG, "Wrong: "),
+    (MFARequiredError(), Exit.REFUSED, "The password is right, but a second factor"),
+    (InteractionRequiredError(), Exit.REFUSED, "only a person"),
     (
-        AccessDenied(),
+        AccessDeniedError(),
         Exit.REFUSED,
         "by a policy of Authentik; the password may be right",
     ),
-    (NetworkNotAllowed(), Exit.BAD_REQUEST, "network of this machine"),
-    (InvalidClient(), Exit.BAD_REQUEST, "does not know this client"),
-    (InvalidRequest(), Exit.BAD_REQUEST, "invalid_request: The request is malformed."),
-    (RequestTooLarge(), Exit.BAD_REQUEST, "The request is too large."),
-    (UnsupportedGrantType(), Exit.BAD_REQUEST, "unsupported_grant_type"),
+    (NetworkNotAllowedError(), Exit.BAD_REQUEST, "network of this machine"),
+    (InvalidClientError(), Exit.BAD_REQUEST, "does not know this client"),
+    (InvalidRequestError(), Exit.BAD_REQUEST, "invalid_request: The request is malformed."),
+    (RequestTooLargeError(), Exit.BAD_REQUEST, "The request is too large."),
+    (UnsupportedGrantTypeError(), Exit.BAD_REQUEST, "unsupported_grant_type"),
     (
-        SlowDown(77),
+        SlowDownError(77),
         Exit.UNKNOWN,
         "was not looked at. Try again in 77 seconds",
     ),
-    (TemporarilyUnavailable(), Exit.UNKNOWN, "Authentik cannot be asked now"),
-    (NotFound(), Exit.UNKNOWN, "HTTP 404 without an answer that this daemon gives"),
-    (MethodNotAllowed("GET"), Exit.UNKNOWN, "HTTP 405"),
+    (TemporarilyUnavailableError(), Exit.UNKNOWN, "Authentik cannot be asked now"),
+    (NotFoundError(), Exit.UNKNOWN, "HTTP 404 without an answer that this daemon gives"),
+    (MethodNotAllowedError("GET"), Exit.UNKNOWN, "HTTP 405"),
 )
 
 
@@ -129,7 +129,7 @@ class AnswerTests(TryTestCase):
 
     async def test_a_right_password(self) -> None:
         """It says whose password it is and for how long, and shows no token."""
-        port = await self.serve(provider_site(Says(RIGHT), Client("mac"), clock=reactor))
+        port = await self.serve(provider_site(FixedVerifier(RIGHT), Client("mac"), clock=reactor))
         status, text = await self.try_("--url", f"http://127.0.0.1:{port}/", "--client-id", "mac")
         self.assertEqual(status, Exit.RIGHT, text)
         for word in ("Right: ", "alice", "Alice Example", "alice@example.com", "staff", "3600"):
@@ -138,7 +138,7 @@ class AnswerTests(TryTestCase):
 
     async def test_a_right_password_without_an_id_token(self) -> None:
         """Without openid in the scope there is nobody to name."""
-        port = await self.serve(provider_site(Says(RIGHT), Client("mac"), clock=reactor))
+        port = await self.serve(provider_site(FixedVerifier(RIGHT), Client("mac"), clock=reactor))
         url = f"http://127.0.0.1:{port}"
         status, text = await self.try_("--url", url, "--client-id", "mac", "--scope", "profile")
         self.assertEqual((status, "no id token" in text), (Exit.RIGHT, True), text)
@@ -149,7 +149,9 @@ class AnswerTests(TryTestCase):
             url = f"http://127.0.0.1:{await self.serve(refusing(error))}"
             status, text = await self.try_("--url", url)
             self.assertEqual((status, words in text), (wanted, True), f"{error!r}: {text}")
-            logged = isinstance(error, AccessDenied | SlowDown | TemporarilyUnavailable)
+            logged = isinstance(
+                error, AccessDeniedError | SlowDownError | TemporarilyUnavailableError
+            )
             logged = logged and error.status != 403
             self.assertEqual("request 0123456789abcdef" in text, logged, f"{error!r}: {text}")
 
@@ -174,7 +176,7 @@ class AnswerTests(TryTestCase):
 
     async def test_nothing_reaches_the_terminal_that_cannot_be_printed(self) -> None:
         """A server cannot write escape sequences to the terminal."""
-        port = await self.serve(refusing(InvalidRequest("\x1b[2J\r")))
+        port = await self.serve(refusing(InvalidRequestError("\x1b[2J\r")))
         _, text = await self.try_("--url", f"http://127.0.0.1:{port}")
         self.assertIn("[2J", text)
         self.assertTrue(text.replace("\n", "").isprintable(), repr(text))
@@ -187,7 +189,7 @@ class QuestionTests(TryTestCase):
         """The first line is the password, exactly; the secret comes from its file."""
         secret = Path(self.mktemp())
         secret.write_text("s3cret\n")
-        replies = Replies(lambda request: error_body(request, InvalidGrant()))
+        replies = Replies(lambda request: error_body(request, InvalidGrantError()))
         port = await self.serve(Site(replies, parsePOSTFormSubmission=False))
         url = f"http://127.0.0.1:{port}"
         options = ("--url", url, "--client-secret-file", str(secret))
@@ -202,7 +204,7 @@ class QuestionTests(TryTestCase):
 
     async def test_the_url_of_the_environment(self) -> None:
         """PROXY_ISSUER names the daemon, unless --url does."""
-        port = await self.serve(refusing(InvalidGrant()))
+        port = await self.serve(refusing(InvalidGrantError()))
         self.patch(os, "environ", {"PROXY_ISSUER": f"http://127.0.0.1:{port}"})
         status, text = await self.try_()
         self.assertEqual(status, Exit.WRONG, text)
@@ -251,7 +253,7 @@ class ConnectionTests(TryTestCase):
         folder.mkdir()
         pem = make_certificate(folder)
         port = await self.serve(
-            refusing(InvalidGrant()), f"ssl:0:privateKey={pem}:interface=127.0.0.1"
+            refusing(InvalidGrantError()), f"ssl:0:privateKey={pem}:interface=127.0.0.1"
         )
         await self.assert_unknown("is not trusted", "--url", f"https://localhost:{port}")
         await self.assert_unknown(

@@ -10,26 +10,26 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.authentik.challenges import Challenge, Moved, Session
+from ropg_twisted.authentik.challenges import Challenge, Redirect, SessionCookie
 from ropg_twisted.authentik.conversation import (
     MAX_STEPS,
-    Answer,
+    ChallengeResponse,
     Conversation,
-    Follow,
+    FollowRedirect,
     Step,
 )
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.interfaces import Login
+from ropg_twisted.interfaces import LoginAttempt
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
-Heard: TypeAlias = Moved | Challenge
+Heard: TypeAlias = Redirect | Challenge
 
 ROOT = "https://authentik.example.com/"
-ALICE = Login("alice", "secret")
-ANONYMOUS = Session("first")
-LOGGED_IN = Session("second", authenticated=True)
+ALICE = LoginAttempt("alice", "secret")
+ANONYMOUS = SessionCookie("first")
+LOGGED_IN = SessionCookie("second", authenticated=True)
 
-MOVED = Moved()
+MOVED = Redirect()
 WRONG = {"password": [{"string": "Ungültiges Passwort", "code": "invalid"}]}
 NO_SUCH = {"non_field_errors": [{"string": "Failed to authenticate.", "code": "invalid"}]}
 
@@ -92,7 +92,7 @@ PASSED: list[Heard] = [*ACCEPTED, USER_LOGIN]
 
 
 def conversation(
-    login: Login = ALICE,
+    login: LoginAttempt = ALICE,
     *,
     root: str = ROOT,
     evidence: Evidence = Evidence.IN_PLACE,
@@ -103,15 +103,15 @@ def conversation(
 
 
 def after(
-    *heard: Heard, session: Session = ANONYMOUS, **options: Any
+    *heard: Heard, session: SessionCookie = ANONYMOUS, **options: Any
 ) -> tuple[Verdict | None, Reason | None]:
     """What a conversation comes to that hears all this; ``session`` counts for the last of it."""
     talk = conversation(**options)
-    step: Step = Follow()
+    step: Step = FollowRedirect()
     for item in heard[:-1]:
-        step = talk.hear(item, ANONYMOUS)
+        step = talk.receive(item, ANONYMOUS)
         assert not isinstance(step, Outcome), f"{step} at {item}"
-    step = talk.hear(heard[-1], session)
+    step = talk.receive(heard[-1], session)
     return (step.verdict, step.reason) if isinstance(step, Outcome) else (None, None)
 
 
@@ -135,17 +135,17 @@ class AnswerTests(SynchronousTestCase):
 
     def test_the_name_goes_first_and_alone(self) -> None:
         """A plain identification stage gets the user name, and no password."""
-        step = conversation().hear(IDENTIFICATION, ANONYMOUS)
+        step = conversation().receive(IDENTIFICATION, ANONYMOUS)
         self.assertEqual(
-            step, Answer({"component": "ak-stage-identification", "uid_field": "alice"})
+            step, ChallengeResponse({"component": "ak-stage-identification", "uid_field": "alice"})
         )
 
     def test_a_combined_stage_gets_both(self) -> None:
         """An identification stage with a password field gets name and password at once."""
-        step = conversation().hear(COMBINED, ANONYMOUS)
+        step = conversation().receive(COMBINED, ANONYMOUS)
         self.assertEqual(
             step,
-            Answer(
+            ChallengeResponse(
                 {
                     "component": "ak-stage-identification",
                     "uid_field": "alice",
@@ -158,20 +158,22 @@ class AnswerTests(SynchronousTestCase):
         """The password stage gets the password."""
         talk = conversation()
         for item in IDENTIFIED:
-            talk.hear(item, ANONYMOUS)
+            talk.receive(item, ANONYMOUS)
         self.assertFalse(talk.password_sent)
-        step = talk.hear(PASSWORD, ANONYMOUS)
-        self.assertEqual(step, Answer({"component": "ak-stage-password", "password": "secret"}))
+        step = talk.receive(PASSWORD, ANONYMOUS)
+        self.assertEqual(
+            step, ChallengeResponse({"component": "ak-stage-password", "password": "secret"})
+        )
         self.assertTrue(talk.password_sent)
 
     def test_nobody_is_remembered(self) -> None:
         """A user-login stage that asks is told not to remember the login."""
         talk = conversation()
         for item in ACCEPTED:
-            talk.hear(item, ANONYMOUS)
+            talk.receive(item, ANONYMOUS)
         self.assertEqual(
-            talk.hear(USER_LOGIN, ANONYMOUS),
-            Answer({"component": "ak-stage-user-login", "remember_me": False}),
+            talk.receive(USER_LOGIN, ANONYMOUS),
+            ChallengeResponse({"component": "ak-stage-user-login", "remember_me": False}),
         )
 
     def test_every_answer_fits_the_models_of_the_vendor(self) -> None:
@@ -184,8 +186,8 @@ class AnswerTests(SynchronousTestCase):
         answers = []
         for path in (PASSED, SENT_TOGETHER):
             talk = conversation()
-            steps = [talk.hear(item, ANONYMOUS) for item in path]
-            answers += [step.body for step in steps if isinstance(step, Answer)]
+            steps = [talk.receive(item, ANONYMOUS) for item in path]
+            answers += [step.body for step in steps if isinstance(step, ChallengeResponse)]
         self.assertEqual(len(answers), 4)
         for body in answers:
             parsed = models[body["component"]].from_dict(body)
@@ -195,9 +197,9 @@ class AnswerTests(SynchronousTestCase):
 
     def test_secrets_do_not_show(self) -> None:
         """No representation of an answer or of credentials holds the password."""
-        step = conversation().hear(COMBINED, ANONYMOUS)
+        step = conversation().receive(COMBINED, ANONYMOUS)
         self.assertNotIn("secret", repr(step))
-        self.assertNotIn("secret", repr(Login("alice", "secret")))
+        self.assertNotIn("secret", repr(LoginAttempt("alice", "secret")))
 
 
 class CodeTests(SynchronousTestCase):
@@ -208,53 +210,55 @@ class CodeTests(SynchronousTestCase):
         device_challenges=[{"device_class": "webauthn"}, {"device_class": "totp"}],
     )
 
-    def hear(self, *heard: Heard, code: str | None = "123456") -> tuple[list[Step], Conversation]:
+    def receive(
+        self, *heard: Heard, code: str | None = "123456"
+    ) -> tuple[list[Step], Conversation]:
         """All steps of a conversation with a code."""
-        talk = conversation(Login("bob", "secret", code=code))
-        return [talk.hear(item, ANONYMOUS) for item in heard], talk
+        talk = conversation(LoginAttempt("bob", "secret", code=code))
+        return [talk.receive(item, ANONYMOUS) for item in heard], talk
 
     def test_the_code_is_the_answer(self) -> None:
         """A stage that takes codes gets it, and the login goes on to its end."""
-        steps, talk = self.hear(*ACCEPTED, self.DEVICES, MOVED, USER_LOGIN)
+        steps, talk = self.receive(*ACCEPTED, self.DEVICES, MOVED, USER_LOGIN)
         self.assertEqual(
             steps[len(ACCEPTED)],
-            Answer({"component": "ak-stage-authenticator-validate", "code": "123456"}),
+            ChallengeResponse({"component": "ak-stage-authenticator-validate", "code": "123456"}),
         )
         self.assertEqual(
-            talk.hear(END, LOGGED_IN), Outcome(Verdict.VERIFIED, Reason.VERIFIED_WITH_CODE)
+            talk.receive(END, LOGGED_IN), Outcome(Verdict.VERIFIED, Reason.VERIFIED_WITH_CODE)
         )
 
     def test_a_wrong_code_is_refused_by_a_word_of_its_own(self) -> None:
         """Errors of the code reject, but do not say that the password is wrong."""
         wrong = {"code": [{"string": "Invalid Token.", "code": "invalid"}]}
-        steps, _ = self.hear(*ACCEPTED, self.DEVICES, _errors(self.DEVICES, wrong))
+        steps, _ = self.receive(*ACCEPTED, self.DEVICES, _errors(self.DEVICES, wrong))
         self.assertEqual(steps[-1], Outcome(Verdict.REJECTED, Reason.WRONG_CODE))
         empty = {"non_field_errors": [{"string": "Empty response", "code": "invalid"}]}
-        steps, _ = self.hear(*ACCEPTED, self.DEVICES, _errors(self.DEVICES, empty))
+        steps, _ = self.receive(*ACCEPTED, self.DEVICES, _errors(self.DEVICES, empty))
         self.assertEqual(steps[-1], Outcome(*unverifiable(Reason.FLOW_ERROR)))
 
     def test_the_code_is_sent_once(self) -> None:
         """A second stage of that kind is for the person."""
-        steps, _ = self.hear(*ACCEPTED, self.DEVICES, MOVED, self.DEVICES)
+        steps, _ = self.receive(*ACCEPTED, self.DEVICES, MOVED, self.DEVICES)
         self.assertEqual(steps[-1], Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
 
     def test_devices_that_take_no_code_are_for_the_person(self) -> None:
         """Without a code, or with devices that want something else, interaction is required."""
         for devices in ([{"device_class": "duo"}, {"device_class": "webauthn"}], [], None, ["x"]):
             stage = challenge("ak-stage-authenticator-validate", device_challenges=devices)
-            steps, _ = self.hear(*ACCEPTED, stage)
+            steps, _ = self.receive(*ACCEPTED, stage)
             self.assertEqual(steps[-1], Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA), devices)
-        steps, _ = self.hear(*ACCEPTED, self.DEVICES, code=None)
+        steps, _ = self.receive(*ACCEPTED, self.DEVICES, code=None)
         self.assertEqual(steps[-1], Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
 
     def test_a_flow_that_begins_anew_says_nothing_of_the_password(self) -> None:
         """After a code, an identification stage may answer the code: no verdict."""
-        steps, _ = self.hear(*ACCEPTED, self.DEVICES, MOVED, IDENTIFICATION)
+        steps, _ = self.receive(*ACCEPTED, self.DEVICES, MOVED, IDENTIFICATION)
         self.assertEqual(steps[-1], Outcome(*RESTARTED))
 
     def test_a_code_is_never_sent_before_the_password(self) -> None:
         """A second factor that comes first gets nothing."""
-        steps, _ = self.hear(*IDENTIFIED, self.DEVICES)
+        steps, _ = self.receive(*IDENTIFIED, self.DEVICES)
         self.assertEqual(steps[-1], Outcome(*unverifiable(Reason.FLOW_NOT_HEADLESS)))
 
 
@@ -411,10 +415,10 @@ class VerdictTests(SynchronousTestCase):
             (Evidence.IN_PLACE, (Verdict.REJECTED, Reason.WRONG_CODE)),
             (Evidence.UNKNOWN, UNPROVEN),
         ):
-            talk = conversation(Login("bob", "secret", code="123456"), evidence=evidence)
+            talk = conversation(LoginAttempt("bob", "secret", code="123456"), evidence=evidence)
             for item in (*ACCEPTED, CodeTests.DEVICES):
-                talk.hear(item, ANONYMOUS)
-            step = talk.hear(_errors(CodeTests.DEVICES, wrong), ANONYMOUS)
+                talk.receive(item, ANONYMOUS)
+            step = talk.receive(_errors(CodeTests.DEVICES, wrong), ANONYMOUS)
             self.assertEqual(step, Outcome(*expected))
 
     def test_what_a_conversation_says_of_the_refusal(self) -> None:
@@ -440,13 +444,13 @@ class VerdictTests(SynchronousTestCase):
             for evidence in Evidence:
                 talk = conversation(evidence=evidence)
                 for item in heard:
-                    if isinstance(talk.hear(item, ANONYMOUS), Outcome):
+                    if isinstance(talk.receive(item, ANONYMOUS), Outcome):
                         break
                 self.assertIs(talk.refused_in_place, expected, heard)
         talk = conversation()
         for item in SENT:
-            talk.hear(item, ANONYMOUS)
-        talk.hear(IDENTIFICATION, Session("another"))
+            talk.receive(item, ANONYMOUS)
+        talk.receive(IDENTIFICATION, SessionCookie("another"))
         self.assertIsNone(talk.refused_in_place)
 
     def test_a_restart_is_noticed(self) -> None:
@@ -462,7 +466,7 @@ class VerdictTests(SynchronousTestCase):
         ):
             talk = conversation()
             for item in heard:
-                talk.hear(item, ANONYMOUS)
+                talk.receive(item, ANONYMOUS)
             self.assertIs(talk.restarted, expected, heard)
 
     def test_what_errors_say_counts_and_not_that_there_are_some(self) -> None:
@@ -485,7 +489,7 @@ class VerdictTests(SynchronousTestCase):
 
     def test_a_restart_in_another_session_is_a_lost_session(self) -> None:
         """A fresh identification stage is a restart only if the session is still the same."""
-        for session in (Session("another"), Session(None)):
+        for session in (SessionCookie("another"), SessionCookie(None)):
             self.assertEqual(
                 after(*ACCEPTED, IDENTIFICATION, session=session),
                 unverifiable(Reason.SESSION_LOST),
@@ -495,17 +499,18 @@ class VerdictTests(SynchronousTestCase):
         """Two answers without a session cookie say nothing of a restart."""
         talk = conversation()
         for item in ACCEPTED:
-            talk.hear(item, Session())
-        step = talk.hear(IDENTIFICATION, Session())
+            talk.receive(item, SessionCookie())
+        step = talk.receive(IDENTIFICATION, SessionCookie())
         self.assertEqual(step, Outcome(*unverifiable(Reason.SESSION_LOST)))
 
     def test_only_true_is_true(self) -> None:
         """A field that merely looks set does not bring the password into the first form."""
         for value in ("yes", 1, [1], "true", "false"):
             form = challenge("ak-stage-identification", password_fields=value)
-            step = conversation().hear(form, ANONYMOUS)
+            step = conversation().receive(form, ANONYMOUS)
             self.assertEqual(
-                step, Answer({"component": "ak-stage-identification", "uid_field": "alice"})
+                step,
+                ChallengeResponse({"component": "ak-stage-identification", "uid_field": "alice"}),
             )
 
     def test_errors_behind_a_302_are_no_answer_to_the_password(self) -> None:
@@ -519,8 +524,8 @@ class VerdictTests(SynchronousTestCase):
         for to in ("x/?query=", "./x/", "/api/v3/flows/executor/x/", "../executor/x/"):
             talk = conversation(root="https://example.com/api/v3/flows/executor/")
             for item in ACCEPTED:
-                talk.hear(item, ANONYMOUS)
-            step = talk.hear(challenge("xak-flow-redirect", to=to), LOGGED_IN)
+                talk.receive(item, ANONYMOUS)
+            step = talk.receive(challenge("xak-flow-redirect", to=to), LOGGED_IN)
             self.assertEqual(step, Outcome(*unverifiable(Reason.FLOW_LOOP)), to)
 
     def test_the_end_with_an_authenticated_session_is_the_proof(self) -> None:
@@ -559,8 +564,8 @@ class VerdictTests(SynchronousTestCase):
         """Authentik under a path has its root there."""
         talk = conversation(root="https://example.com/auth/")
         for item in ACCEPTED:
-            talk.hear(item, ANONYMOUS)
-        step = talk.hear(challenge("xak-flow-redirect", to="/auth/"), ANONYMOUS)
+            talk.receive(item, ANONYMOUS)
+        step = talk.receive(challenge("xak-flow-redirect", to="/auth/"), ANONYMOUS)
         self.assertEqual(step, Outcome(*DENIED_BY_POLICY))
 
     def test_every_component_before_the_password(self) -> None:
@@ -635,7 +640,7 @@ HEARD = st.lists(
             st.sampled_from([IDENTIFICATION, COMBINED, PASSWORD, USER_LOGIN, END, MFA]),
             _random_challenges(),
         ),
-        st.sampled_from([ANONYMOUS, LOGGED_IN, Session()]),
+        st.sampled_from([ANONYMOUS, LOGGED_IN, SessionCookie()]),
     ),
     max_size=MAX_STEPS + 3,
 )
@@ -647,7 +652,7 @@ class RandomConversationTests(SynchronousTestCase):
     @given(HEARD, st.booleans(), st.sampled_from([None, "123456"]), st.sampled_from(Evidence))
     def test_no_success_without_an_accepted_password(
         self,
-        heard: list[tuple[Heard, Session]],
+        heard: list[tuple[Heard, SessionCookie]],
         login_stage: bool,
         code: str | None,
         evidence: Evidence,
@@ -658,18 +663,18 @@ class RandomConversationTests(SynchronousTestCase):
         sent is a 302, or a component other than the one that it was sent to, and without errors.
         Without evidence of how the flow refuses, only an authenticated session makes it a success.
         """
-        login = Login("alice", "secret", code=code)
+        login = LoginAttempt("alice", "secret", code=code)
         talk = conversation(login, evidence=evidence, login_stage=login_stage)
         passwords = 0
         accepted: bool | None = None
         asked_by = ""
         for item, session in heard:
             if passwords and accepted is None:
-                accepted = isinstance(item, Moved) or (
+                accepted = isinstance(item, Redirect) or (
                     item.component != asked_by and not item.fields.get("response_errors")
                 )
-            step = talk.hear(item, session)
-            if isinstance(step, Answer) and "password" in step.body:
+            step = talk.receive(item, session)
+            if isinstance(step, ChallengeResponse) and "password" in step.body:
                 assert isinstance(item, Challenge)
                 assert step.body["password"] == "secret"
                 asked_by = item.component
@@ -692,10 +697,14 @@ class RandomConversationTests(SynchronousTestCase):
 
     @given(HEARD)
     def test_the_password_goes_into_one_answer_at_most(
-        self, heard: list[tuple[Heard, Session]]
+        self, heard: list[tuple[Heard, SessionCookie]]
     ) -> None:
         """Even a conversation that is kept going past its outcome sends the password once."""
         talk = conversation()
-        steps = [talk.hear(item, session) for item, session in heard]
-        holding = [step for step in steps if isinstance(step, Answer) and "password" in step.body]
+        steps = [talk.receive(item, session) for item, session in heard]
+        holding = [
+            step
+            for step in steps
+            if isinstance(step, ChallengeResponse) and "password" in step.body
+        ]
         self.assertLessEqual(len(holding), 1)

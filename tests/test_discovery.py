@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import jwt
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.api.app import Provider
-from ropg_twisted.interfaces import Person
+from ropg_twisted.api.app import API
+from ropg_twisted.interfaces import User
 from ropg_twisted.oauth.claims import SCOPES, granted_scope
 from ropg_twisted.oauth.keys import shared_secret
-from ropg_twisted.oauth.metadata import DISCOVERY_PATH, Provided, own_document
+from ropg_twisted.oauth.metadata import DISCOVERY_PATH, IssuerInfo, own_document
 from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
@@ -33,7 +33,7 @@ REQUIRED = {
 
 def document(issuer: str = "https://ropg.example.com", algorithm: str = "RS256") -> dict[str, Any]:
     """The document of an issuer."""
-    return own_document(Provided(issuer, algorithm, AUTHENTIK))
+    return own_document(IssuerInfo(issuer, algorithm, AUTHENTIK))
 
 
 class DiscoveryTests(SynchronousTestCase):
@@ -74,7 +74,7 @@ class TruthTests(SynchronousTestCase):
     def test_the_endpoints_are_served(self) -> None:
         """Each address on this host is a route, and so is that of the document itself."""
         found = document()
-        routes = Provider.app.url_map.bind("ropg.example.com")
+        routes = API.app.url_map.bind("ropg.example.com")
         served = {name for name in found if str(found[name]).startswith(found["issuer"] + "/")}
         self.assertEqual(served, {"token_endpoint", "jwks_uri", "userinfo_endpoint"})
         routes.match(urlsplit(found["token_endpoint"]).path, "POST")
@@ -90,7 +90,7 @@ class TruthTests(SynchronousTestCase):
 
     def test_claims_are_made(self) -> None:
         """An id token with everything in it has exactly the claims that are named."""
-        person = Person("uid-1", "alice", "Alice", "alice@example.com", ("staff",))
+        person = User("uid-1", "alice", "Alice", "alice@example.com", ("staff",))
         grant = PasswordGrant("alice", "hush", SCOPES, "nonce")
         ring = shared_secret("x" * 32)
         issuer = TokenIssuer("https://ropg.example.com", lambda: ring, 60, float)

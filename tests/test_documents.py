@@ -13,10 +13,10 @@ from ropg_twisted.authentik.metadata import (
     REFETCH_SECONDS,
     RETRY_SECONDS,
     STALE_SECONDS,
-    Kept,
+    StaleIfErrorCache,
 )
 from ropg_twisted.oauth.metadata import NOT_OURS
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.verdict import Reason, UnverifiableError
 from tests.fakes import ISSUER
 from tests.memory import AUTHENTIK, DISCOVERY, JWKS, OAUTH, Daemon, signing_key
 
@@ -30,7 +30,7 @@ class KeptTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.fetches: list[Deferred[str]] = []
-        self.kept = Kept(self.fetch, self.clock)
+        self.kept = StaleIfErrorCache(self.fetch, self.clock)
 
     async def fetch(self) -> str:
         """Begin a fetch, which ends when the test says so."""
@@ -71,11 +71,11 @@ class KeptTests(SynchronousTestCase):
             self.clock.advance(advance)
             age += advance
             waiter = self.get()
-            self.fetches[-1].errback(Unverifiable(Reason.UPSTREAM_CONNECTION))
+            self.fetches[-1].errback(UnverifiableError(Reason.UPSTREAM_CONNECTION))
             if age < STALE_SECONDS:
                 self.assertEqual(self.successResultOf(waiter), "one", age)
             else:
-                self.failureResultOf(waiter, Unverifiable)
+                self.failureResultOf(waiter, UnverifiableError)
         self.assertEqual(len(self.fetches), 5)
         last = self.get()
         self.fetches[-1].callback("two")
@@ -88,7 +88,7 @@ class KeptTests(SynchronousTestCase):
         self.successResultOf(first)
         self.clock.advance(FRESH_SECONDS)
         second = self.get()
-        self.fetches[-1].errback(Unverifiable(Reason.UPSTREAM_TIMEOUT))
+        self.fetches[-1].errback(UnverifiableError(Reason.UPSTREAM_TIMEOUT))
         self.assertEqual(self.successResultOf(second), "one")
         self.clock.advance(RETRY_SECONDS - 0.1)
         self.assertEqual(self.successResultOf(self.get()), "one")
@@ -127,9 +127,9 @@ class KeptTests(SynchronousTestCase):
                 self.fetches[0].callback("one")
                 self.assertEqual([self.successResultOf(waiter) for waiter in waiters], ["one"] * 4)
             else:
-                self.fetches[0].errback(Unverifiable(Reason.UPSTREAM_STATUS))
+                self.fetches[0].errback(UnverifiableError(Reason.UPSTREAM_STATUS))
                 for waiter in waiters:
-                    self.failureResultOf(waiter, Unverifiable)
+                    self.failureResultOf(waiter, UnverifiableError)
 
     def test_who_waits_no_longer_stops_the_fetch(self) -> None:
         """When all have gone it is given up, and the next who asks begins another."""

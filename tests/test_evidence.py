@@ -18,20 +18,20 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from ropg_twisted.authentik.canary import PREFIX, Canary
-from ropg_twisted.authentik.challenges import Response, Session, read_session
+from ropg_twisted.authentik.challenges import Response, SessionCookie, read_session_cookie
 from ropg_twisted.authentik.evidence import LIFETIME, RECHECK_SECONDS, Evidence, FlowEvidence
-from ropg_twisted.authentik.sessions import fetch_person
-from ropg_twisted.interfaces import Check, IPasswordVerifier, Login, Readiness
+from ropg_twisted.authentik.sessions import fetch_user
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Readiness
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
-from ropg_twisted.verdict import Outcome, Reason, Unverifiable, Verdict
+from ropg_twisted.verdict import Outcome, Reason, UnverifiableError, Verdict
 from tests.client import CLIENT_ADDRESS, OWN_ADDRESS, Client
 from tests.daemon import Daemon
-from tests.fakes import AUTHENTIK, RIGHT, Listens, Ponders, outcome
+from tests.fakes import AUTHENTIK, RIGHT, CapturedLog, PendingVerifier, outcome
 
 DOWN = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
 RESTARTS = outcome(Verdict.UNVERIFIABLE, Reason.FLOW_RESTARTS)
-ALICE = Login("alice", USUAL_PASSWORD, "203.0.113.7")
+ALICE = LoginAttempt("alice", USUAL_PASSWORD, "203.0.113.7")
 
 
 NO_PRETEND_MFA = flows.Flow(
@@ -115,24 +115,24 @@ class FlowEvidenceTests(SynchronousTestCase):
 
 
 @implementer(IPasswordVerifier)
-class Gathers(Ponders):
+class Gathers(PendingVerifier):
     """Is told by the test what a canary shows; the checks of people are right."""
 
     def __init__(self, evidence: FlowEvidence) -> None:
         super().__init__()
         self.evidence = evidence
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         if login.canary:
             return await super().verify(login)
         return RIGHT
 
-    def show(self, shown: Evidence | Check) -> None:
+    def show(self, shown: Evidence | CheckResult) -> None:
         """End the canary that is walked: by evidence, or as a check that has failed."""
         if isinstance(shown, Evidence):
             self.evidence.gather(shown)
-        self.waiting.pop().callback(shown if isinstance(shown, Check) else RESTARTS)
+        self.waiting.pop().callback(shown if isinstance(shown, CheckResult) else RESTARTS)
 
 
 class CanaryTests(SynchronousTestCase):
@@ -144,9 +144,9 @@ class CanaryTests(SynchronousTestCase):
         self.evidence = FlowEvidence(self.clock)
         self.verifier = Gathers(self.evidence)
         self.canary = Canary(self.verifier, self.evidence)
-        self.events = Listens(self).events
+        self.events = CapturedLog(self).events
 
-    def ask(self) -> Deferred[Check]:
+    def ask(self) -> Deferred[CheckResult]:
         """A check that has begun."""
         return Deferred.fromCoroutine(self.canary.verify(ALICE))
 
@@ -249,25 +249,25 @@ class ClientTests(SynchronousTestCase):
         for password in (USUAL_PASSWORD, "wrong"):
             self.assertEqual(client.check("alice", password), RESTARTS.outcome)
         self.assertEqual(len(client.authentik.asked), 4)
-        self.assertEqual(client.look(), Readiness(Reason.FLOW_RESTARTS))
+        self.assertEqual(client.probe(), Readiness(Reason.FLOW_RESTARTS))
 
     def test_an_unproven_flow_is_proven_by_the_first_refusal(self) -> None:
         """Unknown names are refused at once: a second factor counts after a wrong password."""
         client = Client("no-pretend-mfa", NO_PRETEND_MFA)
         self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
-        self.assertEqual(client.look(), Readiness(warning=Reason.FLOW_UNPROVEN))
+        self.assertEqual(client.probe(), Readiness(warning=Reason.FLOW_UNPROVEN))
         unproven = Outcome(Verdict.UNVERIFIABLE, Reason.FLOW_UNPROVEN)
         self.assertEqual(client.check("bob"), unproven)
         self.assertIs(client.check("alice", "wrong").verdict, Verdict.REJECTED)
         self.assertEqual(client.check("bob"), Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
-        self.assertEqual(client.look(), Readiness())
+        self.assertEqual(client.probe(), Readiness())
 
     def test_a_combined_form_is_proven_as_well(self) -> None:
         """There the refusal of name and password is what the canary sees."""
         client = Client("ropg-combined")
         self.assertIs(client.check("bob").verdict, Verdict.INTERACTION_REQUIRED)
         self.assertIs(client.check("alice", "wrong").verdict, Verdict.REJECTED)
-        self.assertEqual(client.look(), Readiness())
+        self.assertEqual(client.probe(), Readiness())
 
     def test_the_end_of_a_flow_without_login_stage_needs_evidence(self) -> None:
         """Its only proof is a 302 or what comes in its place."""
@@ -280,7 +280,7 @@ class ClientTests(SynchronousTestCase):
         """What the first look has found serves the checks and the looks after it."""
         client = Client("inbuilt-only")
         for _ in range(3):
-            self.assertEqual(client.look(), Readiness())
+            self.assertEqual(client.probe(), Readiness())
         client.check("alice")
         kinds = [event.kind for event in client.sandbox.events]
         self.assertEqual(kinds, ["identification_failed", "login_failed", "login"])
@@ -295,7 +295,7 @@ class ClientTests(SynchronousTestCase):
         client = Client("inbuilt-only")
         client.authentik.instead = fail
         self.assertIs(client.check("alice").reason, Reason.UPSTREAM_STATUS)
-        self.assertEqual(client.look(), Readiness(Reason.UPSTREAM_STATUS))
+        self.assertEqual(client.probe(), Readiness(Reason.UPSTREAM_STATUS))
         client.authentik.instead = None
         self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
 
@@ -315,7 +315,7 @@ class ClientTests(SynchronousTestCase):
         asked = len(client.authentik.asked)
         self.assertEqual(client.check("alice"), RESTARTS.outcome)
         self.assertEqual(len(client.authentik.asked) - asked, 4)
-        self.assertEqual(client.look(), Readiness(Reason.FLOW_RESTARTS))
+        self.assertEqual(client.probe(), Readiness(Reason.FLOW_RESTARTS))
 
 
 def become(client: Client, slug: str) -> None:
@@ -335,43 +335,43 @@ class IdentityTests(SynchronousTestCase):
 
     UID = "ab" * 32
 
-    def person(self, said: str, cookie: str | None) -> object:
+    def user(self, said: str, sub: str | None) -> object:
         """What comes of Authentik saying one person, and its cookie another."""
 
         class LoggedIn:
-            session = Session("sid", authenticated=True, sub=cookie)
+            cookie = SessionCookie("sid", authenticated=True, sub=sub)
 
             async def get(self, url: str) -> Response:
                 user = {"uid": said, "username": "alice", "groups": []}
                 body = json.dumps({"user": user}).encode()
                 return Response(200, "application/json", None, body)
 
-        browser: Any = LoggedIn()
+        session: Any = LoggedIn()
         try:
-            fetch_person(AUTHENTIK, browser).send(None)
+            fetch_user(AUTHENTIK, session).send(None)
         except StopIteration as end:
             return end.value.sub
-        except Unverifiable as unverifiable:
+        except UnverifiableError as unverifiable:
             return unverifiable.reason
         return None
 
     def test_another_person_than_the_session_cookie_names_is_nobody(self) -> None:
         """The subject of the cookie and of the user have to be the same where both are known."""
-        self.assertEqual(self.person(self.UID, self.UID), self.UID)
-        self.assertEqual(self.person("cd" * 32, self.UID), Reason.UPSTREAM_IDENTITY)
-        self.assertEqual(self.person(self.UID, None), self.UID)
-        self.assertEqual(self.person("another-form", self.UID), "another-form")
+        self.assertEqual(self.user(self.UID, self.UID), self.UID)
+        self.assertEqual(self.user("cd" * 32, self.UID), Reason.UPSTREAM_IDENTITY)
+        self.assertEqual(self.user(self.UID, None), self.UID)
+        self.assertEqual(self.user("another-form", self.UID), "another-form")
 
     def test_only_a_subject_of_that_form_is_read(self) -> None:
         """A cookie may name its subject in another way, which cannot be compared."""
         for sub, read in ((self.UID, self.UID), ("anonymous", None), (5, None), (None, None)):
             cookie = _cookie({"sid": "x", "authenticated": True, "sub": sub})
-            self.assertEqual(read_session(cookie), Session("x", True, read))
+            self.assertEqual(read_session_cookie(cookie), SessionCookie("x", True, read))
 
     def test_authenticated_is_true_and_nothing_else(self) -> None:
         """What merely looks like yes is no session that is logged in."""
         for value in ("true", 1, [1], "false", None):
-            session = read_session(_cookie({"sid": "x", "authenticated": value}))
+            session = read_session_cookie(_cookie({"sid": "x", "authenticated": value}))
             self.assertIs(session.authenticated, False, value)
 
 

@@ -31,22 +31,22 @@ from zope.interface import implementer
 
 from ropg_twisted.authentik import agent as connections
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.client import make_transport
-from ropg_twisted.authentik.client_ip import Introduction
-from ropg_twisted.authentik.executor import Flow
-from ropg_twisted.authentik.id_tokens import TokenReader
-from ropg_twisted.authentik.metadata import Documents
+from ropg_twisted.authentik.client import make_client
+from ropg_twisted.authentik.client_ip import ClientIPHeaders
+from ropg_twisted.authentik.executor import FlowExecutor
+from ropg_twisted.authentik.id_tokens import IDTokenVerifier
+from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
-from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login
+from ropg_twisted.interfaces import CheckResult, CodeRequest, IPasswordVerifier, LoginAttempt
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.service import guarded
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
 from tests.certificates import Identity, identity
-from tests.fakes import FORM, Listens, post, proven_flow, provider_site
+from tests.fakes import FORM, CapturedLog, post, proven_flow, provider_site
 from tests.faults import (
     BEFORE_THE_PASSWORD,
     COOKIE_FAULTS,
@@ -66,7 +66,7 @@ PLACES: Final = 64
 PATIENCE: Final = 2
 """Seconds after which a connection that is still there is one too many."""
 
-ALICE: Final = Login("alice", USUAL_PASSWORD, "192.0.2.7")
+ALICE: Final = LoginAttempt("alice", USUAL_PASSWORD, "192.0.2.7")
 CREDENTIALS: Final = urlencode(
     {
         "grant_type": "password",
@@ -201,10 +201,10 @@ class FaultTestCase(TestCase):
         pool = HTTPConnectionPool(self.reactor)
         self.patch(connections, "HTTPConnectionPool", lambda reactor: pool)
         ca_pem = None if ca is None else ca.pem.encode()
-        way = make_transport(self.reactor, ca_pem, Introduction(), PLACES)
-        invalidation = Flow(url, "default-invalidation-flow")
+        way = make_client(self.reactor, ca_pem, ClientIPHeaders(), PLACES)
+        invalidation = FlowExecutor(url, "default-invalidation-flow")
         sessions = SessionRemover(invalidation, DEADLINE, clock, PLACES)
-        flow = Flow(url, slug, login_stage)
+        flow = FlowExecutor(url, slug, login_stage)
         application = Application(url, "jamf-connect")
         evidence = proven_flow(clock)
         verifier = AuthentikVerifier(
@@ -213,9 +213,9 @@ class FaultTestCase(TestCase):
             way,
             sessions,
             application,
-            TokenReader(Documents(application, way, DEADLINE, clock)),
+            IDTokenVerifier(ProviderMetadata(application, way, DEADLINE, clock)),
             checks_access=login_stage,
-            typed_claims=not login_stage,
+            claims_from_username=not login_stage,
         )
         scene = Scene(peer, clock, sessions, verifier, pool)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.tidy(scene)))
@@ -228,7 +228,7 @@ class FaultTestCase(TestCase):
             await self.turns()
             scene.clock.advance(DEADLINE)
 
-    async def check(self, scene: Scene, login: Login = ALICE) -> Check:
+    async def check(self, scene: Scene, login: LoginAttempt = ALICE) -> CheckResult:
         """What a check comes to within the deadline."""
         verifier = guarded(scene.verifier, PLACES, DEADLINE, scene.clock)
         check = Deferred.fromCoroutine(verifier.verify(login))
@@ -636,7 +636,7 @@ class IdentityTests(FaultTestCase):
             reason = Reason.UPSTREAM_TIMEOUT if name in SILENCES else Reason.UPSTREAM_IDENTITY
             scene = self.scene(fault, Point.IDENTITY, times=1)
             check = await self.check(scene)
-            found = (check.person, check.outcome.reason, await self.leftovers(scene))
+            found = (check.user, check.outcome.reason, await self.leftovers(scene))
             rest = (scene.passwords, scene.peer.sandbox.sessions.authenticated)
             if found != (None, reason, "") or rest != (1, []):
                 problems.append(f"{name}: {found} {rest}")
@@ -650,7 +650,7 @@ class RemovalTests(FaultTestCase):
         """They are counted and logged, and neither change the answer nor hold it up."""
         problems = []
         for name in ("nobody listens", *SAMPLE, "no cookie"):
-            events = Listens(self).events
+            events = CapturedLog(self).events
             scene = self.scene({**FAULTS, **COOKIE_FAULTS}[name], Point.REMOVAL)
             check = await self.check(scene)
             found = (check.outcome.verdict, scene.clock.seconds(), await self.leftovers(scene))
@@ -732,11 +732,13 @@ class AnswerTests(FaultTestCase):
         )
         problems = []
         for name, fault in FAULTS.items():
-            for point, aborts, expected in (
+            for point, drop_on_outage, expected in (
                 (Point.PASSWORD, False, ("HTTP/1.1 503 Service Unavailable", later)),
                 (Point.IDENTITY, True, ("", "")),
             ):
-                found = await self.ask(self.scene(fault, point), Client("mac", aborts=aborts))
+                found = await self.ask(
+                    self.scene(fault, point), Client("mac", drop_on_outage=drop_on_outage)
+                )
                 if found != expected:
                     problems.append(f"{name} at {point}: {found}")
         self.assert_none(problems)

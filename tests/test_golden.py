@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode
 import jwt
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.sandbox.users import find
+from ropg_twisted.sandbox.accounts import find
 from tests.memory import DISCOVERY, JWKS, Daemon, claims
 
 FOLDER = Path(__file__).resolve().parent / "golden"
@@ -126,7 +126,7 @@ def fleet(username: str, password: str) -> Fields:
     ]
 
 
-def undecoded(fields: Fields) -> str:
+def unencoded(fields: Fields) -> str:
     """Nothing is escaped, as XCreds 5.3 has it."""
     return "&".join(f"{name}={value}" for name, value in fields)
 
@@ -142,7 +142,7 @@ PROGRAMS = {
     program.name: program
     for program in (
         Program("jamf-connect", 'id = "jamf-connect"\nprofile = "jamf-connect"\n', jamf_connect),
-        Program("xcreds-5.3", f'{XCREDS}body = "undecoded"\n', xcreds, undecoded, discovers=True),
+        Program("xcreds-5.3", f'{XCREDS}body = "undecoded"\n', xcreds, unencoded, discovers=True),
         Program("xcreds-5.4", XCREDS, xcreds, all_but_plus, discovers=True),
         Program(
             "himmelblau",

@@ -17,20 +17,20 @@ from zope.interface import implementer
 
 from ropg_twisted.guard import rejected_passwords
 from ropg_twisted.guard.circuit_breaker import OUTAGES_TO_OPEN, SECONDS_OPEN, CircuitBreaker
-from ropg_twisted.guard.coalesce import SharedChecks
+from ropg_twisted.guard.coalesce import CoalescedChecks
 from ropg_twisted.guard.concurrency import MAX_WAIT, QUEUE_FACTOR, ConcurrencyLimit
 from ropg_twisted.guard.rejected_passwords import LIFETIME, MAX_PASSWORDS, RejectedPasswords
-from ropg_twisted.interfaces import Check, CodeRequest, IPasswordVerifier, Login, Person
+from ropg_twisted.interfaces import CheckResult, CodeRequest, IPasswordVerifier, LoginAttempt, User
 from ropg_twisted.service import guarded
-from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Unverifiable, Verdict
-from tests.fakes import RIGHT, Breaks, Listens, Ponders, Says, outcome
+from ropg_twisted.verdict import OUTAGES, Outcome, Reason, UnverifiableError, Verdict
+from tests.fakes import RIGHT, CapturedLog, FailingVerifier, FixedVerifier, PendingVerifier, outcome
 
 WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
 STALE = outcome(Verdict.REJECTED, Reason.STALE_PASSWORD)
 WRONG_CODE = outcome(Verdict.REJECTED, Reason.WRONG_CODE)
 MFA = outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA)
 DENIED = outcome(Verdict.DENIED, Reason.POLICY)
-DOWN = Check(Outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION), authentik_down=True)
+DOWN = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION), authentik_down=True)
 DOWN_LATER = replace(DOWN, name_sent=True)
 OPEN = outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN)
 OVERLOADED = outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED)
@@ -51,12 +51,12 @@ class StrictClock(Clock):
 
 def ask(
     verifier: IPasswordVerifier, username: str = "alice", password: str = "x"
-) -> Deferred[Check]:
+) -> Deferred[CheckResult]:
     """A check that has begun."""
-    return Deferred.fromCoroutine(verifier.verify(Login(username, password)))
+    return Deferred.fromCoroutine(verifier.verify(LoginAttempt(username, password)))
 
 
-def hang_up(check: Deferred[Check]) -> None:
+def hang_up(check: Deferred[CheckResult]) -> None:
     """Give up a check, as a client that goes away does."""
     check.addErrback(lambda failure: failure.trap(CancelledError) and None)
     check.cancel()
@@ -68,10 +68,12 @@ class RejectedPasswordsTests(SynchronousTestCase):
     def setUp(self) -> None:
         """A verifier that refuses, and its guard."""
         self.clock = Clock()
-        self.verifier = Says(WRONG)
+        self.verifier = FixedVerifier(WRONG)
         self.guard = RejectedPasswords(self.verifier, self.clock)
 
-    def answer(self, check: Check, username: str = "alice", password: str = "x") -> Check:
+    def answer(
+        self, check: CheckResult, username: str = "alice", password: str = "x"
+    ) -> CheckResult:
         """What a login comes to if Authentik would say ``check``."""
         self.verifier.check = check
         return self.successResultOf(ask(self.guard, username, password))
@@ -156,10 +158,10 @@ class RejectedPasswordsTests(SynchronousTestCase):
 
 
 @implementer(IPasswordVerifier)
-class Walks(Ponders):
+class Walks(PendingVerifier):
     """Is under way at Authentik until the test says; cancelled there, it was late."""
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         try:
             return await super().verify(login)
@@ -168,14 +170,14 @@ class Walks(Ponders):
 
 
 @implementer(IPasswordVerifier)
-class Lingers(Ponders):
+class Lingers(PendingVerifier):
     """Takes a while to give up: ``ending`` holds what it waits for when it is cancelled."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ending: list[Deferred[None]] = []
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         try:
             return await super().verify(login)
@@ -190,13 +192,13 @@ class SharedChecksTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A verifier that waits for the test, and its guard."""
-        self.verifier = Ponders()
-        self.guard = SharedChecks(self.verifier)
+        self.verifier = PendingVerifier()
+        self.guard = CoalescedChecks(self.verifier)
 
     def test_identical_checks_share_a_walk(self) -> None:
         """The same name and password are asked for once, and all hear the same."""
         checks = [ask(self.guard) for _ in range(3)]
-        self.assertEqual(self.verifier.asked, [Login("alice", "x")])
+        self.assertEqual(self.verifier.asked, [LoginAttempt("alice", "x")])
         self.verifier.waiting.pop().callback(RIGHT)
         self.assertEqual([self.successResultOf(check) for check in checks], [RIGHT] * 3)
 
@@ -209,15 +211,17 @@ class SharedChecksTests(SynchronousTestCase):
 
     def test_what_is_for_one_alone_is_not_shared(self) -> None:
         """Another code of a second factor, and tokens for one client, need a walk of their own."""
-        logins = [Login("alice", "x", code=code) for code in (None, "123456", "654321", "123456")]
-        for login in (*logins, *[Login("alice", "x", tokens=TOKENS)] * 2):
+        logins = [
+            LoginAttempt("alice", "x", code=code) for code in (None, "123456", "654321", "123456")
+        ]
+        for login in (*logins, *[LoginAttempt("alice", "x", tokens=TOKENS)] * 2):
             Deferred.fromCoroutine(self.guard.verify(login)).addErrback(lambda _: None)
         self.assertEqual(len(self.verifier.waiting), 5)
 
     def test_a_walk_that_is_over_is_not_joined(self) -> None:
         """The next check after the end walks again, at once or later."""
         first = ask(self.guard)
-        again: list[Deferred[Check]] = []
+        again: list[Deferred[CheckResult]] = []
         first.addCallback(lambda _: again.append(ask(self.guard)))
         self.verifier.waiting.pop().callback(WRONG)
         self.assertEqual(len(self.verifier.asked), 2)
@@ -236,8 +240,12 @@ class SharedChecksTests(SynchronousTestCase):
 
     def test_who_hangs_up_is_told_at_once(self) -> None:
         """Alone, with others, or with tokens to come, and whatever becomes of the walk."""
-        guard = SharedChecks(ConcurrencyLimit(self.verifier, 3, 10, Clock()))
-        for login in (Login("alice", "x"), Login("alice", "x"), Login("bob", "x", tokens=TOKENS)):
+        guard = CoalescedChecks(ConcurrencyLimit(self.verifier, 3, 10, Clock()))
+        for login in (
+            LoginAttempt("alice", "x"),
+            LoginAttempt("alice", "x"),
+            LoginAttempt("bob", "x", tokens=TOKENS),
+        ):
             check = Deferred.fromCoroutine(guard.verify(login))
             check.cancel()
             self.failureResultOf(check, CancelledError)
@@ -257,7 +265,7 @@ class SharedChecksTests(SynchronousTestCase):
 
     def test_a_walk_that_has_begun_is_joined_until_it_ends(self) -> None:
         """However often its only client hangs up and asks again, it is one walk."""
-        guard = SharedChecks(ConcurrencyLimit(self.verifier, 2, 10, Clock()))
+        guard = CoalescedChecks(ConcurrencyLimit(self.verifier, 2, 10, Clock()))
         for _ in range(2000):
             hang_up(ask(guard))
         check = ask(guard)
@@ -270,7 +278,7 @@ class SharedChecksTests(SynchronousTestCase):
     def test_a_walk_that_is_being_given_up_begins_again(self) -> None:
         """A walk may need a moment to end: who joins it then is not cancelled with it."""
         verifier = Lingers()
-        guard = SharedChecks(verifier)
+        guard = CoalescedChecks(verifier)
         hang_up(ask(guard))
         checks = [ask(guard), ask(guard)]
         self.assertEqual(len(verifier.asked), 1)
@@ -292,8 +300,8 @@ class SharedChecksTests(SynchronousTestCase):
 
     def test_a_mistake_behind_a_client_that_has_gone_is_logged(self) -> None:
         """Once; and nothing is, if somebody is there to be told or if there was no mistake."""
-        events = Listens(self).events
-        guard = SharedChecks(ConcurrencyLimit(self.verifier, 2, 10, Clock()))
+        events = CapturedLog(self).events
+        guard = CoalescedChecks(ConcurrencyLimit(self.verifier, 2, 10, Clock()))
         for stays, mistakes in ((False, 1), (True, 1), (False, 2)):
             hang_up(ask(guard))
             if stays:
@@ -324,8 +332,8 @@ class SharedChecksTests(SynchronousTestCase):
 
     def test_answers_that_are_there_at_once(self) -> None:
         """A verifier that needs no time is asked each time, and leaves nothing behind."""
-        verifier = Says(RIGHT)
-        guard = SharedChecks(verifier)
+        verifier = FixedVerifier(RIGHT)
+        guard = CoalescedChecks(verifier)
         for number in range(1, 4):
             self.assertEqual(self.successResultOf(ask(guard)), RIGHT)
             self.assertEqual(len(verifier.asked), number)
@@ -337,16 +345,16 @@ class CircuitBreakerTests(SynchronousTestCase):
     def setUp(self) -> None:
         """A verifier that finds Authentik down, and its guard."""
         self.clock = Clock()
-        self.verifier = Says(DOWN)
+        self.verifier = FixedVerifier(DOWN)
         self.guard = CircuitBreaker(self.verifier, self.clock)
-        self.events = Listens(self).events
+        self.events = CapturedLog(self).events
 
     def answer(
-        self, check: Check, username: str = "alice", address: str | None = "192.0.2.7"
-    ) -> Check:
+        self, check: CheckResult, username: str = "alice", address: str | None = "192.0.2.7"
+    ) -> CheckResult:
         """What a login comes to if a walk would come to ``check``."""
         self.verifier.check = check
-        login = Login(username, "x", address)
+        login = LoginAttempt(username, "x", address)
         return self.successResultOf(Deferred.fromCoroutine(self.guard.verify(login)))
 
     def open(self) -> None:
@@ -363,7 +371,7 @@ class CircuitBreakerTests(SynchronousTestCase):
         """After so many outages of any kind, and not before, nobody is asked; said once."""
         reasons = sorted(OUTAGES)
         for number in range(OUTAGES_TO_OPEN):
-            check = Check(Outcome(Verdict.UNVERIFIABLE, reasons[number % len(reasons)]))
+            check = CheckResult(Outcome(Verdict.UNVERIFIABLE, reasons[number % len(reasons)]))
             check = replace(check, authentik_down=True)
             self.assertEqual(self.answer(check), check)
         for _ in range(3):
@@ -381,7 +389,7 @@ class CircuitBreakerTests(SynchronousTestCase):
             self.assertEqual(self.answer(check), check)
         self.assertEqual(self.said(), [])
 
-    def ambiguous(self) -> list[Check]:
+    def ambiguous(self) -> list[CheckResult]:
         """Checks that do not tell whether Authentik is down."""
         reasons = (*OUTAGES, Reason.OVERLOADED, Reason.INTERNAL_ERROR)
         checks = [outcome(Verdict.UNVERIFIABLE, reason) for reason in reasons]
@@ -459,9 +467,9 @@ class CircuitBreakerTests(SynchronousTestCase):
         self.assertEqual(self.answer(RIGHT), RIGHT)
         self.assertEqual(self.said(), ["breaker open", "breaker closed"])
 
-    def about_to_probe(self) -> tuple[CircuitBreaker, Ponders]:
+    def about_to_probe(self) -> tuple[CircuitBreaker, PendingVerifier]:
         """A circuit breaker whose next check is a probe, and the verifier behind it."""
-        verifier = Ponders()
+        verifier = PendingVerifier()
         guard = CircuitBreaker(verifier, self.clock)
         for _ in range(OUTAGES_TO_OPEN):
             check = ask(guard)
@@ -521,7 +529,7 @@ class CircuitBreakerTests(SynchronousTestCase):
 
     def test_who_was_under_way_when_it_opened_closes_it_as_well(self) -> None:
         """A late answer is an answer, and a late outage tells nothing new."""
-        verifier = Ponders()
+        verifier = PendingVerifier()
         guard = CircuitBreaker(verifier, self.clock)
         checks = [ask(guard, f"user{n}") for n in range(OUTAGES_TO_OPEN + 2)]
         for _ in range(OUTAGES_TO_OPEN):
@@ -542,17 +550,17 @@ class WhoseFaultTests(SynchronousTestCase):
         """A silence or an odd answer after the name may be about this user alone."""
         always = {Reason.UPSTREAM_CONNECTION: True, Reason.UPSTREAM_TLS: False}
         before = (Reason.UPSTREAM_BODY, Reason.UPSTREAM_STATUS, Reason.UPSTREAM_TIMEOUT)
-        for reason, blip in always.items():
+        for reason, transient in always.items():
             for name_sent in (False, True):
-                fault = Unverifiable(reason, blip=blip, name_sent=name_sent)
+                fault = UnverifiableError(reason, transient=transient, name_sent=name_sent)
                 self.assertTrue(fault.authentik_down, (reason, name_sent))
         for reason in before:
-            self.assertTrue(Unverifiable(reason, name_sent=False).authentik_down, reason)
-            self.assertFalse(Unverifiable(reason, name_sent=True).authentik_down, reason)
-        self.assertTrue(Unverifiable(Reason.UPSTREAM_STATUS, blip=True).authentik_down)
+            self.assertTrue(UnverifiableError(reason, name_sent=False).authentik_down, reason)
+            self.assertFalse(UnverifiableError(reason, name_sent=True).authentik_down, reason)
+        self.assertTrue(UnverifiableError(Reason.UPSTREAM_STATUS, transient=True).authentik_down)
         self.assertEqual(OUTAGES, {*always, *before})
         for reason in set(Reason) - OUTAGES:
-            self.assertFalse(Unverifiable(reason, name_sent=False).authentik_down, reason)
+            self.assertFalse(UnverifiableError(reason, name_sent=False).authentik_down, reason)
 
 
 class ConcurrencyLimitTests(SynchronousTestCase):
@@ -689,7 +697,7 @@ class ConcurrencyLimitTests(SynchronousTestCase):
         """A place that comes free in the middle of an answer is for the next in the queue."""
         checks = [ask(self.limit, name) for name in "abcd"]
         checks[2].addCallback(lambda _: ask(self.limit, "c again"))
-        self.limit._verifier = at_once = Says(RIGHT)
+        self.limit._verifier = at_once = FixedVerifier(RIGHT)
         self.verifier.waiting[0].callback(RIGHT)
         self.assertEqual([login.username for login in at_once.asked], ["c", "d", "c again"])
 
@@ -762,7 +770,7 @@ class FloodTests(SynchronousTestCase):
 
     def test_walks_that_end_at_once(self) -> None:
         """One after the other is let in, ends and lets the next in, however many they are."""
-        self.limit._verifier = Says(RIGHT)
+        self.limit._verifier = FixedVerifier(RIGHT)
         self.verifier.waiting.pop().callback(RIGHT)
         self.assertEqual({self.successResultOf(check) for check in self.waiting}, {RIGHT})
         for walk in list(self.verifier.waiting):
@@ -773,7 +781,7 @@ class FloodTests(SynchronousTestCase):
 
     def test_mistakes_that_are_made_at_once(self) -> None:
         """They give their places back as well."""
-        self.limit._verifier = Breaks(RIGHT)
+        self.limit._verifier = FailingVerifier(RIGHT)
         self.verifier.waiting.pop().callback(RIGHT)
         for check in self.waiting:
             self.failureResultOf(check, ZeroDivisionError)
@@ -813,7 +821,7 @@ class ImpatientClientTests(SynchronousTestCase):
         guesses = [f"user{number}" for number in range(50)]
         for tokens in (None, TOKENS):
             for username in guesses:
-                login = Login(username, f"{tokens}", tokens=tokens)
+                login = LoginAttempt(username, f"{tokens}", tokens=tokens)
                 hang_up(Deferred.fromCoroutine(self.guards.verify(login)))
             self.refuse()
             for username in guesses:
@@ -852,11 +860,11 @@ class ImpatientClientTests(SynchronousTestCase):
 class Walk:
     """One walk of :class:`Scripted`; ``result`` is for the test to fire."""
 
-    def __init__(self, login: Login, began: float) -> None:
+    def __init__(self, login: LoginAttempt, began: float) -> None:
         self.login = login
         self.began = began
         self.pair = (login.username, login.password)
-        self.result: Deferred[Check] = Deferred()
+        self.result: Deferred[CheckResult] = Deferred()
 
 
 @implementer(IPasswordVerifier)
@@ -869,10 +877,10 @@ class Scripted:
     def __init__(self, clock: Clock) -> None:
         self.walks: list[Walk] = []
         self.begun: list[Walk] = []
-        self.at_once: Check | None = None
+        self.at_once: CheckResult | None = None
         self._clock = clock
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         walk = Walk(login, self._clock.seconds())
         self.begun.append(walk)
@@ -896,7 +904,7 @@ class Caller:
         self.pair = (username, password)
         self.gone = False
         self.came = clock.seconds()
-        self.heard: list[Check | Failure] = []
+        self.heard: list[CheckResult | Failure] = []
         self._check = ask(verifier, username, password)
         self._check.addBoth(self.heard.append)
 
@@ -956,9 +964,9 @@ class AnyLoad:
                 self.clock.rightNow += what
             case "answer at once":
                 self.scripted.at_once = RIGHT if what else None
-        self.look()
+        self.probe()
 
-    def look(self) -> None:
+    def probe(self) -> None:
         """No more walk than may, nobody is passed by, and everybody has time enough."""
         test, scripted = self.test, self.scripted
         names = [int(walk.login.username) for walk in scripted.begun]
@@ -1032,7 +1040,7 @@ class AllGuards:
         self.guards = guarded(self.scripted, PLACES, DEADLINE, self.clock)
         self.callers: list[Caller] = []
         self.refused: dict[tuple[str, str], float] = {}
-        self.ended: Check | None = None
+        self.ended: CheckResult | None = None
 
     def step(self, kind: str, *what: Any) -> None:
         """Do one thing, and look at everybody."""
@@ -1046,19 +1054,19 @@ class AllGuards:
                 self.callers[-1 - what[0] % len(self.callers)].hang_up()
             case "end" | "break" if self.scripted.walks:
                 self.end(self.scripted.walks[what[0] % len(self.scripted.walks)], *what[1:])
-        self.look(before)
+        self.probe(before)
 
-    def end(self, walk: Walk, check: Check | None = None) -> None:
+    def end(self, walk: Walk, check: CheckResult | None = None) -> None:
         """Bring a walk to its end: by a check, or else by a mistake."""
         if check is None:
             walk.result.errback(ZeroDivisionError())
             return
         if check == WRONG:
             self.refused[walk.pair] = self.clock.seconds()
-        person = check.person and Person(":".join(walk.pair), walk.login.username)
-        walk.result.callback(Check(check.outcome, person))
+        person = check.user and User(":".join(walk.pair), walk.login.username)
+        walk.result.callback(CheckResult(check.outcome, person))
 
-    def look(self, before: list[int]) -> None:
+    def probe(self, before: list[int]) -> None:
         """Nobody has heard what is not so."""
         pairs = [walk.pair for walk in self.scripted.walks]
         self.test.assertLessEqual(len(pairs), PLACES)
@@ -1068,14 +1076,14 @@ class AllGuards:
             if known < len(caller.heard):
                 self.judge(caller, caller.heard[0])
 
-    def judge(self, caller: Caller, answer: Check | Failure) -> None:
+    def judge(self, caller: Caller, answer: CheckResult | Failure) -> None:
         """An answer that a caller has just got is its own, and true."""
         if isinstance(answer, Failure):
             self.test.assertIs(answer.type, CancelledError if caller.gone else ZeroDivisionError)
             return
         self.test.assertFalse(caller.gone)
-        if answer.person is not None:
-            self.test.assertEqual(answer.person.sub, ":".join(caller.pair))
+        if answer.user is not None:
+            self.test.assertEqual(answer.user.sub, ":".join(caller.pair))
         if answer.outcome.verdict is Verdict.REJECTED:
             self.test.assertIn(caller.pair, self.refused)
             age = self.clock.seconds() - self.refused[caller.pair]

@@ -24,10 +24,10 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from ropg_twisted.api.network_policy import Door
-from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
+from ropg_twisted.api.network_policy import NetworkPolicy
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.networks import EVERYWHERE, parse_networks
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.service import guarded
 from ropg_twisted.settings import values
 from ropg_twisted.settings.model import Client, SecondFactor
@@ -258,17 +258,17 @@ class Walks:
     """An Authentik whose answers the test gives; ``waiting`` holds who waits for one."""
 
     def __init__(self) -> None:
-        self.asked: list[Login] = []
-        self.waiting: list[Deferred[Check]] = []
+        self.asked: list[LoginAttempt] = []
+        self.waiting: list[Deferred[CheckResult]] = []
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         self.asked.append(login)
-        walk: Deferred[Check] = Deferred(self.waiting.remove)
+        walk: Deferred[CheckResult] = Deferred(self.waiting.remove)
         self.waiting.append(walk)
         return await walk
 
-    def answer(self, check: Check) -> None:
+    def answer(self, check: CheckResult) -> None:
         """The answer to all who wait now."""
         waiting, self.waiting = self.waiting, []
         for walk in waiting:
@@ -315,7 +315,7 @@ class SameMomentTests(TestCase):
             client,
             Client("server"),
             clock=clock,
-            door=Door(EVERYWHERE, parse_networks(["127.0.0.1"])),
+            network_policy=NetworkPolicy(EVERYWHERE, parse_networks(["127.0.0.1"])),
         )
         port = reactor.listenTCP(0, self.site, interface="127.0.0.1")
         self.addCleanup(port.stopListening)

@@ -16,9 +16,9 @@ from twisted.web.server import Request
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
 from ropg_twisted.settings.model import GRANTS
-from ropg_twisted.telemetry.audit import MAX_ERROR, TOKEN_ERRORS, Record
+from ropg_twisted.telemetry.audit import MAX_ERROR, TOKEN_ERRORS, AuditLog
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import Listens, Wire, post
+from tests.fakes import CapturedLog, Connection, post
 from tests.memory import TOKEN, Daemon
 
 HOSTILE = [f"error-{number}" for number in range(50)]
@@ -37,7 +37,7 @@ class LabelTests(SynchronousTestCase):
     def series(self, daemon: Daemon) -> list[tuple[str, dict[str, str]]]:
         """All that Prometheus sees: names with their labels."""
         admin: Any = daemon.clock.tcpServers[1][1]
-        wire = Wire(admin).send(b"GET /metrics HTTP/1.0\r\n\r\n")
+        wire = Connection(admin).send(b"GET /metrics HTTP/1.0\r\n\r\n")
         text = wire.transport.value().partition(b"\r\n\r\n")[2].decode()
         families = text_string_to_metric_families(text)
         return [(s.name, s.labels) for family in families for s in family.samples]
@@ -81,9 +81,9 @@ class LabelTests(SynchronousTestCase):
     @given(st.text(st.characters(exclude_categories=[])) | st.sampled_from(sorted(TOKEN_ERRORS)))
     def test_an_error_that_is_not_known_is_quoted(self, error: str) -> None:
         """The log has it, or the beginning of it, where it cannot be taken for a word of ours."""
-        events = Listens(self).events
+        events = CapturedLog(self).events
         context = RequestContext("id", "mac", "refresh_token", "192.0.2.7")
-        Record(CollectorRegistry()).relay_refused(context, error)
+        AuditLog(CollectorRegistry()).relay_refused(context, error)
         [event] = events
         line = formatEvent(event)
         start = "refresh_token for mac from 192.0.2.7: "

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.api.network_policy import Door
+from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.networks import (
     EVERYWHERE,
     MAX_HOPS,
@@ -17,7 +17,7 @@ from ropg_twisted.networks import (
     network_of,
     parse_networks,
 )
-from tests.fakes import FORM, RIGHT, Says, Wire, post, provider_site
+from tests.fakes import FORM, RIGHT, Connection, FixedVerifier, post, provider_site
 
 NOBODY = Networks()
 PROXIES = parse_networks(["10.0.0.0/8", "fd00::/8"])
@@ -136,12 +136,14 @@ class ClientAddressTests(SynchronousTestCase):
 
     def test_bytes_that_are_no_text(self) -> None:
         """A header that is not even UTF-8 is answered like any other."""
-        verifier = Says(RIGHT)
-        site = provider_site(verifier, door=Door(EVERYWHERE, parse_networks(["192.0.2.7"])))
+        verifier = FixedVerifier(RIGHT)
+        site = provider_site(
+            verifier, network_policy=NetworkPolicy(EVERYWHERE, parse_networks(["192.0.2.7"]))
+        )
         body = "grant_type=password&client_id=mac&username=alice&password=secret"
         for hops, address in (("{}, 203.0.113.9", "203.0.113.9"), ("203.0.113.9, {}", "192.0.2.7")):
             request = post(body, f"{FORM}X-Forwarded-For: {hops}\r\n")
-            [reply] = Wire(site).send(request.replace(b"{}", b"\xff\xfe")).replies
+            [reply] = Connection(site).send(request.replace(b"{}", b"\xff\xfe")).replies
             self.assertEqual((reply.status, verifier.asked[-1].address), (200, address), hops)
 
 

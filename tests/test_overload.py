@@ -18,8 +18,8 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.daemon import PATIENCE, Daemon
 from tests.fakes import Reply, post
 from tests.soak_clients import Line

@@ -9,9 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.oauth.request import Form, parse_form, parse_undecoded_form
+from ropg_twisted.oauth.request import Form, parse_form, parse_unencoded_form
 from ropg_twisted.settings.model import Client
-from tests.fakes import FORM, RIGHT, Reply, Says, Wire, post, provider_site
+from tests.fakes import FORM, RIGHT, Connection, FixedVerifier, Reply, post, provider_site
 
 URLENCODED = "application/x-www-form-urlencoded"
 SCOPE = "openid profile email offline_access"
@@ -139,21 +139,21 @@ class UndecodedTests(SynchronousTestCase):
         for secret in ("", "s3cret", "s&=%+ client_secret=", "&client_secret=x&password=y"):
             for password in TYPED:
                 pairs = grant(password, "alice+mac@example.com", secret)
-                self.assertEqual(parse_undecoded_form(xcreds_5_3(pairs)), dict(pairs), pairs)
+                self.assertEqual(parse_unencoded_form(xcreds_5_3(pairs)), dict(pairs), pairs)
 
     @given(PASSWORDS, st.text())
     def test_any_password(self, password: str, secret: str) -> None:
         """Any text is taken as it is, unless the secret behind it holds ``&client_id=``."""
         assume("&client_id=" not in secret)
         pairs = grant(password, secret=secret)
-        self.assertEqual(parse_undecoded_form(xcreds_5_3(pairs)), dict(pairs))
+        self.assertEqual(parse_unencoded_form(xcreds_5_3(pairs)), dict(pairs))
 
     @given(st.text("+ &=2Bb0"), st.text("+ %&=2Bb0"))
     def test_any_scope_and_name(self, scope: str, username: str) -> None:
         """Scopes and names are taken as they are, unless they hold the beginning of the next."""
         pairs = {**dict(grant("a&b+c")), "scope": scope, "username": username}
         expected = {name: value for name, value in pairs.items() if value}
-        self.assertEqual(parse_undecoded_form(xcreds_5_3(pairs.items())), expected)
+        self.assertEqual(parse_unencoded_form(xcreds_5_3(pairs.items())), expected)
 
     def test_what_is_ambiguous(self) -> None:
         """Where two readings fit, the name ends first and the password ends last."""
@@ -166,14 +166,14 @@ class UndecodedTests(SynchronousTestCase):
             ),
         ):
             pairs = {**dict(grant("typed")), **change}
-            form = parse_undecoded_form(xcreds_5_3(pairs.items()))
+            form = parse_unencoded_form(xcreds_5_3(pairs.items()))
             assert form is not None
             self.assertEqual({name: form[name] for name in expected}, expected)
 
     def test_what_is_another_form(self) -> None:
         """Other orders, other grants, more fields and other bytes are not taken for one."""
         good = "grant_type=password&scope=openid&username=alice&password=x&client_id=xcreds"
-        self.assertIsNotNone(parse_undecoded_form(good.encode()))
+        self.assertIsNotNone(parse_unencoded_form(good.encode()))
         for body in (
             b"",
             b"\xff",
@@ -186,13 +186,13 @@ class UndecodedTests(SynchronousTestCase):
             f"{good}&redirect_uri=x".encode(),
             "&".join(reversed(good.split("&"))).encode(),
         ):
-            self.assertIsNone(parse_undecoded_form(body), body)
+            self.assertIsNone(parse_unencoded_form(body), body)
 
     @given(st.binary() | st.text("&=+%ax").map(str.encode))
     def test_no_body_is_an_error(self, body: bytes) -> None:
         """Any bytes are such a form, or are none."""
-        parse_undecoded_form(body)
-        parse_undecoded_form(b"grant_type=password&scope=" + body)
+        parse_unencoded_form(body)
+        parse_unencoded_form(b"grant_type=password&scope=" + body)
 
 
 class EndpointTests(SynchronousTestCase):
@@ -200,14 +200,14 @@ class EndpointTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A client that sends its forms undecoded, and one that does not."""
-        self.verifier = Says(RIGHT)
+        self.verifier = FixedVerifier(RIGHT)
         self.site = provider_site(
-            self.verifier, Client("xcreds", "s3cret", undecoded=True), Client("mac")
+            self.verifier, Client("xcreds", "s3cret", unencoded=True), Client("mac")
         )
 
     def ask(self, body: bytes, headers: str = FORM, target: str = "/oauth/token") -> Reply:
         """What a token request is answered."""
-        [reply] = Wire(self.site).send(post(body, headers, target)).replies
+        [reply] = Connection(self.site).send(post(body, headers, target)).replies
         return reply
 
     def passwords(self) -> list[str]:

@@ -29,11 +29,11 @@ from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import UserRateLimit
 from ropg_twisted.guard.shared_store import MAX_THREADS, PAUSE, SharedStore
 from ropg_twisted.guard.sliding_windows import SlidingWindows
-from ropg_twisted.interfaces import Login, Rates
+from ropg_twisted.interfaces import LoginAttempt, Rates
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.values import STORE_SECONDS
 from tests.daemon import PATIENCE, Process, free_port
-from tests.fakes import RIGHT, Listens, Says
+from tests.fakes import RIGHT, CapturedLog, FixedVerifier
 
 T = TypeVar("T")
 
@@ -213,7 +213,7 @@ class StoreTestCase(TestCase):
 
     def setUp(self) -> None:
         """Listen to the log."""
-        self.events = Listens(self).events
+        self.events = CapturedLog(self).events
         self.clock = OwnTime()
 
     def limiter(self, url: str) -> RateLimiter:
@@ -395,9 +395,9 @@ class RedisTests(RedisTestCase):
             hits = [await limiter.hit(RATE, ALICE) for _ in range(ALLOWED)]
             self.assertEqual(hits, [True] * left + [False] * (ALLOWED - left))
             accepted = AcceptedLogins(None, self.clock)
-            limit = UserRateLimit(Says(RIGHT), limiter, accepted)
+            limit = UserRateLimit(FixedVerifier(RIGHT), limiter, accepted)
             for _ in range(2 * ALLOWED):
-                check = limit.verify(Login("bob", "x", rates=Rates(user=RATE)))
+                check = limit.verify(LoginAttempt("bob", "x", rates=Rates(user=RATE)))
                 self.assertEqual(await check, RIGHT)
         self.clock.advance(PAUSE)
         for limiter in (first, second):

@@ -17,19 +17,19 @@ from ropg_twisted.guard import accepted_logins
 from ropg_twisted.guard.accepted_logins import LIFETIME, MAX_NETWORKS, AcceptedLogins
 from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
-from ropg_twisted.interfaces import Check, IPasswordVerifier, Login, Person, Rates
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Rates, User
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
 from tests.fakes import (
     ALICE,
     RIGHT,
-    Breaks,
-    Listens,
-    Ponders,
+    CapturedLog,
+    Connection,
+    FailingVerifier,
+    FixedVerifier,
+    PendingVerifier,
     Reply,
-    Says,
-    Wire,
     outcome,
     post,
     provider_site,
@@ -70,9 +70,9 @@ class Gate:
         address: str | None = STRANGER,
         code: str | None = None,
         password: str = "typed",
-    ) -> Deferred[Check]:
+    ) -> Deferred[CheckResult]:
         """What a login comes to."""
-        login = Login(username, password, address, code, rates=self._rates)
+        login = LoginAttempt(username, password, address, code, rates=self._rates)
         return Deferred.fromCoroutine(self._limited.verify(login))
 
     def lets_in(
@@ -87,7 +87,7 @@ class Gate:
 
 def is_throttled(answer: object) -> bool:
     """Whether an answer is that of a limit, which says when to come again."""
-    if not isinstance(answer, Check) or answer.outcome.reason is not Reason.THROTTLED:
+    if not isinstance(answer, CheckResult) or answer.outcome.reason is not Reason.THROTTLED:
         return False
     assert answer.outcome.verdict is Verdict.UNVERIFIABLE
     assert answer.retry_after is not None
@@ -110,7 +110,7 @@ class UserRateTests(SynchronousTestCase):
             (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), False),
             (outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN), False),
         ):
-            verifier = Says(check)
+            verifier = FixedVerifier(check)
             gate = Gate(verifier, USER)
             let_in = [gate.lets_in(code="123456") for _ in range(3 * ALLOWED)]
             expected = ALLOWED if counted else len(let_in)
@@ -120,13 +120,13 @@ class UserRateTests(SynchronousTestCase):
 
     def test_a_mistake_of_ours_does_not_count(self) -> None:
         """A check that breaks inside leaves a user's attempts as they were."""
-        gate = Gate(Breaks(RIGHT), USER)
+        gate = Gate(FailingVerifier(RIGHT), USER)
         for _ in range(3 * ALLOWED):
             self.failureResultOf(gate.ask(), ZeroDivisionError)
 
     def test_after_the_limit_a_right_password_waits_as_well(self) -> None:
         """Nobody learns by a success which of many guesses was right."""
-        verifier = Says(WRONG)
+        verifier = FixedVerifier(WRONG)
         gate = Gate(verifier, USER)
         for _ in range(ALLOWED):
             self.assertTrue(gate.lets_in())
@@ -136,7 +136,7 @@ class UserRateTests(SynchronousTestCase):
 
     def test_an_address_is_no_way_round(self) -> None:
         """Guesses at one user count from wherever they come."""
-        gate = Gate(Says(WRONG), USER)
+        gate = Gate(FixedVerifier(WRONG), USER)
         let_in = [gate.lets_in(address=f"192.0.2.{host}") for host in range(2 * ALLOWED)]
         self.assertEqual(let_in.count(True), ALLOWED)
 
@@ -150,14 +150,14 @@ class UserRateTests(SynchronousTestCase):
             ("kim", "\u212aim"),
         ):
             for other in others:
-                gate = Gate(Says(WRONG), USER)
+                gate = Gate(FixedVerifier(WRONG), USER)
                 for _ in range(ALLOWED):
                     self.assertTrue(gate.lets_in(name), other)
                 self.assertFalse(gate.lets_in(other), other)
 
     def test_parallel_guesses_are_no_way_round(self) -> None:
         """What is under way counts as failed, until it turns out to be something else."""
-        verifier = Ponders()
+        verifier = PendingVerifier()
         gate = Gate(verifier, USER)
         checks = [gate.ask(password=f"guess {n}") for n in range(3 * ALLOWED)]
         self.assertEqual(len(verifier.asked), ALLOWED)
@@ -173,18 +173,23 @@ class UserRateTests(SynchronousTestCase):
 
     def test_nothing_stays_behind(self) -> None:
         """Whatever a check comes to, nothing is kept of its having been under way."""
-        for verifier in (Says(RIGHT), Says(WRONG), Breaks(RIGHT), Ponders()):
+        for verifier in (
+            FixedVerifier(RIGHT),
+            FixedVerifier(WRONG),
+            FailingVerifier(RIGHT),
+            PendingVerifier(),
+        ):
             clock = Clock()
             accepted = AcceptedLogins(None, clock)
             limit = UserRateLimit(verifier, RateLimiter(None, clock), accepted)
-            check = Deferred.fromCoroutine(limit.verify(Login("alice", "x", rates=USER)))
+            check = Deferred.fromCoroutine(limit.verify(LoginAttempt("alice", "x", rates=USER)))
             check.addErrback(lambda failure: failure.trap(CancelledError, ZeroDivisionError))
             check.cancel()
             self.assertFalse(vars(limit)["_under_way"])
 
     def test_a_check_that_is_given_up_counts_nothing(self) -> None:
         """One that is cancelled has not been judged, and gives its attempt back."""
-        verifier = Ponders()
+        verifier = PendingVerifier()
         gate = Gate(verifier, USER)
         for _ in range(3 * ALLOWED):
             check = gate.ask()
@@ -194,7 +199,7 @@ class UserRateTests(SynchronousTestCase):
 
     def test_attempts_come_back(self) -> None:
         """Who waits as long as the answer says, as often as it says so, is let in in the end."""
-        gate = Gate(Says(WRONG), USER)
+        gate = Gate(FixedVerifier(WRONG), USER)
         for _ in range(ALLOWED):
             self.assertTrue(gate.lets_in())
         while is_throttled(answer := self.successResultOf(gate.ask())):
@@ -205,7 +210,7 @@ class UserRateTests(SynchronousTestCase):
 
     def test_a_window_that_slides_leaves_no_gap(self) -> None:
         """Attempts at the end of one quarter of an hour count in the next."""
-        gate = Gate(Says(WRONG), USER)
+        gate = Gate(FixedVerifier(WRONG), USER)
         self.assertTrue(gate.lets_in())
         gate.clock.advance(895)
         self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True, True, False])
@@ -218,11 +223,11 @@ class BudgetTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A user at home, and strangers."""
-        self.verifier = Says(WRONG)
+        self.verifier = FixedVerifier(WRONG)
         self.gate = Gate(self.verifier, USER)
 
     def answer(
-        self, check: Check, username: str, address: str | None, code: str | None = None
+        self, check: CheckResult, username: str, address: str | None, code: str | None = None
     ) -> bool:
         """Whether a login is let in, if Authentik would say ``check``."""
         self.verifier.check = check
@@ -319,7 +324,7 @@ class BudgetTests(SynchronousTestCase):
         """Codes that are being looked at count over all networks as well."""
         for host in range(3 * ALLOWED):
             self.answer(MFA, "alice", f"192.0.2.{host}")
-        verifier = Ponders()
+        verifier = PendingVerifier()
         self.verifier.verify = verifier.verify  # type: ignore[method-assign]
         for host in range(3 * ALLOWED):
             self.gate.ask("alice", f"192.0.2.{host}", f"{host:06}")
@@ -335,7 +340,7 @@ class BudgetTests(SynchronousTestCase):
     def test_the_names_of_one_user(self) -> None:
         """A name that was accepted for a user shares the budgets of that user from then on."""
         mail = "Alice@Example.com"
-        right = replace(RIGHT, person=replace(ALICE, username="Alice"))
+        right = replace(RIGHT, user=replace(ALICE, username="Alice"))
         self.assertTrue(self.answer(right, mail, HOME))
         self.use_up("alice", "192.0.2.1")
         self.assertEqual(self.use_up("alice@example.com", "192.0.2.1"), 0)
@@ -346,8 +351,8 @@ class BudgetTests(SynchronousTestCase):
 
     def test_what_a_user_may_set_is_no_name(self) -> None:
         """The e-mail address of an account opens nobody's budget until Authentik has taken it."""
-        mallory = Person("5ub", "mallory", "alice", "alice", ("alice",))
-        self.answer(replace(RIGHT, person=mallory), "mallory", HOME)
+        mallory = User("5ub", "mallory", "alice", "alice", ("alice",))
+        self.answer(replace(RIGHT, user=mallory), "mallory", HOME)
         self.use_up("mallory", "192.0.2.1")
         self.assertEqual(self.use_up("alice", "192.0.2.1"), ALLOWED)
         self.use_up("alice", HOME)
@@ -377,7 +382,7 @@ class BudgetTests(SynchronousTestCase):
             self.assertEqual(self.use_up(username, HOME), ALLOWED if known else 0, username)
         self.patch(accepted_logins, "MAX_NAMES", 2)
         for name in ("a", "b", "a", "c"):
-            self.answer(replace(RIGHT, person=replace(ALICE, username=f"_{name}")), name, None)
+            self.answer(replace(RIGHT, user=replace(ALICE, username=f"_{name}")), name, None)
         for name, shared in (("a", True), ("b", False), ("c", True)):
             self.use_up(f"_{name}", HOME)
             self.assertEqual(self.use_up(name, HOME), 0 if shared else ALLOWED, name)
@@ -406,11 +411,11 @@ class Model:
 
     def __init__(self, test: SynchronousTestCase) -> None:
         self.test = test
-        self.verifier = Ponders()
+        self.verifier = PendingVerifier()
         self.gate = Gate(self.verifier, USER)
         self.known: set[tuple[str, str]] = set()
         self.failed: list[str] = []
-        self.walks: list[tuple[Deferred[Check], list[str], tuple[str, str | None]]] = []
+        self.walks: list[tuple[Deferred[CheckResult], list[str], tuple[str, str | None]]] = []
 
     def step(self, kind: str, *what: Any) -> None:
         """Do one thing."""
@@ -438,7 +443,7 @@ class Model:
         else:
             self.test.assertTrue(is_throttled(self.test.successResultOf(check)))
 
-    def end(self, number: int, answer: Check) -> None:
+    def end(self, number: int, answer: CheckResult) -> None:
         """A login comes to its end, and to a wrong code only if it had one."""
         check, budgets, (user, address) = self.walks.pop(number)
         if answer is WRONG_CODE and len(budgets) == 1:
@@ -471,7 +476,7 @@ class AddressRateTests(SynchronousTestCase):
     def test_every_check_counts(self) -> None:
         """An address has so many checks, whoever they are about and whatever they come to."""
         for check in (RIGHT, WRONG, outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED)):
-            verifier = Says(check)
+            verifier = FixedVerifier(check)
             gate = Gate(verifier, ADDRESS)
             let_in = [gate.lets_in(f"user{number}") for number in range(2 * ALLOWED)]
             self.assertEqual(let_in, [True] * ALLOWED + [False] * ALLOWED, check)
@@ -486,13 +491,13 @@ class AddressRateTests(SynchronousTestCase):
             (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"], 4),
             ([None, None, None, None], 4),
         ):
-            gate = Gate(Says(RIGHT), ADDRESS)
+            gate = Gate(FixedVerifier(RIGHT), ADDRESS)
             let_in = [gate.lets_in(address=address) for address in addresses]
             self.assertEqual(let_in.count(True), expected, addresses)
 
     def test_refused_checks_do_not_touch_the_user(self) -> None:
         """A flood from one address does not use up the attempts of the users that it names."""
-        gate = Gate(Says(WRONG), Rates(parse("4 per 15 minutes"), ADDRESS.address))
+        gate = Gate(FixedVerifier(WRONG), Rates(parse("4 per 15 minutes"), ADDRESS.address))
         for _ in range(5 * ALLOWED):
             gate.lets_in()
         self.assertTrue(gate.lets_in(address="198.51.100.1"))
@@ -500,7 +505,7 @@ class AddressRateTests(SynchronousTestCase):
 
     def test_a_minute_later(self) -> None:
         """A rate per minute is full again two minutes later at the latest."""
-        gate = Gate(Says(RIGHT), ADDRESS)
+        gate = Gate(FixedVerifier(RIGHT), ADDRESS)
         self.assertEqual([gate.lets_in() for _ in range(ALLOWED + 1)][-1], False)
         gate.clock.advance(120)
         self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True] * ALLOWED)
@@ -512,15 +517,15 @@ class WebTests(SynchronousTestCase):
     def ask(self, site: BoundedSite, client: str = "mac", username: str = "alice") -> Reply:
         """What a token request is answered."""
         fields = {"grant_type": "password", "username": username, "password": "canary"}
-        [reply] = Wire(site).send(post(urlencode({**fields, "client_id": client}))).replies
+        [reply] = Connection(site).send(post(urlencode({**fields, "client_id": client}))).replies
         return reply
 
     def test_the_answer(self) -> None:
         """Too many attempts: 429, when to come again, bytes that never change, and a log line."""
-        events = Listens(self).events
+        events = CapturedLog(self).events
         for rates, wait in ((USER, 900), (ADDRESS, 60)):
             clock = Clock()
-            site = provider_site(limited(Says(WRONG), clock), Client("mac", rates=rates))
+            site = provider_site(limited(FixedVerifier(WRONG), clock), Client("mac", rates=rates))
             for _ in range(ALLOWED):
                 self.assertEqual(self.ask(site).status, 400)
             for later in (0, wait // 3):
@@ -540,7 +545,7 @@ class WebTests(SynchronousTestCase):
     def test_each_client_has_its_own_rates(self) -> None:
         """Rates are those of the client that asks; one without any is never told to wait."""
         site = provider_site(
-            limited(Says(WRONG), Clock()),
+            limited(FixedVerifier(WRONG), Clock()),
             Client("mac", rates=BOTH),
             Client("server", rates=OFF),
             Client("xcreds", rates=USER),
@@ -557,7 +562,9 @@ class WebTests(SynchronousTestCase):
     def test_a_user_has_the_same_attempts_everywhere(self) -> None:
         """What a user has failed through one client counts through another of the same rate."""
         site = provider_site(
-            limited(Says(WRONG), Clock()), Client("mac", rates=USER), Client("linux", rates=USER)
+            limited(FixedVerifier(WRONG), Clock()),
+            Client("mac", rates=USER),
+            Client("linux", rates=USER),
         )
         clients = ["mac", "linux"] * ALLOWED
         statuses = [self.ask(site, client).status for client in clients]

@@ -13,12 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from ropg_twisted.authentik.client import Transport
-from ropg_twisted.authentik.client_ip import Introduction
+from ropg_twisted.authentik.client import AuthentikClient
+from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.authentik.executor import Flow
-from ropg_twisted.interfaces import Login
-from ropg_twisted.verdict import Outcome, Unverifiable, Verdict
+from ropg_twisted.authentik.executor import FlowExecutor
+from ropg_twisted.interfaces import LoginAttempt
+from ropg_twisted.verdict import Outcome, UnverifiableError, Verdict
 from tests.recordings import MISSING, RecordedExchange, Recording, recordings
 
 AUTHENTIK = "http://authentik.example.com"
@@ -71,12 +71,12 @@ class NobodyListens:
         raise ConnectionRefusedError
 
 
-def login_in(recording: Recording) -> Login:
+def login_in(recording: Recording) -> LoginAttempt:
     """What was typed in a recording: the first name and the first password in its bodies."""
     bodies = [e.request.body for e in recording.exchanges if isinstance(e.request.body, dict)]
     names = [body["uid_field"] for body in bodies if "uid_field" in body]
     passwords = [body["password"] for body in bodies if "password" in body]
-    return Login([*names, "alice"][0], [*passwords, "typed"][0])
+    return LoginAttempt([*names, "alice"][0], [*passwords, "typed"][0])
 
 
 def evidence_of(recording: Recording) -> Evidence:
@@ -86,8 +86,8 @@ def evidence_of(recording: Recording) -> Evidence:
         return Evidence.IN_PLACE
     site = Replay(wrong)
     agent: Any = RequestTraversalAgent(site)
-    probe = Flow(AUTHENTIK, _slug(wrong)).probe_refusal(
-        login_in(wrong), Transport(agent, agent, Introduction()).browser(None)
+    probe = FlowExecutor(AUTHENTIK, _slug(wrong)).probe_refusal(
+        login_in(wrong), AuthentikClient(agent, agent, ClientIPHeaders()).session(None)
     )
     found: list[Evidence] = []
     Deferred.fromCoroutine(probe).addCallbacks(found.append, lambda _: None)
@@ -100,17 +100,17 @@ def replay(
     """Walk our client through the recorded answers."""
     site = Replay(recording)
     agent: Any = RequestTraversalAgent(site) if site._left else NobodyListens()
-    flow = Flow(AUTHENTIK, _slug(recording), login_stage)
-    browser = Transport(agent, agent, Introduction()).browser(None)
+    flow = FlowExecutor(AUTHENTIK, _slug(recording), login_stage)
+    browser = AuthentikClient(agent, agent, ClientIPHeaders()).session(None)
     conversation = flow.conversation(login_in(recording), evidence)
-    walk = flow.walk(conversation, browser)
+    walk = flow.log_in(conversation, browser)
     result: list[Outcome] = []
-    failures: list[Unverifiable] = []
+    failures: list[UnverifiableError] = []
     Deferred.fromCoroutine(walk).addCallbacks(
         result.append, lambda failure: failures.append(failure.value)
     )
     if failures:
-        assert isinstance(failures[0], Unverifiable), repr(failures[0])
+        assert isinstance(failures[0], UnverifiableError), repr(failures[0])
         return Verdict.UNVERIFIABLE, site
     return result[0].verdict, site
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.authentik.evidence import Evidence
+from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.flows import Flow
-from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 from tests.client import Client
 from tests.flows import SLUG, Judgement, flows
@@ -38,7 +38,7 @@ class Checked:
 
 def checked(client: Client, username: str, password: str) -> Checked:
     """Check a password; the canary before the first one is not counted."""
-    client.look()
+    client.probe()
     sandbox = client.sandbox
     before = len(sandbox.authentications), len(sandbox.events)
     outcome = client.check(username, password)
@@ -113,5 +113,5 @@ class RandomRefusalTests(SynchronousTestCase):
 
     def test_people_of_these_tests_are_there(self) -> None:
         """All but one, of whom nobody knows."""
-        names = {person.username for person in PEOPLE}
+        names = {person.username for person in ACCOUNTS}
         self.assertEqual({"alice", "bob", "carol", "ivan", "nosuch"} - names, {"nosuch"})

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.errors import InvalidRequest, OAuthError
+from ropg_twisted.errors import InvalidRequestError, OAuthError
 from ropg_twisted.oauth.request import (
     MAX_FIELDS,
     MAX_USERNAME,
@@ -24,7 +24,7 @@ from ropg_twisted.oauth.request import (
     parse_form,
     parse_grant_type,
     parse_password_grant,
-    parse_undecoded_form,
+    parse_unencoded_form,
 )
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -55,7 +55,7 @@ class RequestTestCase(SynchronousTestCase):
 
     def refusal(self, error: OAuthError) -> str:
         """The description of an error that neither is nor shows anything that was sent."""
-        self.assertIsInstance(error, InvalidRequest)
+        self.assertIsInstance(error, InvalidRequestError)
         self.assertEqual((error.status, error.code), (400, "invalid_request"))
         self.assertIsNone(error.__cause__)
         self.assertTrue(error.__suppress_context__ or error.__context__ is None)
@@ -127,20 +127,22 @@ class FormTests(RequestTestCase):
             f"text/plain; {URLENCODED}",
             f"{URLENCODED}2",
         ):
-            error = self.assertRaises(InvalidRequest, parse, f"password={TYPED}".encode(), wrong)
+            error = self.assertRaises(
+                InvalidRequestError, parse, f"password={TYPED}".encode(), wrong
+            )
             self.assertIn("content type", self.refusal(error), wrong)
 
     def test_parameters_in_the_url(self) -> None:
         """A query is refused, even beside a right body."""
         error = self.assertRaises(
-            InvalidRequest, parse, b"a=b", URLENCODED, f"password={TYPED}".encode()
+            InvalidRequestError, parse, b"a=b", URLENCODED, f"password={TYPED}".encode()
         )
         self.assertIn("URL", self.refusal(error))
 
     def test_repeated_parameters(self) -> None:
         """A parameter counts once, whatever its values are."""
         for body in ("a={}&a=other", "a={0}&a={0}", "a={}&b=c&a=", "a=&b={}&a=", "a={}&%61=x"):
-            error = self.assertRaises(InvalidRequest, parse, body.format(TYPED).encode())
+            error = self.assertRaises(InvalidRequestError, parse, body.format(TYPED).encode())
             self.assertIn("repeated", self.refusal(error), body)
 
     def test_what_is_no_form(self) -> None:
@@ -157,7 +159,7 @@ class FormTests(RequestTestCase):
             b"%ff=" + typed,
             b"&".join(b"%d=" % number + typed for number in range(MAX_FIELDS + 1)),
         ):
-            error = self.assertRaises(InvalidRequest, parse, body)
+            error = self.assertRaises(InvalidRequestError, parse, body)
             self.assertIn("not a form", self.refusal(error), repr(body))
         most = b"&".join(b"%d=x" % number for number in range(MAX_FIELDS))
         self.assertEqual(len(parse(most)), MAX_FIELDS)
@@ -178,7 +180,7 @@ class UndecodedFormTests(SynchronousTestCase):
                 "grant_type=password&scope=openid profile&username=alice a&password="
                 f"{typed}&client_id=mac{rest}"
             )
-            form = dict(parse_undecoded_form(body.encode()) or {})
+            form = dict(parse_unencoded_form(body.encode()) or {})
             secret = form.pop("client_secret", None)
             self.assertEqual(
                 form,
@@ -204,7 +206,7 @@ class UndecodedFormTests(SynchronousTestCase):
             b"x=&grant_type=password&scope=openid&username=a&password=b&client_id=mac",
             b"grant_type=password&scope=openid&username=a&password=\xff&client_id=mac",
         ):
-            self.assertIsNone(parse_undecoded_form(body), body)
+            self.assertIsNone(parse_unencoded_form(body), body)
 
     def test_no_body_keeps_it_busy(self) -> None:
         """A body that is almost such a form, over and over, is given up at once."""
@@ -218,7 +220,7 @@ class UndecodedFormTests(SynchronousTestCase):
         parts = (b"&username=", b"&password=", b"&client_id=")
         for repeated in (b"".join(part * 2000 for part in parts), b"".join(parts) * 2000):
             body = b"grant_type=password&scope=" + repeated + b"&"
-            self.assertIsNone(parse_undecoded_form(body))
+            self.assertIsNone(parse_unencoded_form(body))
 
 
 class GrantTests(RequestTestCase):
@@ -253,7 +255,7 @@ class GrantTests(RequestTestCase):
             rest = {key: value for key, value in GRANT.items() if key != name}
             for fields in (rest, {**rest, name: ""}):
                 form = parse(urlencode(fields).encode())
-                error = self.assertRaises(InvalidRequest, self.parse_all, form)
+                error = self.assertRaises(InvalidRequestError, self.parse_all, form)
                 self.assertEqual(self.refusal(error), f"The parameter {name} is missing")
         for name in ("scope", "nonce", "client_secret"):
             form = parse(urlencode({**GRANT, name: ""}).encode())
@@ -279,7 +281,7 @@ class GrantTests(RequestTestCase):
             f"{TYPED}\x1b[2J{TYPED}",
         ):
             form = {**GRANT, "username": name}
-            error = self.assertRaises(InvalidRequest, parse_password_grant, form)
+            error = self.assertRaises(InvalidRequestError, parse_password_grant, form)
             self.assertEqual(self.refusal(error), "The parameter username is malformed")
 
     def test_spaces_around_a_user_name(self) -> None:
@@ -291,7 +293,7 @@ class GrantTests(RequestTestCase):
         self.assertEqual(parse_password_grant(form).username, "a lice")
         for name in (" ", "\u3000 \u00a0"):
             form = parse(urlencode({**GRANT, "username": name}).encode())
-            error = self.assertRaises(InvalidRequest, parse_password_grant, form)
+            error = self.assertRaises(InvalidRequestError, parse_password_grant, form)
             self.assertEqual(self.refusal(error), "The parameter username is missing")
         form = parse(urlencode({**GRANT, "password": " secret "}).encode())
         self.assertEqual(parse_password_grant(form).password, " secret ")
@@ -363,5 +365,5 @@ class ClientCredentialsTests(RequestTestCase):
             ({}, "Basic ümlaut", "malformed"),
         ]
         for form, header, expected in rows:
-            error = self.assertRaises(InvalidRequest, parse_client, form, header)
+            error = self.assertRaises(InvalidRequestError, parse_client, form, header)
             self.assertIn(expected, self.refusal(error), f"{form} {header}")

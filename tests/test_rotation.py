@@ -26,7 +26,7 @@ from ropg_twisted.oauth.keys import (
     rotate,
 )
 from ropg_twisted.oauth.keystore import KEYS_FILE, KeyStore, read_keys, write_keys
-from tests.fakes import Listens
+from tests.fakes import CapturedLog
 
 NOW = 1_800_000_000.0
 
@@ -152,7 +152,7 @@ class LiveKeysTests(SynchronousTestCase):
 
     def test_a_bad_file_leaves_the_old_keys_in_use(self) -> None:
         """It is said once, and the next good one is taken up."""
-        log = Listens(self).events
+        log = CapturedLog(self).events
         before = self.token()
         path = self.folder / KEYS_FILE
         good = path.read_bytes()
@@ -170,7 +170,7 @@ class LiveKeysTests(SynchronousTestCase):
 
     def test_what_is_no_file_is_not_waited_for(self) -> None:
         """A pipe that nobody writes to, a folder, or a link to itself in the place of the file."""
-        log = Listens(self).events
+        log = CapturedLog(self).events
         before = self.token()
         path = self.folder / KEYS_FILE
         for make in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path)):
@@ -226,7 +226,7 @@ class LiveKeysTests(SynchronousTestCase):
         """At the start, and when it becomes one."""
         path = self.folder / KEYS_FILE
         for mode, warns in ((0o600, 0), (0o640, 1), (0o400, 0), (0o604, 1), (0o620, 0)):
-            log = Listens(self).events
+            log = CapturedLog(self).events
             path.chmod(mode)
             self.token()
             self.token()
@@ -236,7 +236,7 @@ class LiveKeysTests(SynchronousTestCase):
 
     def test_the_last_key_goes_on_when_its_time_is_over(self) -> None:
         """A file without a follower, or a clock that is set back, stops nobody; it is said once."""
-        log = Listens(self).events
+        log = CapturedLog(self).events
         path = self.folder / KEYS_FILE
         before = self.token()
         for now in (NOW - 1, NOW + 9e6):

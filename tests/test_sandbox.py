@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD
-from tests.sandbox_browser import DEFAULT, EXECUTOR, ME, Browser, SandboxTestCase, person
+from tests.sandbox_browser import DEFAULT, EXECUTOR, ME, Browser, SandboxTestCase, account
 
 
 class LoginTests(SandboxTestCase):
@@ -18,12 +18,12 @@ class LoginTests(SandboxTestCase):
         """The flow ends in a redirect to the root, and the session cookie says who it is."""
         self.assert_redirect(self.browser.walk(DEFAULT, "alice", USUAL_PASSWORD))
         claims = self.browser.claims
-        self.assertEqual((claims["authenticated"], claims["sub"]), (True, person("alice").uid))
+        self.assertEqual((claims["authenticated"], claims["sub"]), (True, account("alice").uid))
         self.assertEqual((claims["iss"], len(claims["sid"])), ("authentik", 32))
 
     def test_everybody_without_a_device_logs_in_with_the_listed_password(self) -> None:
         """Each password of the list works as it stands, blanks and all, unless disabled."""
-        for who in PEOPLE:
+        for who in ACCOUNTS:
             if who.totp_key is None and not who.static_tokens:
                 browser = Browser(self.sandbox)
                 answer = browser.walk(DEFAULT, who.username, who.password)
@@ -33,7 +33,7 @@ class LoginTests(SandboxTestCase):
 
     def test_erins_password_holds_every_awkward_character(self) -> None:
         """It has outer blanks, both quotes, signs of URL encoding and letters beyond ASCII."""
-        password = person("erin").password
+        password = account("erin").password
         for piece in (" ", "'", '"', "&", "+", "%", "%2B"):
             self.assertIn(piece, password)
         self.assertNotEqual(password, password.strip())
@@ -41,14 +41,14 @@ class LoginTests(SandboxTestCase):
 
     def test_a_stripped_password_is_wrong(self) -> None:
         """The separate password stage takes the password byte for byte."""
-        answer = self.browser.walk(DEFAULT, "erin", person("erin").password.strip())
+        answer = self.browser.walk(DEFAULT, "erin", account("erin").password.strip())
         self.assertEqual(answer.error_codes, {"password": ["invalid"]})
 
     def test_the_combined_form_strips_the_password(self) -> None:
         """There a password gains nothing from outer blanks, and one that has them never fits."""
         for name, typed, component in (
             ("alice", f"  {USUAL_PASSWORD} ", "xak-flow-redirect"),
-            ("erin", person("erin").password, "ak-stage-identification"),
+            ("erin", account("erin").password, "ak-stage-identification"),
         ):
             browser = Browser(self.sandbox)
             browser.get("ropg-combined")
@@ -94,7 +94,7 @@ class LoginTests(SandboxTestCase):
 
     def test_an_app_password_passes_where_it_may(self) -> None:
         """The default password stage takes it, one that is limited to passwords does not."""
-        token = person("alice").app_password
+        token = account("alice").app_password
         assert token is not None
         self.assert_redirect(self.browser.walk(DEFAULT, "alice", token))
         answer = Browser(self.sandbox).walk("inbuilt-only", "alice", token)
@@ -103,10 +103,10 @@ class LoginTests(SandboxTestCase):
     @given(st.text())
     def test_no_other_text_is_a_password(self, text: str) -> None:
         """A text is accepted exactly if it is the password or an allowed app password."""
-        alice = person("alice")
+        alice = account("alice")
         right = text in (alice.password, alice.app_password)
         self.assertEqual(alice.accepts(text, app_passwords=True), right)
-        self.assertFalse(person("carol").accepts(text, app_passwords=True))
+        self.assertFalse(account("carol").accepts(text, app_passwords=True))
 
 
 class SecondFactorTests(SandboxTestCase):

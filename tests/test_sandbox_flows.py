@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlencode
 
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.flows import (
     Binding,
     Captcha,
@@ -37,7 +38,6 @@ from ropg_twisted.sandbox.flow.policies import (
 )
 from ropg_twisted.sandbox.flow.signals import Authentication
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.flows import SLUG, Judgement
 from tests.sandbox_browser import EXECUTOR, Answer, Browser, SandboxTestCase
 

@@ -13,9 +13,9 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 
+from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
-from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD
 from tests.sandbox_browser import (
     ACCESS,
     DEFAULT,
@@ -23,7 +23,7 @@ from tests.sandbox_browser import (
     ME,
     Browser,
     SandboxTestCase,
-    person,
+    account,
 )
 
 
@@ -103,7 +103,7 @@ class SessionTests(SandboxTestCase):
         self.assertEqual(self.browser.ask("GET", ME).status, 403)
         self.browser.walk(DEFAULT, "alice", USUAL_PASSWORD)
         user = self.browser.ask("GET", ME).json["user"]
-        self.assertEqual(user["uid"], person("alice").uid)
+        self.assertEqual(user["uid"], account("alice").uid)
         self.assertEqual(user["email"], "alice@example.com")
         self.assertEqual([group["name"] for group in user["groups"]], ["mac-admins"])
 
@@ -212,7 +212,7 @@ class MannersTests(SandboxTestCase):
         """Its title says sandbox, and it has all flows, people and passwords."""
         page = self.browser.ask("GET", "/").body.decode()
         self.assertIn("<title>Sandbox", page)
-        for who in PEOPLE:
+        for who in ACCOUNTS:
             self.assertIn(escape(who.password), page, who.username)
             self.assertIn(who.email, page)
         for slug in self.sandbox.flows:
@@ -238,7 +238,7 @@ class MannersTests(SandboxTestCase):
                 self.browser.walk("attempts-1", "alice", typed),
             ]
         rows = self.sandbox.sessions.anonymous
-        kept = [repr(events), repr(rows), repr(self.sandbox.events), repr(PEOPLE)]
+        kept = [repr(events), repr(rows), repr(self.sandbox.events), repr(ACCOUNTS)]
         kept += [answer.body.decode() for answer in answers]
         for text in kept:
             self.assertNotIn(typed, text)

@@ -6,7 +6,7 @@ from typing import Any
 
 from authentik_client import models
 
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from tests.sandbox_browser import Browser, SandboxTestCase
 
 MODELS = {

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
-from ropg_twisted.sandbox.http.login import place
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
+from ropg_twisted.sandbox.http.login import next_url
 from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, CONFIDENTIAL_SECRET, LOOPBACK_URI
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
-from tests.sandbox_browser import DEFAULT, START, Answer, Browser, SandboxTestCase, person
+from tests.sandbox_browser import DEFAULT, START, Answer, Browser, SandboxTestCase, account
 
 OAUTH = "/application/o/"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -327,9 +327,9 @@ class LoginPageTests(ProviderTestCase):
     def test_it_leads_to_no_other_host(self, target: str) -> None:
         """Wherever it leads is a path of the sandbox."""
         for text in (target, f"//{target}", f"/\\{target}", f"https://{target}", f"/{target}"):
-            self.assertRegex(place(text), r"^/(?![/\\])")
-        self.assertEqual(place(None), "/")
-        self.assertEqual(place("/a/?b=c"), "/a/?b=c")
+            self.assertRegex(next_url(text), r"^/(?![/\\])")
+        self.assertEqual(next_url(None), "/")
+        self.assertEqual(next_url("/a/?b=c"), "/a/?b=c")
 
 
 class CodeTests(ProviderTestCase):
@@ -345,7 +345,7 @@ class CodeTests(ProviderTestCase):
 
     def test_claims_are_of_person_session_and_scopes(self) -> None:
         """Without a scope its claims are missing; no claim hashes the access token."""
-        alice = person("alice")
+        alice = account("alice")
         self.clock.advance(5)
         found = claims(self.tokens(scope="openid")["id_token"])
         self.assertEqual((found["sub"], found["aud"]), (alice.uid, "jamf-connect"))
@@ -371,7 +371,7 @@ class CodeTests(ProviderTestCase):
 
     def test_an_app_password_is_no_method(self) -> None:
         """A login by an app password leaves ``amr`` out."""
-        app_password = person("alice").app_password
+        app_password = account("alice").app_password
         assert app_password is not None
         found = claims(self.tokens(self.log_in("alice", app_password))["id_token"])
         self.assertNotIn("amr", found)
@@ -524,7 +524,7 @@ class OtherGrantTests(ProviderTestCase):
 
     def test_the_native_password_grant_takes_app_passwords_only(self) -> None:
         """By user name only, with no refresh token, session or method."""
-        app_password = person("alice").app_password
+        app_password = account("alice").app_password
         assert app_password is not None
         for username, password, status in (
             ("alice", app_password, 200),
@@ -562,7 +562,7 @@ class AccessTokenTests(ProviderTestCase):
         """In the header, in a form, in the URL (RFC 6750); all show the same claims."""
         token = self.tokens()["access_token"]
         by_header = self.userinfo(token)
-        self.assertEqual(by_header.json["sub"], person("alice").uid)
+        self.assertEqual(by_header.json["sub"], account("alice").uid)
         by_form = self.post("userinfo/", access_token=token)
         by_url = self.browser.ask("GET", f"{OAUTH}userinfo/?access_token={token}")
         for answer in (by_form, by_url):
@@ -593,7 +593,7 @@ class AccessTokenTests(ProviderTestCase):
         for name in ("access_token", "refresh_token"):
             found = self.post("introspect/", token=tokens[name], **client).json
             self.assertEqual((found["active"], found["client_id"]), (True, client["client_id"]))
-            self.assertEqual(found["sub"], person("alice").uid)
+            self.assertEqual(found["sub"], account("alice").uid)
         for changes in (
             {"client_secret": "wrong"},
             {"client_id": "jamf-connect-nokey"},

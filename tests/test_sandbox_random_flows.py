@@ -6,10 +6,10 @@ from authentik_client import models
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.flows import Flow, InvalidResponseAction
 from ropg_twisted.sandbox.flow.sessions import Clock
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.flows import SLUG, flows
 from tests.sandbox_browser import EXECUTOR, Answer, Browser, SandboxTestCase
 from tests.test_sandbox_models import MODELS

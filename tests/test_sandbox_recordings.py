@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.http.app import Sandbox
 from tests.recordings import MISSING, RecordedRequest, RecordedResponse, Recording, recordings
-from tests.sandbox_browser import Answer, Browser, cookie_claims, person
+from tests.sandbox_browser import Answer, Browser, account, cookie_claims
 
 NOT_REPLAYED = {
     "authentik-down-and-starting": "nothing answered",
@@ -135,7 +135,7 @@ class Replay:
     def _play(self, request: RecordedRequest) -> Answer:
         body = request.body
         if isinstance(body, dict) and body.get("code") == RECORDED_CODE:
-            key = person("bob").totp_key
+            key = account("bob").totp_key
             assert key is not None
             body = {**body, "code": totp(key, self.clock.seconds())}
         if isinstance(body, dict) and (cut := CUT.fullmatch(body.get("password", ""))):

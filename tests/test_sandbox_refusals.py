@@ -5,10 +5,10 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows, policies
 from ropg_twisted.sandbox.flow.refusing_flows import REFUSING_FLOWS
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.flows import Judgement
 from tests.refusals import (
     MISSING,

@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from ropg_twisted.oauth.request import split_code
-from ropg_twisted.sandbox import users as people
+from ropg_twisted.sandbox import accounts
+from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD, find
 from ropg_twisted.sandbox.flow.devices import totp
-from ropg_twisted.sandbox.users import PEOPLE, USUAL_PASSWORD, find
 from tests.fakes import Reply
 from tests.memory import Daemon, claims
 from tests.sandbox_browser import DEFAULT, EXECUTOR
@@ -21,7 +21,7 @@ MFA_REQUIRED = (
 )
 INVALID_GRANT = b'{"error":"invalid_grant","error_description":"Invalid username or password"}'
 FLOW = f"{EXECUTOR}{DEFAULT}/"
-WITH_DEVICE = [person for person in PEOPLE if person.totp_key or person.static_tokens]
+WITH_DEVICE = [person for person in ACCOUNTS if person.totp_key or person.static_tokens]
 
 
 def code(daemon: Daemon, steps: int = 0) -> str:
@@ -161,7 +161,7 @@ class CodeTests(SecondFactorTestCase):
         frank = find("frank")
         assert frank is not None
         short = replace(frank, static_tokens=("frank001",))
-        self.patch(people, "_BY_NAME", {"frank": short})
+        self.patch(accounts, "_BY_NAME", {"frank": short})
         typed = f"{USUAL_PASSWORD};frank001"
         reply = self.daemon.password("frank", typed)
         self.assertEqual(self.daemon.verified(reply.json["id_token"])["amr"], ["pwd", "otp"])

@@ -13,24 +13,24 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 
 from ropg_twisted.authentik import agent as connections
-from ropg_twisted.authentik.challenges import Response, Session
-from ropg_twisted.authentik.client import Browser
-from ropg_twisted.authentik.executor import Flow
+from ropg_twisted.authentik.challenges import Response, SessionCookie
+from ropg_twisted.authentik.client import FlowSession
+from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.sessions import LOG_SECONDS, QUEUE_FACTOR, USUAL_WORKERS, SessionRemover
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.sources import read_settings
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.verdict import Reason, UnverifiableError
 from tests.daemon import PATIENCE, Daemon, free_port
-from tests.fakes import AUTHENTIK, Listens
+from tests.fakes import AUTHENTIK, CapturedLog
 
-FLOW: Final = Flow(AUTHENTIK, "default-invalidation-flow")
+FLOW: Final = FlowExecutor(AUTHENTIK, "default-invalidation-flow")
 MAX_CHECKS: Final = 20
 MAX_QUEUE: Final = QUEUE_FACTOR * MAX_CHECKS
 DEADLINE: Final = 15
 GONE: Final = Response(200, "application/json", None, b'{"component": "xak-flow-redirect"}')
 
 
-class LoggedIn(Browser):
+class LoggedIn(FlowSession):
     """A browser with a complete session, whose next request is answered by the test.
 
     ``at_once``: it is removed without a wait.
@@ -43,12 +43,12 @@ class LoggedIn(Browser):
         self._authenticated = True
 
     @property
-    def session(self) -> Session:
-        """See :class:`Browser`."""
-        return Session("sid", self._authenticated)
+    def cookie(self) -> SessionCookie:
+        """See :class:`FlowSession`."""
+        return SessionCookie("sid", self._authenticated)
 
     async def get(self, url: str, authorization: str | None = None) -> Response:
-        """See :class:`Browser`."""
+        """See :class:`FlowSession`."""
         self.asked = True
         if not self._at_once:
             await self.answer
@@ -63,7 +63,7 @@ class SessionRemoverTests(SynchronousTestCase):
         """An Authentik that removes sessions when the test says so."""
         self.clock = Clock()
         self.sessions = SessionRemover(FLOW, DEADLINE, self.clock, MAX_CHECKS)
-        self.events = Listens(self).events
+        self.events = CapturedLog(self).events
         self.browsers: list[LoggedIn] = []
 
     def remove(self, number: int) -> list[LoggedIn]:
@@ -96,7 +96,7 @@ class SessionRemoverTests(SynchronousTestCase):
         """A session that Authentik keeps, or does not answer for, is left."""
         gone, silent, broken = self.remove(3)
         gone.answer.callback(GONE)
-        broken.answer.errback(Unverifiable(Reason.UPSTREAM_CONNECTION))
+        broken.answer.errback(UnverifiableError(Reason.UPSTREAM_CONNECTION))
         self.assertEqual(self.counts(), (1, 1))
         self.clock.advance(DEADLINE)
         self.assertEqual(self.counts(), (1, 2))
@@ -133,7 +133,7 @@ class SessionRemoverTests(SynchronousTestCase):
         self.assertEqual(self.counts(), (MAX_CHECKS + MAX_QUEUE, 1001))
         self.clock.advance(LOG_SECONDS)
         [broken] = self.remove(1)
-        broken.answer.errback(Unverifiable(Reason.UPSTREAM_STATUS))
+        broken.answer.errback(UnverifiableError(Reason.UPSTREAM_STATUS))
         self.assertEqual(self.said()[1:], [(1001, "upstream_status")])
 
     def test_removals_that_end_at_once(self) -> None:

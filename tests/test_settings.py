@@ -56,7 +56,7 @@ DEFAULTS = Settings(
     signing_alg="RS256",
     token_lifetime=3600,
     login_stage=True,
-    typed_claims=False,
+    claims_from_username=False,
     invalidation_flow="default-invalidation-flow",
     ca_file=None,
     outpost_token=None,
@@ -65,7 +65,7 @@ DEFAULTS = Settings(
     deadline=15.0,
     max_checks=64,
     limits_store=None,
-    aborts=False,
+    drop_on_outage=False,
     log=None,
 )
 
@@ -208,10 +208,10 @@ VALUES = {
         ("off", "Code"),
     ),
     "ROPG_TOKENS": Values(
-        lambda settings: settings.clients[0].foreign_tokens, {"own": False}, ("theirs", "Own")
+        lambda settings: settings.clients[0].upstream_tokens, {"own": False}, ("theirs", "Own")
     ),
     "ROPG_CLAIMS": Values(
-        lambda settings: settings.typed_claims,
+        lambda settings: settings.claims_from_username,
         {"authentik": False, "typed": True},
         ("name", "Typed"),
     ),
@@ -339,7 +339,7 @@ VALUES = {
         ),
     ),
     "ROPG_OUTAGE": Values(
-        lambda settings: (settings.aborts, settings.clients[0].aborts),
+        lambda settings: (settings.drop_on_outage, settings.clients[0].drop_on_outage),
         {"503": (False, False), "abort": (True, True)},
         ("500", "cut"),
     ),
@@ -401,7 +401,7 @@ CLIENT_VALUES = {
         ("", "none"),
     ),
     "tokens": Values(
-        lambda settings: settings.clients[0].foreign_tokens, {"own": False}, ("", "x")
+        lambda settings: settings.clients[0].upstream_tokens, {"own": False}, ("", "x")
     ),
     "limits": Values(
         lambda settings: settings.clients[0].rates,
@@ -409,10 +409,12 @@ CLIENT_VALUES = {
         ("", "none"),
     ),
     "outage": Values(
-        lambda settings: settings.clients[0].aborts, {"503": False, "abort": True}, ("", "cut")
+        lambda settings: settings.clients[0].drop_on_outage,
+        {"503": False, "abort": True},
+        ("", "cut"),
     ),
     "body": Values(
-        lambda settings: settings.clients[0].undecoded,
+        lambda settings: settings.clients[0].unencoded,
         {"form": False, "undecoded": True},
         ("", "raw"),
     ),
@@ -579,7 +581,7 @@ class SourcesTests(SettingsTestCase):
                     environ = {**self.config(tables), "ROPG_OUTAGE": outage, "CLIENT_ID": "other"}
                     settings = read_settings({}, environ)
                     self.assertEqual(values.read(settings), value, f"{name} = {text}")
-                    other = Client("other", rates=RATES, aborts=outage == "abort")
+                    other = Client("other", rates=RATES, drop_on_outage=outage == "abort")
                     self.assertEqual(settings.clients[1], other)
 
 

@@ -30,11 +30,11 @@ from tests.fakes import (
     FORM,
     GOOD,
     RIGHT,
-    Listens,
-    Ponders,
-    Says,
-    Sees,
-    Wire,
+    CapturedLog,
+    Connection,
+    FakeReadiness,
+    FixedVerifier,
+    PendingVerifier,
     outcome,
     post,
     provider_site,
@@ -93,7 +93,7 @@ class Pipe(StringTransport):
             self.protocol.connectionLost(Failure(reason))
 
 
-class Peer(Wire):
+class Peer(Connection):
     """A client at the other end of a :class:`Pipe`."""
 
     transport: Pipe
@@ -126,9 +126,9 @@ class SiteTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.verifier = Ponders()
+        self.verifier = PendingVerifier()
         self.site = self.make_site(self.verifier)
-        self.events = Listens(self).events
+        self.events = CapturedLog(self).events
 
     def make_site(self, verifier: IPasswordVerifier) -> BoundedSite:
         """A site on the clock."""
@@ -444,7 +444,7 @@ class MalformedTests(SiteTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.site = self.make_site(Says(RIGHT))
+        self.site = self.make_site(FixedVerifier(RIGHT))
 
     def assert_refused(self, case: str, data: bytes) -> list[int]:
         """Each answer is a 4xx, or the connection ends; the next one works as ever."""
@@ -655,7 +655,7 @@ class SocketTests(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        self.verifier = Ponders()
+        self.verifier = PendingVerifier()
 
     async def serve(self, site: BoundedSite) -> int:
         """Serve at a port, until the test ends, and return it."""
@@ -669,11 +669,11 @@ class SocketTests(TestCase):
         """In an outage the connection is cut: no byte of an answer, after earlier ones or not."""
         down = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
         site = provider_site(
-            Says(down),
-            Client("mac", aborts=True),
+            FixedVerifier(down),
+            Client("mac", drop_on_outage=True),
             clock=reactor,
-            readiness=Sees(Reason.UPSTREAM_CONNECTION),
-            aborts=True,
+            readiness=FakeReadiness(Reason.UPSTREAM_CONNECTION),
+            drop_on_outage=True,
         )
         port = await self.serve(site)
         discovery = b"GET /.well-known/openid-configuration HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -24,7 +24,7 @@ from ropg_twisted.server.tls import listening_endpoint
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
 from tests.certificates import Identity, identity
-from tests.fakes import FORM, RIGHT, Listens, Says, outcome, post, provider_site
+from tests.fakes import FORM, RIGHT, CapturedLog, FixedVerifier, outcome, post, provider_site
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class TLSTestCase(TestCase):
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir()
         self.file = self.folder / "both.pem"
-        self.events = Listens(self).events
+        self.events = CapturedLog(self).events
 
     def write(self, text: str, name: str = "both.pem") -> Path:
         """A file in the folder, put there as a whole; never with the time of the one before."""
@@ -108,7 +108,7 @@ class TLSTestCase(TestCase):
 
     async def serve(self, where: str, site: BoundedSite | None = None) -> int:
         """Serve at an endpoint, until the test ends, and return its port."""
-        site = site or provider_site(Says(RIGHT), clock=reactor)
+        site = site or provider_site(FixedVerifier(RIGHT), clock=reactor)
         port: Any = await listening_endpoint(reactor, where).listen(site)
         self.addCleanup(lambda: Deferred.fromCoroutine(site.drain(PATIENCE)))
         self.addCleanup(port.stopListening)
@@ -329,7 +329,7 @@ class WrongFilesTests(SynchronousTestCase):
         taken = []
         for where in wrong:
             try:
-                Listener("ROPG_LISTEN", where, provider_site(Says(RIGHT)), reactor)
+                Listener("ROPG_LISTEN", where, provider_site(FixedVerifier(RIGHT)), reactor)
             except SettingError as error:
                 self.assertEqual(error.setting, "ROPG_LISTEN", where)
                 self.assertEqual(len(str(error).splitlines()), 1, where)
@@ -450,9 +450,9 @@ class EndTests(TLSTestCase):
 
     async def test_an_abort_is_no_answer(self) -> None:
         """In an outage the connection is cut without a byte, on a kept connection as well."""
-        down = Says(outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION))
+        down = FixedVerifier(outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION))
         for pieces in ([CHECK], [HEALTH, CHECK], [CHECK, HEALTH]):
-            site = provider_site(down, Client("mac", aborts=True), clock=reactor)
+            site = provider_site(down, Client("mac", drop_on_outage=True), clock=reactor)
             said = await self.talk(site, pieces)
             self.assertNotIn(b"error", said)
             self.assertLessEqual(said.count(b"HTTP/1.1"), len(pieces) - 1, pieces)
@@ -461,7 +461,7 @@ class EndTests(TLSTestCase):
         """What comes in while the connection closes brings neither an answer nor an error."""
         chunked = f"POST /oauth/token HTTP/1.1\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n".encode()
         for start in (b"GARBAGE\r\n", chunked + b"zz\r\n", b"GET / HTTP/1.1\r\nX\r\nY: z\r\n"):
-            site = provider_site(Says(RIGHT), clock=reactor)
+            site = provider_site(FixedVerifier(RIGHT), clock=reactor)
             more = (b"X: y\r\n\r\n", HEALTH, b"0\r\n\r\n" + HEALTH)
             said = await self.talk(site, (start, *more))
             self.assertLessEqual(said.count(b"HTTP/1.1"), 1, start)

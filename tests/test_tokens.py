@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.interfaces import Person
+from ropg_twisted.interfaces import User
 from ropg_twisted.oauth.keys import KeyRing, shared_secret
 from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.oauth.request import PasswordGrant
@@ -19,7 +19,7 @@ from ropg_twisted.settings.model import Client
 ISSUER = "https://ropg.example.com"
 SECRET = "a secret that is shared by both ends"
 NOW = 1_800_000_000.75
-ALICE = Person("uid-1", "alice", "Alice", "alice@example.com", ("staff",))
+ALICE = User("uid-1", "alice", "Alice", "alice@example.com", ("staff",))
 
 
 def grant(scope: str = "", nonce: str | None = None) -> PasswordGrant:

@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.authentik.relay import MAX_USERINFO
 from ropg_twisted.oauth.keys import KeyRing, shared_secret
 from ropg_twisted.oauth.keystore import KeyStore
-from ropg_twisted.sandbox.users import MAC_ADMINS, find
+from ropg_twisted.sandbox.accounts import MAC_ADMINS, find
 from tests import daemon as process
 from tests.fakes import FORM, ISSUER, Reply, post
 from tests.memory import AUTHENTIK, OAUTH, Daemon, Peer, signing_key

@@ -17,24 +17,24 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.interfaces import Check, Login
+from ropg_twisted.interfaces import CheckResult, LoginAttempt
 from ropg_twisted.server.request import MAX_BODY, MAX_DISCARDED
 from ropg_twisted.server.site import IDLE_SECONDS
 from ropg_twisted.settings.model import Client
-from ropg_twisted.telemetry.audit import Record
+from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.log import text_line
 from ropg_twisted.verdict import Reason, Verdict
 from tests.fakes import (
     FORM,
     GOOD,
     RIGHT,
-    Breaks,
-    Listens,
-    Ponders,
+    CapturedLog,
+    Connection,
+    FailingVerifier,
+    FakeReadiness,
+    FixedVerifier,
+    PendingVerifier,
     Reply,
-    Says,
-    Sees,
-    Wire,
     outcome,
     post,
     provider_site,
@@ -43,7 +43,7 @@ from tests.fakes import (
 
 def ask(verifier: Any, body: str, *clients: Client, headers: str = FORM) -> Reply:
     """What a token request is answered."""
-    [reply] = Wire(provider_site(verifier, *clients)).send(post(body, headers)).replies
+    [reply] = Connection(provider_site(verifier, *clients)).send(post(body, headers)).replies
     return reply
 
 
@@ -59,7 +59,7 @@ class TokenEndpointTests(SynchronousTestCase):
 
     def test_a_right_password_brings_tokens(self) -> None:
         """A verified password is answered with a token response, and nothing may keep it."""
-        reply = ask(Says(RIGHT), urlencode(GOOD))
+        reply = ask(FixedVerifier(RIGHT), urlencode(GOOD))
         self.assertEqual(reply.status, 200)
         self.assertEqual(
             set(reply.json), {"token_type", "access_token", "id_token", "expires_in", "scope"}
@@ -91,7 +91,7 @@ class TokenEndpointTests(SynchronousTestCase):
             (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), later),
             (outcome(Verdict.UNVERIFIABLE, Reason.FLOW_ERROR), later),
         ):
-            reply = ask(Says(check), urlencode(GOOD))
+            reply = ask(FixedVerifier(check), urlencode(GOOD))
             self.assertEqual(reply.status, status, check)
             self.assertEqual(reply.body, refused(error, description), check)
             self.assertEqual("retry-after" in reply.headers, status == 503)
@@ -99,7 +99,7 @@ class TokenEndpointTests(SynchronousTestCase):
 
     def test_requests_that_cannot_be_understood(self) -> None:
         """What is missing, repeated or malformed is refused before anybody is asked."""
-        verifier = Says(RIGHT)
+        verifier = FixedVerifier(RIGHT)
         for change, headers, expected in (
             ({"password": ""}, FORM, (400, "invalid_request")),
             ({"username": ""}, FORM, (400, "invalid_request")),
@@ -119,18 +119,18 @@ class TokenEndpointTests(SynchronousTestCase):
 
     def test_parameters_in_the_url_are_refused(self) -> None:
         """A password in the URL would be in logs, and is not looked at."""
-        verifier = Says(RIGHT)
+        verifier = FixedVerifier(RIGHT)
         target = "/oauth/token?" + urlencode(GOOD)
-        [reply] = Wire(provider_site(verifier)).send(post("", target=target)).replies
+        [reply] = Connection(provider_site(verifier)).send(post("", target=target)).replies
         self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
         self.assertEqual(verifier.asked, [])
 
     def test_the_password_arrives_as_it_was_typed(self) -> None:
         """Blanks, quotes, signs and letters of any script survive the form."""
-        verifier = Says(RIGHT)
+        verifier = FixedVerifier(RIGHT)
         typed = ' it\'s "1+1" & 100% %2B žluťoučký 密码 '
         ask(verifier, urlencode({**GOOD, "password": typed}))
-        self.assertEqual(verifier.asked, [Login("alice", typed, "192.0.2.7")])
+        self.assertEqual(verifier.asked, [LoginAttempt("alice", typed, "192.0.2.7")])
 
     def test_a_wrong_secret_tried_by_basic_is_challenged(self) -> None:
         """HTTP Basic with a wrong secret is answered 401 with a challenge; a right one goes on."""
@@ -138,10 +138,10 @@ class TokenEndpointTests(SynchronousTestCase):
         rest = urlencode({k: v for k, v in GOOD.items() if k != "client_id"})
         for header, status in (("bWFjOnMzY3JldA==", 200), ("bWFjOndyb25n", 401)):
             headers = f"{FORM}Authorization: Basic {header}\r\n"
-            reply = ask(Says(RIGHT), rest, client, headers=headers)
+            reply = ask(FixedVerifier(RIGHT), rest, client, headers=headers)
             self.assertEqual(reply.status, status)
             self.assertEqual("www-authenticate" in reply.headers, status == 401)
-        reply = ask(Says(RIGHT), urlencode(GOOD), client)
+        reply = ask(FixedVerifier(RIGHT), urlencode(GOOD), client)
         self.assertEqual((reply.status, "www-authenticate" in reply.headers), (401, False))
 
     def test_a_header_that_comes_twice_is_refused(self) -> None:
@@ -150,7 +150,7 @@ class TokenEndpointTests(SynchronousTestCase):
         right, wrong = "Basic bWFjOnMzY3JldA==", "Basic bWFjOndyb25n"
         form = "application/x-www-form-urlencoded"
         rest = urlencode({k: v for k, v in GOOD.items() if k != "client_id"})
-        verifier = Says(RIGHT)
+        verifier = FixedVerifier(RIGHT)
         for headers in (
             f"{FORM}Authorization: {wrong}\r\nAuthorization: {right}\r\n",
             f"{FORM}Authorization: {right}\r\nAuthorization: {right}\r\n",
@@ -169,7 +169,7 @@ class TokenEndpointTests(SynchronousTestCase):
 
     def test_a_mistake_of_ours_is_no_verdict(self) -> None:
         """Whatever breaks inside is answered as an outage, and its text stays inside."""
-        reply = ask(Breaks(RIGHT), urlencode(GOOD))
+        reply = ask(FailingVerifier(RIGHT), urlencode(GOOD))
         self.assertEqual(
             (reply.status, reply.body),
             (503, refused("temporarily_unavailable", "The service is temporarily unavailable")),
@@ -179,8 +179,8 @@ class TokenEndpointTests(SynchronousTestCase):
 
     def test_a_client_that_hangs_up_gives_up_its_check(self) -> None:
         """The check of a client that is gone is cancelled."""
-        verifier = Ponders()
-        wire = Wire(provider_site(verifier)).send(post(urlencode(GOOD)))
+        verifier = PendingVerifier()
+        wire = Connection(provider_site(verifier)).send(post(urlencode(GOOD)))
         self.assertEqual(len(verifier.waiting), 1)
         wire.transport.loseConnection()
         wire.protocol.connectionLost(Failure(ConnectionLost()))
@@ -193,9 +193,9 @@ class BoundTests(SynchronousTestCase):
     def test_a_large_body_is_refused_and_never_on_disk(self) -> None:
         """Over 64 KiB a body is read to its end and refused, and no file holds any of it."""
         self.patch(tempfile, "TemporaryFile", self.fail)
-        verifier = Says(RIGHT)
+        verifier = FixedVerifier(RIGHT)
         body = urlencode({**GOOD, "password": "x" * MAX_BODY})
-        wire = Wire(provider_site(verifier)).send(post(body))
+        wire = Connection(provider_site(verifier)).send(post(body))
         [reply] = wire.replies
         self.assertEqual((reply.status, reply.json["error"]), (413, "invalid_request"))
         self.assertFalse(wire.transport.disconnecting)
@@ -204,7 +204,7 @@ class BoundTests(SynchronousTestCase):
     def test_the_largest_body_is_answered(self) -> None:
         """Exactly 64 KiB are taken."""
         rest = MAX_BODY - len(urlencode({**GOOD, "password": ""}))
-        verifier = Says(RIGHT)
+        verifier = FixedVerifier(RIGHT)
         reply = ask(verifier, urlencode({**GOOD, "password": "x" * rest}))
         self.assertEqual(reply.status, 200)
 
@@ -213,7 +213,9 @@ class BoundTests(SynchronousTestCase):
         self.patch(tempfile, "TemporaryFile", self.fail)
         head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
         chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
-        wire = Wire(provider_site(Says(RIGHT))).send(head.encode() + chunk * 3 + b"0\r\n\r\n")
+        wire = Connection(provider_site(FixedVerifier(RIGHT))).send(
+            head.encode() + chunk * 3 + b"0\r\n\r\n"
+        )
         [reply] = wire.replies
         self.assertEqual(reply.status, 413)
 
@@ -221,7 +223,7 @@ class BoundTests(SynchronousTestCase):
         """After a mebibyte there is an answer, and the connection closes."""
         head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
         chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
-        wire = Wire(provider_site(Says(RIGHT))).send(head.encode())
+        wire = Connection(provider_site(FixedVerifier(RIGHT))).send(head.encode())
         for _ in range(MAX_DISCARDED // 0x8000 + 5):
             wire.send(chunk)
         [reply] = wire.replies
@@ -231,7 +233,7 @@ class BoundTests(SynchronousTestCase):
     def test_a_length_without_measure_is_cut_at_once(self) -> None:
         """A client that announces too much is answered before it sends anything."""
         head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Content-Length: 9999999999\r\n\r\n"
-        wire = Wire(provider_site(Says(RIGHT))).send(head.encode())
+        wire = Connection(provider_site(FixedVerifier(RIGHT))).send(head.encode())
         [reply] = wire.replies
         self.assertEqual((reply.status, reply.json["error"]), (413, "invalid_request"))
         self.assertTrue(wire.transport.disconnecting)
@@ -239,7 +241,9 @@ class BoundTests(SynchronousTestCase):
     def test_a_silent_connection_is_closed(self) -> None:
         """A connection that does not finish its request goes away in time."""
         clock = Clock()
-        wire = Wire(provider_site(Says(RIGHT), clock=clock)).send(b"POST /oauth/token HTTP/1.1\r\n")
+        wire = Connection(provider_site(FixedVerifier(RIGHT), clock=clock)).send(
+            b"POST /oauth/token HTTP/1.1\r\n"
+        )
         clock.advance(IDLE_SECONDS + 1)
         self.assertTrue(wire.transport.disconnecting)
 
@@ -249,26 +253,26 @@ class RouteTests(SynchronousTestCase):
 
     def get(self, target: str, readiness: Any = None, method: str = "GET") -> Reply:
         """What a request without a body is answered."""
-        wire = Wire(provider_site(Says(RIGHT), readiness=readiness))
+        wire = Connection(provider_site(FixedVerifier(RIGHT), readiness=readiness))
         wire.send(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         [reply] = wire.replies
         return reply
 
     def test_health(self) -> None:
         """A living process says so, whatever Authentik does."""
-        reply = self.get("/health", Sees(Reason.UPSTREAM_TIMEOUT))
+        reply = self.get("/health", FakeReadiness(Reason.UPSTREAM_TIMEOUT))
         self.assertEqual((reply.status, reply.json), (200, {"status": "healthy"}))
 
     def test_ready(self) -> None:
         """Readiness is Authentik's, with the reason if it is not there."""
         reply = self.get("/ready")
         self.assertEqual((reply.status, reply.json), (200, {"status": "ready"}))
-        reply = self.get("/ready", Sees(Reason.UPSTREAM_CONNECTION))
+        reply = self.get("/ready", FakeReadiness(Reason.UPSTREAM_CONNECTION))
         self.assertEqual(
             (reply.status, reply.json),
             (503, {"status": "unavailable", "reason": "upstream_connection"}),
         )
-        reply = self.get("/ready", Sees(warning=Reason.OUTPOST_TOKEN_REFUSED))
+        reply = self.get("/ready", FakeReadiness(warning=Reason.OUTPOST_TOKEN_REFUSED))
         self.assertEqual(
             (reply.status, reply.json),
             (200, {"status": "ready", "warning": "outpost_token_refused"}),
@@ -316,9 +320,9 @@ class CheckLogTests(SynchronousTestCase):
 
     def test_the_line_names_who_and_why_but_no_secret(self) -> None:
         """User, client, address, verdict, reason and request id; the password nowhere."""
-        events = Listens(self).events
-        check: Check = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_STATUS)
-        reply = ask(Says(check), urlencode({**GOOD, "password": "canary"}))
+        events = CapturedLog(self).events
+        check: CheckResult = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_STATUS)
+        reply = ask(FixedVerifier(check), urlencode({**GOOD, "password": "canary"}))
         [event] = [event for event in events if "verdict" in event]
         self.assertEqual(
             (event["username"], event["client"], event["verdict"], event["reason"]),
@@ -330,8 +334,8 @@ class CheckLogTests(SynchronousTestCase):
     def test_what_is_told_of_a_request_holds_no_secret(self) -> None:
         """Whoever writes the log down could not find the password if they looked for it."""
         told: list[object] = []
-        self.patch(Record, "check", lambda _, *args: told.append(args))
-        ask(Says(RIGHT), urlencode({**GOOD, "password": "canary"}))
+        self.patch(AuditLog, "check", lambda _, *args: told.append(args))
+        ask(FixedVerifier(RIGHT), urlencode({**GOOD, "password": "canary"}))
         [(context, *others)] = cast(list[Any], told)
         self.assertEqual(
             {field.name: getattr(context, field.name) for field in fields(context)},
@@ -342,8 +346,8 @@ class CheckLogTests(SynchronousTestCase):
 
     def test_no_name_can_be_taken_for_a_verdict(self) -> None:
         """It is quoted where it stands among our own words."""
-        events = Listens(self).events
-        check: Check = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
+        events = CapturedLog(self).events
+        check: CheckResult = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
         for name in (
             "alice",
             "x for mac from 192.0.2.7: verified (verified)",
@@ -351,7 +355,7 @@ class CheckLogTests(SynchronousTestCase):
             """x' for "mac" from 192.0.2.7: verified (verified)""",
             "x\\",
         ):
-            ask(Says(check), urlencode({**GOOD, "username": name}))
+            ask(FixedVerifier(check), urlencode({**GOOD, "username": name}))
             [event] = [event for event in events if event.get("username") == name]
             line = text_line(event)
             self.assertIn(f" check of {name!r} for mac from 192.0.2.7: rejected ", line)

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from twisted.web.iweb import IRequest
 
 from ropg_twisted import __version__
-from ropg_twisted.interfaces import IReadiness, Readiness
+from ropg_twisted.interfaces import IReadinessProbe, Readiness
 from ropg_twisted.server.responses import readiness_body
 
 PAGE = """<!DOCTYPE html>
@@ -28,7 +28,7 @@ class Admin:
 
     app: ClassVar[Klein] = Klein()
 
-    def __init__(self, readiness: IReadiness, registry: CollectorRegistry) -> None:
+    def __init__(self, readiness: IReadinessProbe, registry: CollectorRegistry) -> None:
         self._readiness = readiness
         self._registry = registry
 
@@ -41,7 +41,7 @@ class Admin:
     @app.route("/ready", methods=["GET"])
     async def ready(self, request: IRequest) -> bytes:
         """A password could be checked now, or why not."""
-        return readiness_body(request, await self._readiness.look())
+        return readiness_body(request, await self._readiness.probe())
 
     @app.route("/", methods=["GET"])
     async def page(self, request: IRequest) -> bytes:
@@ -53,7 +53,7 @@ class Admin:
             if sample.value and sample.name.startswith("ropg_") and "le" not in sample.labels
             if not sample.name.endswith("_created")
         ]
-        state = escape(_state(await self._readiness.look()))
+        state = escape(_state(await self._readiness.probe()))
         request.setHeader("Content-Type", "text/html; charset=utf-8")
         page = PAGE.format(version=__version__, state=state, rows="\n".join(rows))
         return page.encode()
@@ -64,6 +64,6 @@ def _label(name: str, labels: dict[str, str]) -> str:
 
 
 def _state(now: Readiness) -> str:
-    if now.obstacle is not None:
-        return f"Not ready: {now.obstacle.value}"
+    if now.reason is not None:
+        return f"Not ready: {now.reason.value}"
     return "Ready" if now.warning is None else f"Ready, but: {now.warning.value}"

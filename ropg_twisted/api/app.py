@@ -10,32 +10,33 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug import exceptions
 
-from ropg_twisted.api.metadata import Published
+from ropg_twisted.api.metadata import MetadataEndpoint
 from ropg_twisted.api.token import TokenEndpoint
 from ropg_twisted.api.userinfo import UserinfoEndpoint
 from ropg_twisted.errors import (
-    Aborted,
-    MethodNotAllowed,
-    NotFound,
+    AbortedError,
+    MethodNotAllowedError,
+    NotFoundError,
     OAuthError,
-    TemporarilyUnavailable,
+    TemporarilyUnavailableError,
 )
-from ropg_twisted.interfaces import IReadiness
+from ropg_twisted.interfaces import IReadinessProbe
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.metadata import DISCOVERY_PATH, JWKS_PATH, TOKEN_PATH, USERINFO_PATH
 from ropg_twisted.server.request import BoundedRequest
 from ropg_twisted.server.responses import error_body, json_body, readiness_body
 from ropg_twisted.server.site import BoundedChannel
-from ropg_twisted.verdict import Unverifiable
+from ropg_twisted.verdict import UnverifiableError
 
 CACHE = "public, max-age=300"
 """How long discovery and keys may be kept."""
 
 
-class Provider:
+class API:
     """The OpenID provider that clients see.
 
-    ``aborts``: whether an outage cuts the connections of clients that nobody has said more about.
+    ``drop_on_outage``: whether an outage drops the connections of clients without a setting of
+    their own.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -45,18 +46,18 @@ class Provider:
         self,
         token: TokenEndpoint,
         userinfo: UserinfoEndpoint,
-        published: Published,
-        readiness: IReadiness,
+        metadata: MetadataEndpoint,
+        readiness: IReadinessProbe,
         clients: Clients,
         *,
-        aborts: bool,
+        drop_on_outage: bool,
     ) -> None:
         self._token = token
         self._userinfo = userinfo
-        self._published = published
+        self._metadata = metadata
         self._readiness = readiness
         self._clients = clients
-        self._aborts = aborts
+        self._aborts = drop_on_outage
 
     @app.route(TOKEN_PATH, methods=["POST"])
     async def token(self, request: BoundedRequest) -> bytes:
@@ -78,19 +79,19 @@ class Provider:
         """
         [named] = request.args.get(b"client_id", [b""])[:1]
         client = self._clients.find(named.decode("latin-1"))
-        aborts = self._aborts if client is None else client.aborts
-        if aborts and (await self._readiness.look()).obstacle is not None:
-            raise Aborted
+        drop_on_outage = self._aborts if client is None else client.drop_on_outage
+        if drop_on_outage and (await self._readiness.probe()).reason is not None:
+            raise AbortedError
         try:
-            document = await self._published.discovery()
-        except Unverifiable:
-            raise (Aborted if aborts else TemporarilyUnavailable) from None
-        return json_body(request, document, cache="no-store" if aborts else CACHE)
+            document = await self._metadata.discovery()
+        except UnverifiableError:
+            raise (AbortedError if drop_on_outage else TemporarilyUnavailableError) from None
+        return json_body(request, document, cache="no-store" if drop_on_outage else CACHE)
 
     @app.route(JWKS_PATH, methods=["GET"])
     async def jwks(self, request: BoundedRequest) -> bytes:
         """A JWK Set (RFC 7517 section 5)."""
-        return json_body(request, await self._published.jwks(), cache=CACHE)
+        return json_body(request, await self._metadata.jwks(), cache=CACHE)
 
     @app.route("/health", methods=["GET"])
     def health(self, request: BoundedRequest) -> bytes:
@@ -100,15 +101,15 @@ class Provider:
     @app.route("/ready", methods=["GET"])
     async def ready(self, request: BoundedRequest) -> bytes:
         """A password could be checked now, or why not."""
-        return readiness_body(request, await self._readiness.look())
+        return readiness_body(request, await self._readiness.probe())
 
     @app.handle_errors(OAuthError)
     def refused(self, request: IRequest, failure: Failure) -> bytes:
         """An error that has an answer of its own, or none at all."""
         error = failure.value
         assert isinstance(error, OAuthError)
-        if isinstance(error, Aborted):
-            cast(BoundedChannel, cast(BoundedRequest, request).channel).cut()
+        if isinstance(error, AbortedError):
+            cast(BoundedChannel, cast(BoundedRequest, request).channel).abort()
             return b""
         return error_body(request, error)
 
@@ -118,11 +119,11 @@ class Provider:
         error = failure.value
         if isinstance(error, exceptions.MethodNotAllowed):
             allowed = ", ".join(sorted(error.valid_methods or ()))
-            return error_body(request, MethodNotAllowed(allowed))
-        return error_body(request, NotFound())
+            return error_body(request, MethodNotAllowedError(allowed))
+        return error_body(request, NotFoundError())
 
     @app.handle_errors(Exception)
     def unexpected(self, request: IRequest, failure: Failure) -> bytes:
         """A mistake of ours: the client learns nothing of it."""
         self.log.failure("internal_error", failure, request=cast(BoundedRequest, request).id)
-        return error_body(request, TemporarilyUnavailable())
+        return error_body(request, TemporarilyUnavailableError())

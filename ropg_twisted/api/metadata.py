@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ropg_twisted.authentik.metadata import Documents
+from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.oauth.keys import KeyRing
-from ropg_twisted.oauth.metadata import Provided, own_document, relaying_document
-from ropg_twisted.verdict import Unverifiable
+from ropg_twisted.oauth.metadata import IssuerInfo, own_document, relaying_document
+from ropg_twisted.verdict import UnverifiableError
 
 
-class Published:
+class MetadataEndpoint:
     """What is published: Authentik's documents, with ours in them, or ours alone.
 
     ``keys``: tells the key ring now.
     """
 
     def __init__(
-        self, provided: Provided, documents: Documents, keys: Callable[[], KeyRing]
+        self, provided: IssuerInfo, documents: ProviderMetadata, keys: Callable[[], KeyRing]
     ) -> None:
         self._provided = provided
         self._documents = documents
         self._keys = keys
 
     async def discovery(self) -> dict[str, Any]:
-        """The discovery document. Raises :exc:`Unverifiable` if Authentik's is not to be had."""
+        """The discovery document. Raises :exc:`UnverifiableError` if Authentik does not answer."""
         theirs = await self._documents.discovery()
         if theirs is None:
             return own_document(self._provided)
@@ -36,6 +36,6 @@ class Published:
         ours = self._keys().jwks()["keys"]
         try:
             theirs = await self._documents.jwks()
-        except Unverifiable:
+        except UnverifiableError:
             theirs = []
         return {"keys": [*ours, *theirs]}

@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 
-from ropg_twisted.api.network_policy import Door
+from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.context import RequestContext
-from ropg_twisted.errors import OAuthError, UnauthorizedClient, UnsupportedGrantType
-from ropg_twisted.grants.password import PasswordGrants
-from ropg_twisted.grants.relay import RelayedGrants
+from ropg_twisted.errors import OAuthError, UnauthorizedClientError, UnsupportedGrantTypeError
+from ropg_twisted.grants.password import PasswordGrantHandler
+from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.oauth.clients import Clients, TokenRequest
 from ropg_twisted.oauth.request import (
     Form,
@@ -21,11 +21,11 @@ from ropg_twisted.oauth.request import (
     parse_form,
     parse_grant_type,
     parse_password_grant,
-    parse_undecoded_form,
+    parse_unencoded_form,
 )
 from ropg_twisted.server.request import BoundedRequest
 from ropg_twisted.settings.model import GRANTS
-from ropg_twisted.telemetry.audit import Record
+from ropg_twisted.telemetry.audit import AuditLog
 
 Answer: TypeAlias = Callable[[], Coroutine[Deferred[Any], Any, dict[str, Any]]]
 """What comes to the token response, or raises :exc:`OAuthError`."""
@@ -36,27 +36,27 @@ class TokenEndpoint:
 
     def __init__(
         self,
-        door: Door,
+        network_policy: NetworkPolicy,
         clients: Clients,
-        passwords: PasswordGrants,
-        relayed: RelayedGrants,
-        record: Record,
+        passwords: PasswordGrantHandler,
+        relayed: RelayedGrantHandler,
+        audit: AuditLog,
     ) -> None:
-        self._door = door
+        self._network_policy = network_policy
         self._clients = clients
         self._passwords = passwords
         self._relayed = relayed
-        self._record = record
+        self._audit = audit
 
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
-        address = self._door.address_of(request)
+        address = self._network_policy.client_address(request)
         known = None if address is None else str(address)
         try:
-            self._door.admit(address)
+            self._network_policy.admit(address)
             answer = self._accept(request, known)
         except OAuthError as error:
-            self._record.refused(request.id, known, error)
+            self._audit.refused(request.id, known, error)
             raise
         return await answer()
 
@@ -65,14 +65,14 @@ class TokenEndpoint:
         form = self._parse(request)
         grant_type = parse_grant_type(form)
         if grant_type not in GRANTS:
-            raise UnsupportedGrantType
+            raise UnsupportedGrantTypeError
         credentials = parse_client(form, request.header("Authorization"))
         if grant_type == "password":
             client = self._clients.authenticate(credentials)
         else:
             client = self._clients.named(credentials)
         if grant_type not in client.grants:
-            raise UnauthorizedClient
+            raise UnauthorizedClientError
         context = RequestContext(request.id, client.id, grant_type, address)
         asked = TokenRequest(context, client, credentials, form)
         if grant_type == "password":
@@ -82,9 +82,9 @@ class TokenEndpoint:
     def _parse(self, request: BoundedRequest) -> Form:
         body = request.read_body()
         check_form(request.header("Content-Type"), request.uri.partition(b"?")[2])
-        undecoded = parse_undecoded_form(body)
-        if undecoded is not None:
-            client = self._clients.find(undecoded.get("client_id"))
-            if client is not None and client.undecoded:
-                return undecoded
+        unencoded = parse_unencoded_form(body)
+        if unencoded is not None:
+            client = self._clients.find(unencoded.get("client_id"))
+            if client is not None and client.unencoded:
+                return unencoded
         return parse_form(body)

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from ropg_twisted.api.network_policy import Door
+from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.authentik.relay import Relay
-from ropg_twisted.errors import InvalidToken, TemporarilyUnavailable
+from ropg_twisted.errors import InvalidTokenError, TemporarilyUnavailableError
 from ropg_twisted.oauth.access_tokens import AccessTokens, bearer_token
 from ropg_twisted.oauth.request import Form, check_form, parse_form
 from ropg_twisted.server.request import BoundedRequest
-from ropg_twisted.verdict import Unverifiable
+from ropg_twisted.verdict import UnverifiableError
 
 
 class UserinfoEndpoint:
     """Answers for our own access tokens from their claims; asks Authentik about its own."""
 
-    def __init__(self, door: Door, tokens: AccessTokens, relay: Relay) -> None:
-        self._door = door
+    def __init__(self, network_policy: NetworkPolicy, tokens: AccessTokens, relay: Relay) -> None:
+        self._network_policy = network_policy
         self._tokens = tokens
         self._relay = relay
 
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The claims. Raises :exc:`OAuthError` for every other answer (RFC 6750 section 3.1)."""
-        self._door.admit(self._door.address_of(request))
+        self._network_policy.admit(self._network_policy.client_address(request))
         form: Form = {}
         if request.method == b"POST" and request.read_body():
             check_form(request.header("Content-Type"), b"")
@@ -34,8 +34,8 @@ class UserinfoEndpoint:
             return ours
         try:
             claims = await self._relay.userinfo(token)
-        except Unverifiable:
-            raise TemporarilyUnavailable from None
+        except UnverifiableError:
+            raise TemporarilyUnavailableError from None
         if claims is None:
-            raise InvalidToken
+            raise InvalidTokenError
         return claims

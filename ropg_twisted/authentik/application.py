@@ -10,9 +10,9 @@ from secrets import token_urlsafe
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from ropg_twisted.authentik.challenges import JSONObject, Response, read_json
-from ropg_twisted.authentik.client import Browser
+from ropg_twisted.authentik.client import FlowSession
 from ropg_twisted.interfaces import CodeRequest
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.verdict import Reason, UnverifiableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +27,28 @@ class Application:
     slug: str
     named: bool = True
 
-    async def admits(self, browser: Browser) -> bool:
-        """Whether the person who is logged in with ``browser`` may use it (``check_access``).
+    async def admits(self, session: FlowSession) -> bool:
+        """Whether the person who is logged in with ``session`` may use it (``check_access``).
 
         An application that is not there admits everybody, unless it has been named. Without a
-        session Authentik always says yes. Raises :exc:`Unverifiable`.
+        session Authentik always says yes. Raises :exc:`UnverifiableError`.
         """
         slug = quote(self.slug)
         url = f"{self.authentik_url}/api/v3/core/applications/{slug}/check_access/"
-        response = await browser.get(url)
+        response = await session.get(url)
         if response.status == 404:
             if self.named:
-                raise Unverifiable(Reason.APPLICATION_MISSING)
+                raise UnverifiableError(Reason.APPLICATION_MISSING)
             return True
         passing = read_json(response).get("passing")
         if not isinstance(passing, bool):
-            raise Unverifiable(Reason.UPSTREAM_BODY)
+            raise UnverifiableError(Reason.UPSTREAM_BODY)
         return passing
 
-    async def fetch_tokens(self, wanted: CodeRequest, browser: Browser) -> JSONObject:
-        """Tokens of the person who is logged in with ``browser``, by an authorization code.
+    async def fetch_tokens(self, wanted: CodeRequest, session: FlowSession) -> JSONObject:
+        """Tokens of the person who is logged in with ``session``, by an authorization code.
 
-        The redirect that brings the code is caught, never followed. Raises :exc:`Unverifiable`.
+        The redirect that brings the code is read, never followed. Raises :exc:`UnverifiableError`.
         """
         proof = token_urlsafe(48)
         challenge = urlsafe_b64encode(sha256(proof.encode()).digest()).rstrip(b"=").decode()
@@ -64,7 +64,7 @@ class Application:
             **({} if wanted.nonce is None else {"nonce": wanted.nonce}),
         }
         url = f"{self.authentik_url}/application/o/authorize/?{urlencode(query)}"
-        code = _code(await browser.get(url), wanted.redirect_uri, state)
+        code = _code(await session.get(url), wanted.redirect_uri, state)
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -73,35 +73,35 @@ class Application:
             "code_verifier": proof,
             **({} if wanted.client_secret is None else {"client_secret": wanted.client_secret}),
         }
-        return read_json(await self.ask_for_tokens(form, None, browser))
+        return read_json(await self.ask_for_tokens(form, None, session))
 
     async def ask_for_tokens(
-        self, form: Mapping[str, str], authorization: str | None, browser: Browser
+        self, form: Mapping[str, str], authorization: str | None, session: FlowSession
     ) -> Response:
         """What the token endpoint answers; asked once, because a code works once."""
         url = f"{self.authentik_url}/application/o/token/"
-        return await browser.post_form(url, form, authorization)
+        return await session.post_form(url, form, authorization)
 
-    async def userinfo(self, authorization: str, browser: Browser) -> Response:
+    async def userinfo(self, authorization: str, session: FlowSession) -> Response:
         """What the userinfo endpoint answers to a bearer of one of Authentik's access tokens."""
-        return await browser.get(f"{self.authentik_url}/application/o/userinfo/", authorization)
+        return await session.get(f"{self.authentik_url}/application/o/userinfo/", authorization)
 
-    async def discovery(self, browser: Browser) -> JSONObject | None:
+    async def discovery(self, session: FlowSession) -> JSONObject | None:
         """Its discovery document; ``None`` if it is not there and need not be.
 
-        Raises :exc:`Unverifiable`.
+        Raises :exc:`UnverifiableError`.
         """
         url = f"{self._provider}/.well-known/openid-configuration"
-        response = await browser.get(url)
+        response = await session.get(url)
         if response.status != 404:
             return read_json(response)
         if self.named:
-            raise Unverifiable(Reason.APPLICATION_MISSING)
+            raise UnverifiableError(Reason.APPLICATION_MISSING)
         return None
 
-    async def jwks(self, browser: Browser) -> JSONObject:
-        """Its key set, ``{}`` from a provider without a key. Raises :exc:`Unverifiable`."""
-        return read_json(await browser.get(f"{self._provider}/jwks/"))
+    async def jwks(self, session: FlowSession) -> JSONObject:
+        """Its key set, ``{}`` from a provider without a key. Raises :exc:`UnverifiableError`."""
+        return read_json(await session.get(f"{self._provider}/jwks/"))
 
     @property
     def _provider(self) -> str:
@@ -115,4 +115,4 @@ def _code(response: Response, redirect_uri: str, state: str) -> str:
         answer = parse_qs(urlsplit("?" + query).query)
         if answer.get("state") == [state] and len(answer.get("code", ())) == 1:
             return answer["code"][0]
-    raise Unverifiable(Reason.APPLICATION_NO_CODE)
+    raise UnverifiableError(Reason.APPLICATION_NO_CODE)

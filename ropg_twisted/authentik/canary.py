@@ -10,8 +10,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
-from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
-from ropg_twisted.singleflight import Shared
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
+from ropg_twisted.singleflight import SingleFlight
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 PREFIX: Final = "ropg-canary-"
@@ -32,16 +32,16 @@ class Canary:
     def __init__(self, verifier: IPasswordVerifier, evidence: FlowEvidence) -> None:
         self._verifier = verifier
         self._evidence = evidence
-        self._walks: Shared[None, Check] = Shared()
+        self._walks: SingleFlight[None, CheckResult] = SingleFlight()
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
-        obstacle = await self.obstacle()
+        obstacle = await self.prove()
         if obstacle is not None:
-            return Check(Outcome(Verdict.UNVERIFIABLE, obstacle))
+            return CheckResult(Outcome(Verdict.UNVERIFIABLE, obstacle))
         return await self._verifier.verify(login)
 
-    async def obstacle(self) -> Reason | None:
+    async def prove(self) -> Reason | None:
         """Why no answer of the flow can be believed, or ``None``. Walks a canary if one is due."""
         if self._evidence.due:
             check = await self._walks.join(None, self._walk)
@@ -54,7 +54,7 @@ class Canary:
         """Whether the flow has been seen to refuse a password in place."""
         return self._evidence.current is Evidence.IN_PLACE
 
-    async def _walk(self) -> Check:
+    async def _walk(self) -> CheckResult:
         before = self._evidence.current
         check = await self._verifier.verify(_canary())
         if self._evidence.current is not before:
@@ -79,6 +79,6 @@ class Canary:
                 )
 
 
-def _canary() -> Login:
+def _canary() -> LoginAttempt:
     name = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
-    return Login(PREFIX + name, secrets.token_urlsafe(32), canary=True)
+    return LoginAttempt(PREFIX + name, secrets.token_urlsafe(32), canary=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.verdict import Reason, UnverifiableError
 
 JSONObject: TypeAlias = dict[str, Any]
 
@@ -32,7 +32,7 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Redirect:
     """A 302 to the executor itself: ask again with GET."""
 
 
@@ -45,7 +45,7 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionCookie:
     """What the session cookie says of the login: which one it is, and whether it is complete.
 
     ``sub``: the ``uid`` of the person who is logged in, ``None`` where it has another form.
@@ -59,37 +59,37 @@ class Session:
 def read_json(response: Response) -> JSONObject:
     """The JSON object of a 200 response.
 
-    Raises :exc:`Unverifiable` for any other status, and for any other body.
+    Raises :exc:`UnverifiableError` for any other status, and for any other body.
     """
     if response.status != 200:
-        raise Unverifiable(Reason.UPSTREAM_STATUS, blip=response.status >= 500)
+        raise UnverifiableError(Reason.UPSTREAM_STATUS, transient=response.status >= 500)
     if response.content_type.partition(";")[0].strip().lower() != "application/json":
-        raise Unverifiable(Reason.UPSTREAM_BODY)
+        raise UnverifiableError(Reason.UPSTREAM_BODY)
     try:
         body = json.loads(response.body)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise Unverifiable(Reason.UPSTREAM_BODY)
+        raise UnverifiableError(Reason.UPSTREAM_BODY)
     return body
 
 
-def read_answer(response: Response, executor: str) -> Moved | Challenge:
+def read_executor_response(response: Response, executor: str) -> Redirect | Challenge:
     """What the executor at the URL ``executor`` has answered.
 
     A valid POST and a skipped stage are answered by a 302 to the same URL, a challenge by a 200
-    with JSON. Raises :exc:`Unverifiable` for everything else.
+    with JSON. Raises :exc:`UnverifiableError` for everything else.
     """
     if response.status == 302 and _same_address(response.location, executor):
-        return Moved()
+        return Redirect()
     if response.status == 404:
-        raise Unverifiable(Reason.FLOW_MISSING)
+        raise UnverifiableError(Reason.FLOW_MISSING)
     if 300 <= response.status < 400:
-        raise Unverifiable(Reason.UPSTREAM_REDIRECT)
+        raise UnverifiableError(Reason.UPSTREAM_REDIRECT)
     body = read_json(response)
     component = body.get("component")
     if not isinstance(component, str):
-        raise Unverifiable(Reason.UPSTREAM_BODY)
+        raise UnverifiableError(Reason.UPSTREAM_BODY)
     return Challenge(component, body)
 
 
@@ -102,7 +102,7 @@ def _same_address(location: str | None, here: str) -> bool:
     return there._replace(query="", fragment="") == urlsplit(here)._replace(query="", fragment="")
 
 
-def read_session(cookie: str | None) -> Session:
+def read_session_cookie(cookie: str | None) -> SessionCookie:
     """What the value of the cookie ``authentik_session`` says; an unreadable one says nothing.
 
     It is a JWT signed with a secret of Authentik, so its signature is not checked here: it comes
@@ -115,8 +115,8 @@ def read_session(cookie: str | None) -> Session:
         authenticated = claims["authenticated"]
         sub = claims.get("sub")
     except (IndexError, KeyError, TypeError, ValueError, RecursionError, binascii.Error):
-        return Session()
-    return Session(
+        return SessionCookie()
+    return SessionCookie(
         sid if isinstance(sid, str) else None,
         authenticated is True,
         sub if isinstance(sub, str) and UID.fullmatch(sub) else None,

@@ -28,12 +28,12 @@ from ropg_twisted.authentik.challenges import (
     SESSION_COOKIE,
     JSONObject,
     Response,
-    Session,
-    read_session,
+    SessionCookie,
+    read_session_cookie,
 )
-from ropg_twisted.authentik.client_ip import Introduction
+from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.tls_trust import tls_policy
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.verdict import Reason, UnverifiableError
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ MAX_BODY: Final = 1024 * 1024
 """Bytes of one answer. Authentik's largest challenges, with pictures, are a tenth of that."""
 
 
-class Transport:
+class AuthentikClient:
     """The way to Authentik, shared by all logins.
 
     ``pooled``: keeps connections alive. ``fresh``: makes a new one for each request.
@@ -52,26 +52,28 @@ class Transport:
         self,
         pooled: IAgent,
         fresh: IAgent,
-        introduction: Introduction,
+        client_ip: ClientIPHeaders,
         own_address: Callable[[], str] = lambda: "127.0.0.1",
     ) -> None:
-        self.introduction = introduction
+        self.client_ip = client_ip
         self.own_address = own_address
         self._pooled = PlainAgent(pooled)
         self._fresh = PlainAgent(fresh)
 
-    def browser(self, address: str | None, *, fresh: bool = False, insist: bool = False) -> Browser:
+    def session(
+        self, address: str | None, *, fresh: bool = False, force: bool = False
+    ) -> FlowSession:
         """A new browser without cookies, for a client at ``address``.
 
-        ``fresh``: on connections of its own. ``insist``: see :meth:`Introduction.headers`.
+        ``fresh``: on connections of its own. ``force``: see :meth:`Introduction.headers`.
         """
-        headers = self.introduction.headers(address, insist=insist)
-        return Browser(self._fresh if fresh else self._pooled, headers)
+        headers = self.client_ip.headers(address, force=force)
+        return FlowSession(self._fresh if fresh else self._pooled, headers)
 
 
-def make_transport(
-    reactor: Any, ca_pem: bytes | None, introduction: Introduction, max_checks: int
-) -> Transport:
+def make_client(
+    reactor: Any, ca_pem: bytes | None, client_ip: ClientIPHeaders, max_checks: int
+) -> AuthentikClient:
     """The transport over real connections, of which it keeps one for each of ``max_checks``.
 
     ``ca_pem``: certificates to trust instead of the system's. Raises :exc:`ValueError` if there is
@@ -79,13 +81,13 @@ def make_transport(
     """
     endpoints = Endpoints(reactor, tls_policy(ca_pem))
     pooled, fresh = make_agents(reactor, endpoints, max_checks)
-    return Transport(pooled, fresh, introduction, lambda: endpoints.own_address)
+    return AuthentikClient(pooled, fresh, client_ip, lambda: endpoints.own_address)
 
 
-class Browser:
+class FlowSession:
     """One login's HTTP client: a cookie jar that nobody else has, and capped answers.
 
-    ``headers``: to be sent with every request. Every request raises :exc:`Unverifiable` if no
+    ``headers``: to be sent with every request. Every request raises :exc:`UnverifiableError` if no
     whole answer comes.
     """
 
@@ -96,10 +98,10 @@ class Browser:
         self._client = HTTPClient(agent, self._jar, data_to_body_producer=BytesProducer)
 
     @property
-    def session(self) -> Session:
+    def cookie(self) -> SessionCookie:
         """What Authentik's session cookie says now."""
         values = [cookie.value for cookie in self._jar if cookie.name == SESSION_COOKIE]
-        return read_session(values[0] if values else None)
+        return read_session_cookie(values[0] if values else None)
 
     async def get(self, url: str, authorization: str | None = None) -> Response:
         """GET ``url``, without following a redirect."""
@@ -130,7 +132,7 @@ class Browser:
                 method, url, headers=headers, data=data, allow_redirects=False, unbuffered=True
             )
             body = await _read_body(response)
-        except (Unverifiable, CancelledError):
+        except (UnverifiableError, CancelledError):
             raise
         except Exception as error:
             raise _named(error) from None
@@ -145,14 +147,14 @@ class Browser:
 async def in_time(
     answer: Coroutine[Deferred[Any], Any, T], deadline: float, clock: IReactorTime
 ) -> T:
-    """What ``answer`` comes to within ``deadline`` seconds.
+    """The result of ``answer``, which is cancelled after ``deadline`` seconds.
 
-    Raises :exc:`Unverifiable` (``upstream_timeout``) if it takes longer, and is cancelled then.
+    Raises :exc:`UnverifiableError` (``upstream_timeout``) then.
     """
     try:
         return await Deferred.fromCoroutine(answer).addTimeout(deadline, clock)
     except TimeoutError:
-        raise Unverifiable(Reason.UPSTREAM_TIMEOUT) from None
+        raise UnverifiableError(Reason.UPSTREAM_TIMEOUT) from None
 
 
 @implementer(IAgent)
@@ -178,7 +180,7 @@ class PlainAgent:
 def _as_it_is(response: IResponse) -> IResponse:
     if (_header(response, "Content-Encoding") or "identity").lower() != "identity":
         _read_body(response).addErrback(lambda _: None).cancel()
-        raise Unverifiable(Reason.UPSTREAM_BODY)
+        raise UnverifiableError(Reason.UPSTREAM_BODY)
     return response
 
 
@@ -208,7 +210,7 @@ class BytesProducer:
 class CappedBody(Protocol):
     """Collects a response body up to :data:`MAX_BODY`, and closes the connection of a larger one.
 
-    ``whole`` fires with the bytes, or fails with :exc:`Unverifiable`.
+    ``whole`` fires with the bytes, or fails with :exc:`UnverifiableError`.
     """
 
     def __init__(self) -> None:
@@ -222,7 +224,7 @@ class CappedBody(Protocol):
         self._size += len(data)
         if self._size > MAX_BODY and not self.whole.called:
             self._close()
-            self.whole.errback(Unverifiable(Reason.UPSTREAM_BODY))
+            self.whole.errback(UnverifiableError(Reason.UPSTREAM_BODY))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The body has ended, or the connection broke in it."""
@@ -231,7 +233,7 @@ class CappedBody(Protocol):
         if reason.check(ResponseDone, PotentialDataLoss):
             self.whole.callback(b"".join(self._parts))
         else:
-            self.whole.errback(Unverifiable(Reason.UPSTREAM_CONNECTION, blip=True))
+            self.whole.errback(UnverifiableError(Reason.UPSTREAM_CONNECTION, transient=True))
 
     def _cancelled(self, whole: Deferred[bytes]) -> None:
         self._close()
@@ -263,8 +265,8 @@ def _named(error: BaseException) -> Exception:
     if any(isinstance(cause, CancelledError) for cause in causes):
         return CancelledError()
     if any(isinstance(cause, TLSError | VerificationError) for cause in causes):
-        return Unverifiable(Reason.UPSTREAM_TLS)
-    return Unverifiable(Reason.UPSTREAM_CONNECTION, blip=True)
+        return UnverifiableError(Reason.UPSTREAM_TLS)
+    return UnverifiableError(Reason.UPSTREAM_CONNECTION, transient=True)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Introduction:
+class ClientIPHeaders:
     """How a client's address is told to Authentik.
 
     With the token of an outpost, Authentik takes our word for it. An X-Forwarded-For header says it
@@ -17,15 +17,15 @@ class Introduction:
     outpost_token: str | None = field(default=None, repr=False)
     refused: bool = False
 
-    def headers(self, address: str | None, *, insist: bool = False) -> dict[str, str]:
+    def headers(self, address: str | None, *, force: bool = False) -> dict[str, str]:
         """The headers of a request for a client at ``address``, ``None`` if nobody knows it.
 
-        ``insist``: use the token even if it has been found not to work.
+        ``force``: use the token even if it has been found not to work.
         """
         if address is None:
             return {}
         forwarded = {"X-Forwarded-For": address}
-        if self.outpost_token is None or (self.refused and not insist):
+        if self.outpost_token is None or (self.refused and not force):
             return forwarded
         return forwarded | {
             "X-authentik-remote-ip": address,

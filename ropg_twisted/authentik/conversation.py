@@ -50,9 +50,9 @@ from enum import IntEnum
 from typing import Any, Final, TypeAlias
 from urllib.parse import urljoin
 
-from ropg_twisted.authentik.challenges import Challenge, JSONObject, Moved, Session
+from ropg_twisted.authentik.challenges import Challenge, JSONObject, Redirect, SessionCookie
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.interfaces import Login
+from ropg_twisted.interfaces import LoginAttempt
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 IDENTIFICATION: Final = "ak-stage-identification"
@@ -88,18 +88,18 @@ MAX_STEPS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChallengeResponse:
     """The JSON object to POST next."""
 
     body: JSONObject = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Follow:
+class FollowRedirect:
     """Ask again with GET."""
 
 
-Step: TypeAlias = Answer | Follow | Outcome
+Step: TypeAlias = ChallengeResponse | FollowRedirect | Outcome
 
 
 class Progress(IntEnum):
@@ -145,7 +145,7 @@ class Conversation:
     """
 
     def __init__(
-        self, login: Login, *, root: str, evidence: Evidence, login_stage: bool = True
+        self, login: LoginAttempt, *, root: str, evidence: Evidence, login_stage: bool = True
     ) -> None:
         self.progress = Progress.OPENED
         self.refused_in_place: bool | None = None
@@ -156,7 +156,7 @@ class Conversation:
         self._root = root
         self._answered: str | None = None
         self._code_sent = False
-        self._session = Session()
+        self._cookie = SessionCookie()
         self._steps = 0
 
     @property
@@ -169,61 +169,63 @@ class Conversation:
         """Whether an answer that holds the password has been handed out."""
         return self.progress >= Progress.SENT
 
-    def hear(self, heard: Moved | Challenge, session: Session) -> Step:
+    def receive(self, heard: Redirect | Challenge, cookie: SessionCookie) -> Step:
         """What follows from the next answer of Authentik.
 
-        ``session`` is what the session cookie says after that answer. An :class:`Outcome` ends the
+        ``cookie`` is what the session cookie says after that answer. An :class:`Outcome` ends the
         conversation.
         """
         self._steps += 1
         if self._steps > MAX_STEPS:
             return _unverifiable(Reason.FLOW_LOOP)
         if self.progress is Progress.SENT:
-            self.refused_in_place = self._is_refusal_in_place(heard, session)
+            self.refused_in_place = self._is_refusal_in_place(heard, cookie)
             if self._evidence is Evidence.RESTARTS:
                 return _unverifiable(Reason.FLOW_RESTARTS)
-        step = self._follow_up(heard, session)
-        return self._believed(step, session) if isinstance(step, Outcome) else step
+        step = self._follow_up(heard, cookie)
+        return self._believed(step, cookie) if isinstance(step, Outcome) else step
 
-    def _is_refusal_in_place(self, heard: Moved | Challenge, session: Session) -> bool | None:
+    def _is_refusal_in_place(
+        self, heard: Redirect | Challenge, cookie: SessionCookie
+    ) -> bool | None:
         """Whether this answer to the password is a refusal in place; ``None``: it says nothing."""
-        if isinstance(heard, Moved):
+        if isinstance(heard, Redirect):
             return False
         errors = heard.fields.get("response_errors")
         if errors:
             typed = heard.component == self._answered and _refuse(errors, CREDENTIALS)
             return True if typed else None
-        if heard.component == IDENTIFICATION and not self._is_same(session):
+        if heard.component == IDENTIFICATION and not self._is_same(cookie):
             return None
         return heard.component == ACCESS_DENIED
 
-    def _believed(self, outcome: Outcome, session: Session) -> Outcome:
+    def _believed(self, outcome: Outcome, cookie: SessionCookie) -> Outcome:
         """The outcome, as far as the evidence of how the flow refuses carries it."""
         if outcome.verdict is Verdict.UNVERIFIABLE or self._evidence is Evidence.IN_PLACE:
             return outcome
         if self._evidence is Evidence.RESTARTS:
             return _unverifiable(Reason.FLOW_RESTARTS)
-        logged_in = outcome.verdict is Verdict.VERIFIED and session.authenticated
+        logged_in = outcome.verdict is Verdict.VERIFIED and cookie.authenticated
         if self.progress >= Progress.ACCEPTED and not logged_in:
             return _unverifiable(Reason.FLOW_UNPROVEN)
         return outcome
 
-    def _follow_up(self, heard: Moved | Challenge, session: Session) -> Step:
-        if isinstance(heard, Moved):
+    def _follow_up(self, heard: Redirect | Challenge, cookie: SessionCookie) -> Step:
+        if isinstance(heard, Redirect):
             self._answered = None
             if self.progress is Progress.SENT:
                 self.progress = Progress.ACCEPTED
-            return Follow()
+            return FollowRedirect()
         if heard.fields.get("response_errors"):
             return self._refused(heard)
         if heard.component == IDENTIFICATION:
-            return self._identification(heard, session)
+            return self._identification(heard, cookie)
         if heard.component == PASSWORD:
-            return self._password(session)
+            return self._password(cookie)
         if heard.component == ACCESS_DENIED:
             return self._access_denied()
         if heard.component == REDIRECT or _is_stage_behind_password(heard.component):
-            return self._behind_password(heard, session)
+            return self._behind_password(heard, cookie)
         if heard.component in (FLOW_ERROR, FLOW_SHELL):
             return _unverifiable(Reason.FLOW_ERROR)
         return _unverifiable(Reason.FLOW_UNKNOWN_STAGE)
@@ -240,23 +242,23 @@ class Conversation:
             return _unverifiable(Reason.SESSION_LOST)
         return _unverifiable(Reason.FLOW_ERROR)
 
-    def _identification(self, challenge: Challenge, session: Session) -> Step:
+    def _identification(self, challenge: Challenge, cookie: SessionCookie) -> Step:
         if self.progress is Progress.OPENED:
             if challenge.fields.get("captcha_stage"):
                 return _unverifiable(Reason.FLOW_NOT_HEADLESS)
             name = {"uid_field": self._login.username}
             if challenge.fields.get("password_fields") is True:
-                return self._send_password(IDENTIFICATION, name, session)
+                return self._send_password(IDENTIFICATION, name, cookie)
             self.progress = Progress.IDENTIFIED
             return self._answer(IDENTIFICATION, name)
         self.restarted = self.password_sent
-        if self.restarted and self._is_same(session):
+        if self.restarted and self._is_same(cookie):
             return _unverifiable(Reason.FLOW_RESTARTS)
         return _unverifiable(Reason.SESSION_LOST)
 
-    def _password(self, session: Session) -> Step:
+    def _password(self, cookie: SessionCookie) -> Step:
         if self.progress is Progress.IDENTIFIED:
-            return self._send_password(PASSWORD, {}, session)
+            return self._send_password(PASSWORD, {}, cookie)
         self.restarted = self.password_sent
         return _unverifiable(Reason.FLOW_NOT_HEADLESS)
 
@@ -265,7 +267,7 @@ class Conversation:
             return _unverifiable(Reason.FLOW_DENIED)
         return _REJECTED if self.progress is Progress.SENT else _DENIED
 
-    def _behind_password(self, challenge: Challenge, session: Session) -> Step:
+    def _behind_password(self, challenge: Challenge, cookie: SessionCookie) -> Step:
         """What may only come once the password has been accepted."""
         ends = challenge.component == REDIRECT
         if not self.password_sent:
@@ -273,7 +275,7 @@ class Conversation:
         if self.progress is Progress.SENT:
             self.progress = Progress.ACCEPTED
         if ends:
-            return self._end(challenge, session)
+            return self._end(challenge, cookie)
         if challenge.component == USER_LOGIN:
             if self._answered == USER_LOGIN:
                 return _unverifiable(Reason.FLOW_ERROR)
@@ -287,7 +289,7 @@ class Conversation:
             return _interaction(Reason.MFA)
         return _interaction(Reason.INTERACTION)
 
-    def _end(self, challenge: Challenge, session: Session) -> Outcome:
+    def _end(self, challenge: Challenge, cookie: SessionCookie) -> Outcome:
         to = challenge.fields.get("to")
         if not isinstance(to, str):
             return _unverifiable(Reason.FLOW_ERROR)
@@ -299,27 +301,29 @@ class Conversation:
             return _unverifiable(Reason.FLOW_ERROR)
         if "/api/v3/flows/executor/" in target:
             return _unverifiable(Reason.FLOW_LOOP)
-        if session.authenticated or not self._login_stage:
+        if cookie.authenticated or not self._login_stage:
             reason = Reason.VERIFIED_WITH_CODE if self._code_sent else Reason.VERIFIED
             return Outcome(Verdict.VERIFIED, reason)
-        if session.sid is None:
+        if cookie.sid is None:
             return _unverifiable(Reason.SESSION_LOST)
         if target.rstrip("/") == self._root.rstrip("/"):
             return _DENIED
         return _interaction(Reason.INTERACTION)
 
-    def _is_same(self, session: Session) -> bool:
+    def _is_same(self, cookie: SessionCookie) -> bool:
         """Whether Authentik still knows the session that the password was sent in."""
-        return session.sid is not None and session.sid == self._session.sid
+        return cookie.sid is not None and cookie.sid == self._cookie.sid
 
-    def _send_password(self, component: str, fields: JSONObject, session: Session) -> Answer:
+    def _send_password(
+        self, component: str, fields: JSONObject, cookie: SessionCookie
+    ) -> ChallengeResponse:
         self.progress = Progress.SENT
-        self._session = session
+        self._cookie = cookie
         return self._answer(component, {**fields, "password": self._login.password})
 
-    def _answer(self, component: str, fields: JSONObject) -> Answer:
+    def _answer(self, component: str, fields: JSONObject) -> ChallengeResponse:
         self._answered = component
-        return Answer({"component": component, **fields})
+        return ChallengeResponse({"component": component, **fields})
 
 
 def _is_stage_behind_password(component: str) -> bool:

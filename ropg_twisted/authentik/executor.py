@@ -7,16 +7,16 @@ from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError
 
-from ropg_twisted.authentik.challenges import read_answer
-from ropg_twisted.authentik.client import Browser
-from ropg_twisted.authentik.conversation import Conversation, Follow, Progress
+from ropg_twisted.authentik.challenges import read_executor_response
+from ropg_twisted.authentik.client import FlowSession
+from ropg_twisted.authentik.conversation import Conversation, FollowRedirect, Progress
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.interfaces import Login
-from ropg_twisted.verdict import Interrupted, Outcome, Reason, Unverifiable
+from ropg_twisted.interfaces import LoginAttempt
+from ropg_twisted.verdict import Outcome, Reason, RetryableError, UnverifiableError
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class FlowExecutor:
     """One flow of one Authentik.
 
     ``authentik_url``: base URL without a slash at its end. ``login_stage``: whether the flow ends
@@ -28,7 +28,7 @@ class Flow:
     login_stage: bool = True
 
     @property
-    def executor(self) -> str:
+    def url(self) -> str:
         """The URL of its executor.
 
         The slash and the empty query are as Authentik itself writes them: another spelling makes
@@ -36,7 +36,7 @@ class Flow:
         """
         return f"{self.authentik_url}/api/v3/flows/executor/{quote(self.slug)}/?query="
 
-    def conversation(self, login: Login, evidence: Evidence) -> Conversation:
+    def conversation(self, login: LoginAttempt, evidence: Evidence) -> Conversation:
         """A conversation with this flow that has not begun."""
         return Conversation(
             login,
@@ -45,41 +45,47 @@ class Flow:
             login_stage=self.login_stage,
         )
 
-    async def walk(self, conversation: Conversation, browser: Browser) -> Outcome:
+    async def log_in(self, conversation: Conversation, session: FlowSession) -> Outcome:
         """Log in with a browser that has been nowhere yet.
 
-        Raises :exc:`Unverifiable` if an answer stays out or cannot be understood, and
-        :exc:`Interrupted` for a blip before the password was sent. Cancelled at its deadline, it
+        Raises :exc:`UnverifiableError` if an answer stays out or cannot be understood, and
+        :exc:`RetryableError` for a blip before the password was sent. Cancelled at its deadline, it
         raises the former (``upstream_timeout``).
         """
         try:
-            response = await browser.get(self.executor)
+            response = await session.get(self.url)
             while True:
-                heard = read_answer(response, self.executor)
-                step = conversation.hear(heard, browser.session)
+                heard = read_executor_response(response, self.url)
+                step = conversation.receive(heard, session.cookie)
                 if isinstance(step, Outcome):
                     return step
-                if isinstance(step, Follow):
-                    response = await browser.get(self.executor)
+                if isinstance(step, FollowRedirect):
+                    response = await session.get(self.url)
                 else:
-                    response = await browser.post(self.executor, step.body)
+                    response = await session.post(self.url, step.body)
         except CancelledError:
             timeout = Reason.UPSTREAM_TIMEOUT
-            raise Unverifiable(timeout, name_sent=conversation.name_sent) from None
-        except Unverifiable as fault:
-            kind = Interrupted if fault.blip and not conversation.password_sent else Unverifiable
-            raise kind(fault.reason, blip=fault.blip, name_sent=conversation.name_sent) from None
+            raise UnverifiableError(timeout, name_sent=conversation.name_sent) from None
+        except UnverifiableError as fault:
+            kind = (
+                RetryableError
+                if fault.transient and not conversation.password_sent
+                else UnverifiableError
+            )
+            raise kind(
+                fault.reason, transient=fault.transient, name_sent=conversation.name_sent
+            ) from None
 
-    async def probe_refusal(self, login: Login, browser: Browser) -> Evidence:
+    async def probe_refusal(self, login: LoginAttempt, session: FlowSession) -> Evidence:
         """How the flow refuses ``login``, whose password is certainly wrong.
 
         Nothing that comes behind the answer to the password is asked for. Raises
-        :exc:`Unverifiable` as :meth:`walk` does, and for a flow that asks for no name.
+        :exc:`UnverifiableError` as :meth:`walk` does, and for a flow that asks for no name.
         """
         conversation = self.conversation(login, Evidence.RESTARTS)
-        outcome = await self.walk(conversation, browser)
+        outcome = await self.log_in(conversation, session)
         if conversation.progress is Progress.OPENED:
-            raise Unverifiable(outcome.reason)
+            raise UnverifiableError(outcome.reason)
         match conversation.refused_in_place:
             case True:
                 return Evidence.IN_PLACE
@@ -88,12 +94,12 @@ class Flow:
             case None:
                 return Evidence.UNKNOWN
 
-    async def obstacle(self, browser: Browser) -> Reason | None:
+    async def probe(self, session: FlowSession) -> Reason | None:
         """Why no login could begin now, or ``None``: one GET, and nothing is sent."""
-        conversation = self.conversation(Login("", ""), Evidence.UNKNOWN)
+        conversation = self.conversation(LoginAttempt("", ""), Evidence.UNKNOWN)
         try:
-            heard = read_answer(await browser.get(self.executor), self.executor)
-        except Unverifiable as unverifiable:
+            heard = read_executor_response(await session.get(self.url), self.url)
+        except UnverifiableError as unverifiable:
             return unverifiable.reason
-        step = conversation.hear(heard, browser.session)
+        step = conversation.receive(heard, session.cookie)
         return step.reason if isinstance(step, Outcome) else None

@@ -8,33 +8,33 @@ import jwt
 from jwt.exceptions import PyJWTError
 
 from ropg_twisted.authentik.challenges import JSONObject
-from ropg_twisted.authentik.metadata import Documents
+from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.interfaces import GrantedTokens
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.verdict import Reason, UnverifiableError
 
 LEEWAY: Final = 60
 """Seconds by which Authentik's clock and ours may differ."""
 
 
-class TokenReader:
-    """Reads token responses of the provider that publishes ``documents``."""
+class IDTokenVerifier:
+    """Reads token responses of the provider that publishes ``metadata``."""
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __init__(self, metadata: ProviderMetadata) -> None:
+        self._metadata = metadata
 
     async def read(self, response: JSONObject, client_id: str) -> GrantedTokens:
         """The tokens in a response to ``client_id``, with the claims of the id token, if any.
 
         It must have been signed by a published key, for that client, under the published issuer.
-        Raises :exc:`Unverifiable`.
+        Raises :exc:`UnverifiableError`.
         """
         id_token = response.get("id_token")
         if id_token is None:
             return GrantedTokens(response)
-        discovery = await self._documents.discovery() or {}
+        discovery = await self._metadata.discovery() or {}
         try:
             kid = jwt.get_unverified_header(id_token).get("kid")
-            key = await self._documents.key(kid)
+            key = await self._metadata.key(kid)
             claims = jwt.decode(
                 id_token,
                 key,
@@ -45,5 +45,5 @@ class TokenReader:
                 options={"require": ["iss", "sub", "aud", "exp", "iat"]},
             )
         except (PyJWTError, TypeError, ValueError):
-            raise Unverifiable(Reason.PROVIDER_TOKEN) from None
+            raise UnverifiableError(Reason.PROVIDER_TOKEN) from None
         return GrantedTokens(response, claims)

@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.challenges import JSONObject
-from ropg_twisted.authentik.client import Browser, Transport, in_time
-from ropg_twisted.singleflight import Shared
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.authentik.client import AuthentikClient, FlowSession, in_time
+from ropg_twisted.singleflight import SingleFlight
+from ropg_twisted.verdict import Reason, UnverifiableError
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ REFETCH_SECONDS: Final = 5
 """Between two looks for a key that is not known."""
 
 
-class Kept(Generic[T]):
+class StaleIfErrorCache(Generic[T]):
     """Something fetched, used while it is fresh, and for longer while it cannot be fetched."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Kept(Generic[T]):
     ) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._fetching: Shared[None, T] = Shared()
+        self._fetching: SingleFlight[None, T] = SingleFlight()
         self._copies: list[T] = []
         self._fetched = 0.0
         self._next_try = 0.0
@@ -54,7 +54,7 @@ class Kept(Generic[T]):
     async def get(self) -> T:
         """A fresh copy, or an older one if none is to be had.
 
-        Raises :exc:`Unverifiable` if there is none of that either.
+        Raises :exc:`UnverifiableError` if there is none of that either.
         """
         return await self._get(fresh=FRESH_SECONDS)
 
@@ -67,7 +67,7 @@ class Kept(Generic[T]):
             return self._copies[0]
         try:
             copy = await self._fetching.join(None, self._fetch)
-        except Unverifiable:
+        except UnverifiableError:
             self._next_try = self._clock.seconds() + RETRY_SECONDS
             if usable:
                 return self._copies[0]
@@ -77,21 +77,27 @@ class Kept(Generic[T]):
         return copy
 
 
-class Documents:
+class ProviderMetadata:
     """The published documents of one application. ``deadline``: seconds for one fetch.
 
-    Every method raises :exc:`Unverifiable`.
+    Every method raises :exc:`UnverifiableError`.
     """
 
     def __init__(
-        self, application: Application, transport: Transport, deadline: float, clock: IReactorTime
+        self,
+        application: Application,
+        client: AuthentikClient,
+        deadline: float,
+        clock: IReactorTime,
     ) -> None:
         self.application = application
-        self._transport = transport
+        self._client = client
         self._deadline = deadline
         self._clock = clock
-        self._discovery: Kept[JSONObject | None] = Kept(self._fetch_discovery, clock)
-        self._jwks: Kept[JSONObject] = Kept(self._fetch_jwks, clock)
+        self._discovery: StaleIfErrorCache[JSONObject | None] = StaleIfErrorCache(
+            self._fetch_discovery, clock
+        )
+        self._jwks: StaleIfErrorCache[JSONObject] = StaleIfErrorCache(self._fetch_jwks, clock)
 
     async def discovery(self) -> JSONObject | None:
         """The discovery document, ``None`` if there is no such application and need not be one."""
@@ -113,7 +119,7 @@ class Documents:
         for look in (self._jwks.get, self._jwks.refetch):
             published = await look()
             if not published.get("keys"):
-                raise Unverifiable(Reason.PROVIDER_WITHOUT_KEY)
+                raise UnverifiableError(Reason.PROVIDER_WITHOUT_KEY)
             try:
                 keys = PyJWKSet.from_dict(published).keys
             except (PyJWTError, AttributeError, LookupError, TypeError, ValueError):
@@ -121,7 +127,7 @@ class Documents:
             for key in keys:
                 if key.key_id == kid:
                     return key
-        raise Unverifiable(Reason.PROVIDER_TOKEN)
+        raise UnverifiableError(Reason.PROVIDER_TOKEN)
 
     async def _fetch_discovery(self) -> JSONObject | None:
         return await self._in_time(self.application.discovery)
@@ -129,6 +135,6 @@ class Documents:
     async def _fetch_jwks(self) -> JSONObject:
         return await self._in_time(self.application.jwks)
 
-    async def _in_time(self, fetch: Callable[[Browser], Coroutine[Deferred[Any], Any, T]]) -> T:
-        browser = self._transport.browser(None, fresh=True)
-        return await in_time(fetch(browser), self._deadline, self._clock)
+    async def _in_time(self, fetch: Callable[[FlowSession], Coroutine[Deferred[Any], Any, T]]) -> T:
+        session = self._client.session(None, fresh=True)
+        return await in_time(fetch(session), self._deadline, self._clock)

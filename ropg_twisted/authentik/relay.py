@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.challenges import JSONObject, Response, read_json
-from ropg_twisted.authentik.client import Transport, in_time
-from ropg_twisted.authentik.id_tokens import TokenReader
+from ropg_twisted.authentik.client import AuthentikClient, in_time
+from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.interfaces import GrantedTokens
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.verdict import Reason, UnverifiableError
 
 PARAMETERS: Final = (
     "grant_type",
@@ -46,21 +46,21 @@ class Refusal:
 class Relay:
     """The way to the token and userinfo endpoints. ``deadline``: seconds for one request.
 
-    Nothing is asked twice. Every method raises :exc:`Unverifiable` if there is no answer, and at
-    once (``overloaded``) if Authentik is being asked too much already.
+    Nothing is asked twice. Every method raises :exc:`UnverifiableError` if there is no answer, and
+    at once (``overloaded``) if too many requests are under way.
     """
 
     def __init__(
         self,
         application: Application,
-        transport: Transport,
-        tokens: TokenReader,
+        client: AuthentikClient,
+        tokens: IDTokenVerifier,
         deadline: float,
         clock: IReactorTime,
     ) -> None:
         self._application = application
         self._tokens = tokens
-        self._transport = transport
+        self._client = client
         self._deadline = deadline
         self._clock = clock
         self._granting = _Bound(MAX_TOKENS)
@@ -75,17 +75,17 @@ class Relay:
     ) -> GrantedTokens | Refusal:
         """What a token request comes to, for a client at ``address``."""
         known = {name: form[name] for name in PARAMETERS if name in form}
-        browser = self._transport.browser(address, fresh=True)
+        session = self._client.session(address, fresh=True)
         with self._granting.place():
-            asked = self._application.ask_for_tokens(known, authorization, browser)
+            asked = self._application.ask_for_tokens(known, authorization, session)
             response = await in_time(asked, self._deadline, self._clock)
         return _refusal(response) or await self._tokens.read(read_json(response), client_id)
 
     async def userinfo(self, token: str) -> JSONObject | None:
         """What a token of Authentik's says about its person; ``None`` if it is not valid."""
-        browser = self._transport.browser(None, fresh=True)
+        session = self._client.session(None, fresh=True)
         with self._telling.place():
-            asked = self._application.userinfo(f"Bearer {token}", browser)
+            asked = self._application.userinfo(f"Bearer {token}", session)
             response = await in_time(asked, self._deadline, self._clock)
         return None if response.status in (401, 403) else read_json(response)
 
@@ -98,9 +98,9 @@ class _Bound:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Take a place for the block. Raises :exc:`Unverifiable` if there is none."""
+        """Take a place for the block. Raises :exc:`UnverifiableError` if there is none."""
         if not self._left:
-            raise Unverifiable(Reason.OVERLOADED)
+            raise UnverifiableError(Reason.OVERLOADED)
         self._left -= 1
         try:
             yield
@@ -115,5 +115,5 @@ def _refusal(response: Response) -> Refusal | None:
     body = read_json(Response(200, response.content_type, None, response.body))
     error, description = body.get("error"), body.get("error_description", "")
     if not isinstance(error, str) or not isinstance(description, str):
-        raise Unverifiable(Reason.UPSTREAM_BODY)
+        raise UnverifiableError(Reason.UPSTREAM_BODY)
     return Refusal(response.status, error, description)

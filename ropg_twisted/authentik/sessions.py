@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ropg_twisted.authentik.challenges import UID, read_answer, read_json
-from ropg_twisted.authentik.client import Browser, in_time
-from ropg_twisted.authentik.executor import Flow
-from ropg_twisted.interfaces import Person
-from ropg_twisted.verdict import Reason, Unverifiable
+from ropg_twisted.authentik.challenges import UID, read_executor_response, read_json
+from ropg_twisted.authentik.client import FlowSession, in_time
+from ropg_twisted.authentik.executor import FlowExecutor
+from ropg_twisted.interfaces import User
+from ropg_twisted.verdict import Reason, UnverifiableError
 
 USUAL_WORKERS: Final = 8
 """Removals at a time while few sessions wait."""
@@ -27,31 +27,31 @@ LOG_SECONDS: Final = 60
 """Shortest time between two log lines about sessions that were left."""
 
 
-async def fetch_person(authentik_url: str, browser: Browser) -> Person:
+async def fetch_user(authentik_url: str, session: FlowSession) -> User:
     """Who is logged in, by ``core/users/me/``.
 
-    Raises :exc:`Unverifiable` (``upstream_identity``) if Authentik does not say, or names another
-    person than the session cookie: claims are never guessed.
+    Raises :exc:`UnverifiableError` (``upstream_identity``) if Authentik does not say, or names
+    another user than the session cookie: claims are never guessed.
     """
     try:
-        body = read_json(await browser.get(f"{authentik_url}/api/v3/core/users/me/"))
-        person = _person(body["user"])
-    except (Unverifiable, LookupError, TypeError, ValueError):
-        raise Unverifiable(Reason.UPSTREAM_IDENTITY) from None
-    logged_in = browser.session.sub
-    if logged_in is not None and UID.fullmatch(person.sub) and person.sub != logged_in:
-        raise Unverifiable(Reason.UPSTREAM_IDENTITY)
-    return person
+        body = read_json(await session.get(f"{authentik_url}/api/v3/core/users/me/"))
+        user = _user(body["user"])
+    except (UnverifiableError, LookupError, TypeError, ValueError):
+        raise UnverifiableError(Reason.UPSTREAM_IDENTITY) from None
+    logged_in = session.cookie.sub
+    if logged_in is not None and UID.fullmatch(user.sub) and user.sub != logged_in:
+        raise UnverifiableError(Reason.UPSTREAM_IDENTITY)
+    return user
 
 
-def _person(user: Mapping[str, object]) -> Person:
+def _user(user: Mapping[str, object]) -> User:
     sub, username = user["uid"], user["username"]
     name, email, groups = user.get("name"), user.get("email"), user.get("groups")
     if not (isinstance(sub, str) and sub and isinstance(username, str) and username):
         raise ValueError
     if not isinstance(groups, list):
         raise ValueError
-    return Person(
+    return User(
         sub=sub,
         username=username,
         name=name if isinstance(name, str) else "",
@@ -73,7 +73,7 @@ class SessionRemover:
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, flow: Flow | None, deadline: float, clock: IReactorTime, max_checks: int
+        self, flow: FlowExecutor | None, deadline: float, clock: IReactorTime, max_checks: int
     ) -> None:
         self.removed = 0
         self.failed = 0
@@ -81,20 +81,20 @@ class SessionRemover:
         self._deadline = deadline
         self._clock = clock
         self._max_checks = max_checks
-        self._queue: deque[Browser] = deque()
+        self._queue: deque[FlowSession] = deque()
         self._workers: set[Deferred[None]] = set()
         self._end = inf
         self._untold = 0
         self._next_line = -inf
 
-    def remove(self, browser: Browser) -> None:
-        """Begin to remove the session of ``browser``, if it has a complete one."""
-        if self._flow is None or not browser.session.authenticated:
+    def remove(self, session: FlowSession) -> None:
+        """Begin to remove the session of ``session``, if it has a complete one."""
+        if self._flow is None or not session.cookie.authenticated:
             return
         if len(self._queue) >= QUEUE_FACTOR * self._max_checks:
             self._leave(Reason.OVERLOADED)
             return
-        self._queue.append(browser)
+        self._queue.append(session)
         if len(self._workers) < max(USUAL_WORKERS, min(len(self._queue), self._max_checks)):
             worker = Deferred.fromCoroutine(self._work(self._flow))
             self._workers.add(worker)
@@ -113,17 +113,17 @@ class SessionRemover:
             self._leave(Reason.OVERLOADED)
         self._tell(Reason.OVERLOADED)
 
-    async def _work(self, flow: Flow) -> None:
+    async def _work(self, flow: FlowExecutor) -> None:
         while self._queue and (left := self._end - self._clock.seconds()) > 0:
             await self._remove(flow, self._queue.popleft(), min(self._deadline, left))
 
-    async def _remove(self, flow: Flow, browser: Browser, seconds: float) -> None:
+    async def _remove(self, flow: FlowExecutor, session: FlowSession, seconds: float) -> None:
         try:
-            answer = await in_time(browser.get(flow.executor), seconds, self._clock)
-            read_answer(answer, flow.executor)
-            if browser.session.authenticated:
-                raise Unverifiable(Reason.FLOW_ERROR)
-        except Unverifiable as unverifiable:
+            answer = await in_time(session.get(flow.url), seconds, self._clock)
+            read_executor_response(answer, flow.url)
+            if session.cookie.authenticated:
+                raise UnverifiableError(Reason.FLOW_ERROR)
+        except UnverifiableError as unverifiable:
             self._leave(unverifiable.reason)
         else:
             self.removed += 1

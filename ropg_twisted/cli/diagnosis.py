@@ -14,7 +14,7 @@ from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
 
-from ropg_twisted.errors import MFARequired
+from ropg_twisted.errors import MFARequiredError
 
 
 class Exit(IntEnum):
@@ -122,7 +122,7 @@ def _right(answer: Answer) -> Finding:
 
 
 def _interaction(description: object) -> str:
-    if description == MFARequired.description:
+    if description == MFARequiredError.description:
         return "The password is right, but a second factor is asked for."
     return "The password is right, but Authentik wants something that only a person can do."
 

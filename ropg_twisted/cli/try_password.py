@@ -67,7 +67,7 @@ class TryOptions(usage.Options):
         url = self["url"] or os.environ.get("PROXY_ISSUER") or DEFAULT_URL
         try:
             self["url"] = values.url(url).rstrip("/")
-        except values.WrongValue as wrong:
+        except values.InvalidValueError as wrong:
             raise usage.UsageError(f"The URL {wrong}.") from None
         try:
             secret, ca_pem = (self._content(name) for name in ("client-secret-file", "ca-file"))

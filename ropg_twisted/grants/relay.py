@@ -6,24 +6,24 @@ from base64 import b64encode
 from typing import Any
 
 from ropg_twisted.authentik.relay import Refusal, Relay
-from ropg_twisted.errors import Aborted, OAuthError, Relayed, TemporarilyUnavailable
+from ropg_twisted.errors import AbortedError, OAuthError, RelayedError, TemporarilyUnavailableError
 from ropg_twisted.oauth.clients import TokenRequest, proven_secret
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.settings.model import Client
-from ropg_twisted.telemetry.audit import Record
-from ropg_twisted.verdict import Unverifiable
+from ropg_twisted.telemetry.audit import AuditLog
+from ropg_twisted.verdict import UnverifiableError
 
 
-class RelayedGrants:
+class RelayedGrantHandler:
     """Hands ``authorization_code`` and ``refresh_token`` on to Authentik (RFC 6749 4.1.3, 6).
 
     Authentik authenticates the client: its secret there may be another than the one here.
     """
 
-    def __init__(self, relay: Relay, reissuer: Reissuer, record: Record) -> None:
+    def __init__(self, relay: Relay, reissuer: Reissuer, audit: AuditLog) -> None:
         self._relay = relay
         self._reissuer = reissuer
-        self._record = record
+        self._audit = audit
 
     async def answer(self, request: TokenRequest) -> dict[str, Any]:
         """The token response. Raises :exc:`OAuthError` for every other answer."""
@@ -31,13 +31,13 @@ class RelayedGrants:
             granted = await self._relay.token(
                 request.client.id, request.form, _authorization(request), request.context.address
             )
-        except Unverifiable as unverifiable:
-            self._record.relay(request.context, unverifiable.reason.value)
+        except UnverifiableError as unverifiable:
+            self._audit.relay(request.context, unverifiable.reason.value)
             raise outage(request.client) from None
         if isinstance(granted, Refusal):
-            self._record.relay_refused(request.context, granted.error)
-            raise Relayed(granted.status, granted.error, granted.description)
-        self._record.relay(request.context, "tokens")
+            self._audit.relay_refused(request.context, granted.error)
+            raise RelayedError(granted.status, granted.error, granted.description)
+        self._audit.relay(request.context, "tokens")
         return self._reissuer.reissue(granted, request.client)
 
 
@@ -57,4 +57,4 @@ def _authorization(request: TokenRequest) -> str | None:
 
 def outage(client: Client) -> OAuthError:
     """What a client is told when Authentik cannot be asked."""
-    return Aborted() if client.aborts else TemporarilyUnavailable()
+    return AbortedError() if client.drop_on_outage else TemporarilyUnavailableError()

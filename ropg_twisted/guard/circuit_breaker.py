@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.usernames import fold
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
 
@@ -18,7 +18,7 @@ OUTAGES_TO_OPEN: Final = 8
 SECONDS_OPEN: Final = 5
 """Until a probe is let through."""
 
-_OPEN: Final = Check(Outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN))
+_OPEN: Final = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN))
 
 _AMBIGUOUS: Final = OUTAGES | {Reason.OVERLOADED, Reason.INTERNAL_ERROR}
 """Reasons of checks that do not show Authentik at work."""
@@ -45,7 +45,7 @@ class CircuitBreaker:
         self._next_probe = 0.0
         self._probing = False
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         if not self._is_open:
             check = await self._verifier.verify(login)
@@ -63,7 +63,7 @@ class CircuitBreaker:
     def _is_open(self) -> bool:
         return self._failures >= OUTAGES_TO_OPEN
 
-    async def _probe(self, login: Login) -> Check:
+    async def _probe(self, login: LoginAttempt) -> CheckResult:
         self._probing = True
         try:
             check = await self._verifier.verify(login)
@@ -73,7 +73,7 @@ class CircuitBreaker:
             self._next_probe = self._clock.seconds() + SECONDS_OPEN
         return check
 
-    def _count_failure(self, login: Login, check: Check) -> None:
+    def _count_failure(self, login: LoginAttempt, check: CheckResult) -> None:
         if self._is_open:
             return
         if check.name_sent:
@@ -94,7 +94,7 @@ class CircuitBreaker:
         self._failed.clear()
 
 
-def _source(login: Login) -> set[str]:
+def _source(login: LoginAttempt) -> set[str]:
     """The user and the network that a check came from."""
     user = {f"user {fold(login.username)}"}
     return user if login.network is None else user | {f"network {login.network}"}

@@ -6,12 +6,12 @@ from collections.abc import Hashable
 
 from zope.interface import implementer
 
-from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
-from ropg_twisted.singleflight import Shared
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
+from ropg_twisted.singleflight import SingleFlight
 
 
 @implementer(IPasswordVerifier)
-class SharedChecks:
+class CoalescedChecks:
     """Lets a check join one that is under way for the same name, password and code.
 
     Whatever stands inside happens once for each walk, and is not cut short by a client that hangs
@@ -22,9 +22,9 @@ class SharedChecks:
 
     def __init__(self, verifier: IPasswordVerifier) -> None:
         self._verifier = verifier
-        self._checks: Shared[Hashable, Check] = Shared()
+        self._checks: SingleFlight[Hashable, CheckResult] = SingleFlight()
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`. Tokens that are fetched are for one client alone."""
         same: Hashable = (login.username, login.password, login.code, login.network, login.rates)
         key = same if login.tokens is None else object()

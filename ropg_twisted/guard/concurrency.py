@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 QUEUE_FACTOR: Final = 4
@@ -20,7 +20,7 @@ QUEUE_FACTOR: Final = 4
 MAX_WAIT: Final = 0.5
 """Share of the deadline that a check may wait. The rest is left for Authentik."""
 
-_OVERLOADED: Final = Check(Outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED))
+_OVERLOADED: Final = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED))
 
 
 @implementer(IPasswordVerifier)
@@ -42,7 +42,7 @@ class ConcurrencyLimit:
         self._queue: deque[Deferred[None]] = deque()
         self._admitting = False
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`.
 
         A check that is cancelled while it waits leaves the queue. One that has begun comes to its
@@ -73,7 +73,7 @@ class ConcurrencyLimit:
             return False
         return True
 
-    def _release(self, result: Check | Failure | None) -> Check | Failure | None:
+    def _release(self, result: CheckResult | Failure | None) -> CheckResult | Failure | None:
         """Free a place, and hand out all that are free.
 
         A check may end at once and free its place in here: the loop goes on with it, so that a
@@ -89,9 +89,9 @@ class ConcurrencyLimit:
         return result
 
 
-async def _shielded(walk: Deferred[Check]) -> Check:
+async def _shielded(walk: Deferred[CheckResult]) -> CheckResult:
     """The result of ``walk``, whatever is cancelled meanwhile."""
-    results: list[Check | Failure] = []
+    results: list[CheckResult | Failure] = []
     walk.addBoth(results.append)
     while not results:
         end: Deferred[None] = Deferred()

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from ropg_twisted.guard.accepted_logins import AcceptedLogins
 from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.sliding_windows import Key
-from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.usernames import fold
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
@@ -24,7 +24,7 @@ class AddressRateLimit:
         self._verifier = verifier
         self._limiter = limiter
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         rate = login.rates.address
         if rate is not None and login.network is not None:
@@ -54,7 +54,7 @@ class UserRateLimit:
         self._accepted = accepted
         self._under_way: Counter[Key] = Counter()
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         rate = login.rates.user
         if rate is None:
@@ -77,8 +77,8 @@ class UserRateLimit:
         elif check.outcome.reason is Reason.WRONG_CODE:
             await self._limiter.count(rate, budget, codes)
         if check.outcome.accepts_password:
-            if check.person is not None:
-                user = fold(check.person.username)
+            if check.user is not None:
+                user = fold(check.user.username)
             await self._accepted.remember(name, user, login.network)
         return check
 
@@ -94,5 +94,5 @@ class UserRateLimit:
                 del self._under_way[key]
 
 
-def _throttled(seconds: int) -> Check:
-    return Check(Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED), retry_after=seconds)
+def _throttled(seconds: int) -> CheckResult:
+    return CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.THROTTLED), retry_after=seconds)

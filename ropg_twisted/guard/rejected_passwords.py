@@ -10,7 +10,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from ropg_twisted.interfaces import Check, IPasswordVerifier, Login
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.usernames import fold
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
@@ -21,7 +21,7 @@ MAX_USERS: Final = 10_000
 MAX_PASSWORDS: Final = 8
 """Refused passwords remembered for one user."""
 
-_STALE: Final = Check(Outcome(Verdict.REJECTED, Reason.STALE_PASSWORD))
+_STALE: Final = CheckResult(Outcome(Verdict.REJECTED, Reason.STALE_PASSWORD))
 
 
 @implementer(IPasswordVerifier)
@@ -38,7 +38,7 @@ class RejectedPasswords:
         self._key = token_bytes(32)
         self._rejected: OrderedDict[str, OrderedDict[bytes, float]] = OrderedDict()
 
-    async def verify(self, login: Login) -> Check:
+    async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         user = fold(login.username)
         mark = blake2b(f"{login.username}\0{login.password}".encode(), key=self._key).digest()

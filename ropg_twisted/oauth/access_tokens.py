@@ -10,7 +10,7 @@ import jwt
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from ropg_twisted.errors import InvalidRequest, InvalidToken
+from ropg_twisted.errors import InvalidRequestError, InvalidTokenError
 from ropg_twisted.oauth.claims import CLAIMS
 from ropg_twisted.oauth.keys import KeyRing
 from ropg_twisted.oauth.request import Form
@@ -19,19 +19,19 @@ from ropg_twisted.oauth.request import Form
 def bearer_token(authorization: str | None, form: Form) -> str:
     """The access token of a request, in its header or its form (RFC 6750 sections 2.1 and 2.2).
 
-    Raises :exc:`InvalidToken` if there is none, and :exc:`InvalidRequest` if there are two.
+    Raises :exc:`InvalidTokenError` if there is none, :exc:`InvalidRequestError` if there are two.
     """
     scheme, _, in_header = (authorization or "").partition(" ")
     in_form = form.get("access_token")
     if scheme.lower() != "bearer":
         in_header = ""
     if in_header and in_form:
-        raise InvalidRequest("The access token comes in more than one way")
+        raise InvalidRequestError("The access token comes in more than one way")
     token = in_header.strip() or in_form
     if not token:
-        raise InvalidToken(given=False)
+        raise InvalidTokenError(given=False)
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
-        raise InvalidToken
+        raise InvalidTokenError
     return token
 
 
@@ -45,7 +45,7 @@ class AccessTokens:
     def userinfo(self, token: str) -> dict[str, Any] | None:
         """What a token of ours says about its person; ``None`` for a token that is not ours.
 
-        Raises :exc:`InvalidToken` for one of ours that is not valid, or not any more.
+        Raises :exc:`InvalidTokenError` for one of ours that is not valid, or not any more.
         """
         try:
             header = jwt.get_unverified_header(token)
@@ -56,7 +56,7 @@ class AccessTokens:
         ring = self._keys()
         ours = [key for key in (ring.signing, *ring.published) if key.kid == header.get("kid")]
         if not ours:
-            raise InvalidToken
+            raise InvalidTokenError
         key = ours[0]
         verifying = key.private if key.public is None else PyJWK(key.public)
         try:
@@ -68,5 +68,5 @@ class AccessTokens:
                 options={"require": ["iss", "sub", "exp"], "verify_aud": False},
             )
         except PyJWTError:
-            raise InvalidToken from None
+            raise InvalidTokenError from None
         return {name: claims[name] for name in CLAIMS if name in claims}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ropg_twisted.interfaces import Person
+from ropg_twisted.interfaces import User
 from ropg_twisted.settings.model import Client
 
 SCOPES: Final = ("openid", "profile", "email", "groups")
@@ -29,27 +29,27 @@ def with_aliases(claims: Mapping[str, Any], client: Client) -> dict[str, Any]:
     return {**aliases, **claims}
 
 
-def claims_of(person: Person, scope: Iterable[str]) -> dict[str, Any]:
-    """The claims about ``person`` in ``scope``, ``sub`` in any (OpenID Connect Core section 5.4).
+def claims_of(user: User, scope: Iterable[str]) -> dict[str, Any]:
+    """The claims about ``user`` in ``scope``, ``sub`` in any (OpenID Connect Core section 5.4).
 
     As in Authentik's own scope mappings, ``profile`` brings the groups as well, ``given_name`` is
     the whole name, and no address counts as verified.
     """
     scope = set(scope)
-    claims: dict[str, Any] = {"sub": person.sub}
+    claims: dict[str, Any] = {"sub": user.sub}
     if "profile" in scope:
-        claims["preferred_username"] = person.username
-        if person.name:
-            claims["name"] = claims["given_name"] = person.name
-    if "email" in scope and person.email:
-        claims["email"] = person.email
+        claims["preferred_username"] = user.username
+        if user.name:
+            claims["name"] = claims["given_name"] = user.name
+    if "email" in scope and user.email:
+        claims["email"] = user.email
         claims["email_verified"] = False
     if scope & {"profile", "groups"}:
-        claims["groups"] = list(person.groups)
+        claims["groups"] = list(user.groups)
     return claims
 
 
 CLAIMS: Final = tuple(
-    claims_of(Person("sub", "username", "name", "email", ("group",)), SCOPES),
+    claims_of(User("sub", "username", "name", "email", ("group",)), SCOPES),
 )
 """The names of all claims about a person."""

@@ -8,7 +8,7 @@ from hashlib import sha256
 from hmac import compare_digest
 
 from ropg_twisted.context import RequestContext
-from ropg_twisted.errors import InvalidClient
+from ropg_twisted.errors import InvalidClientError
 from ropg_twisted.oauth.request import ClientCredentials, Form
 from ropg_twisted.settings.model import Client
 
@@ -37,18 +37,21 @@ class Clients:
         """The client that ``credentials`` belong to (RFC 6749 section 2.3).
 
         A public client has nothing to prove, and a secret that it sends is not looked at. Raises
-        :exc:`InvalidClient` for an unknown client and for a wrong secret, which look alike.
+        :exc:`InvalidClientError` for an unknown client and for a wrong secret, which look alike.
         """
         client = self.named(credentials)
         if client.proof is not None and proven_secret(client, credentials) is None:
-            raise InvalidClient(basic=credentials.basic)
+            raise InvalidClientError(basic=credentials.basic)
         return client
 
     def named(self, credentials: ClientCredentials) -> Client:
-        """The client that ``credentials`` name. Raises :exc:`InvalidClient` for an unknown one."""
+        """The client that ``credentials`` name.
+
+        Raises :exc:`InvalidClientError` for an unknown one.
+        """
         client = self._clients.get(credentials.id)
         if client is None:
-            raise InvalidClient(basic=credentials.basic)
+            raise InvalidClientError(basic=credentials.basic)
         return client
 
 

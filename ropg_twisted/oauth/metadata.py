@@ -27,7 +27,7 @@ NOT_OURS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Provided:
+class IssuerInfo:
     """What this provider is: its issuer, what it signs with, and the Authentik behind it."""
 
     issuer: str
@@ -35,7 +35,7 @@ class Provided:
     authentik_url: str
 
 
-def own_document(provided: Provided) -> dict[str, Any]:
+def own_document(provided: IssuerInfo) -> dict[str, Any]:
     """A document for password checks alone.
 
     ``authorization_endpoint`` is Authentik's own: some clients will not go on without one.
@@ -51,7 +51,7 @@ def own_document(provided: Provided) -> dict[str, Any]:
     }
 
 
-def relaying_document(provided: Provided, theirs: Mapping[str, Any]) -> dict[str, Any]:
+def relaying_document(provided: IssuerInfo, theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Authentik's document ``theirs``, with us in the place of its token issuer."""
     kept = {name: value for name, value in theirs.items() if name not in NOT_OURS}
     return {
@@ -64,7 +64,7 @@ def relaying_document(provided: Provided, theirs: Mapping[str, Any]) -> dict[str
     }
 
 
-def _ours(provided: Provided) -> dict[str, Any]:
+def _ours(provided: IssuerInfo) -> dict[str, Any]:
     base = provided.issuer.rstrip("/")
     return {
         "issuer": provided.issuer,

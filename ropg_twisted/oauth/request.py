@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from unicodedata import category
 from urllib.parse import parse_qsl, unquote_plus
 
-from ropg_twisted.errors import InvalidRequest
+from ropg_twisted.errors import InvalidRequestError
 
 MAX_FIELDS: Final = 32
 """Parameters of one request; clients send fewer than ten."""
@@ -50,22 +50,22 @@ class PasswordGrant:
 
 
 def check_form(content_type: str | None, query: bytes) -> None:
-    """Raise :exc:`InvalidRequest` for what is no form, and for parameters in the URL.
+    """Raise :exc:`InvalidRequestError` for what is no form, and for parameters in the URL.
 
     There, logs would keep them.
     """
     content_type = content_type or ""
     media_type = content_type.partition(";")[0].strip().lower()
     if "," in content_type or media_type != "application/x-www-form-urlencoded":
-        raise InvalidRequest("The content type must be application/x-www-form-urlencoded")
+        raise InvalidRequestError("The content type must be application/x-www-form-urlencoded")
     if query:
-        raise InvalidRequest("Parameters belong in the body, not in the URL")
+        raise InvalidRequestError("Parameters belong in the body, not in the URL")
 
 
 def parse_form(body: bytes) -> Form:
     """The parameters of a form, each present once; those without a value count as left out.
 
-    Raises :exc:`InvalidRequest` for a body that is not exactly a form in UTF-8.
+    Raises :exc:`InvalidRequestError` for a body that is not exactly a form in UTF-8.
     """
     try:
         pairs = parse_qsl(
@@ -76,10 +76,10 @@ def parse_form(body: bytes) -> Form:
             max_num_fields=MAX_FIELDS,
         )
     except ValueError:
-        raise InvalidRequest("The body is not a form in UTF-8") from None
+        raise InvalidRequestError("The body is not a form in UTF-8") from None
     form = dict(pairs)
     if len(form) < len(pairs):
-        raise InvalidRequest("A parameter is repeated")
+        raise InvalidRequestError("A parameter is repeated")
     return {name: value for name, value in form.items() if value}
 
 
@@ -99,10 +99,10 @@ def _with_plus_signs(text: str) -> str:
     )
 
 
-_UNDECODED: Final = "grant_type=password&scope="
+_UNENCODED: Final = "grant_type=password&scope="
 
 
-def parse_undecoded_form(body: bytes) -> Form | None:
+def parse_unencoded_form(body: bytes) -> Form | None:
     """The parameters of a form that was sent without escapes, as XCreds 5.3 does, or ``None``.
 
     Its parameters come in a fixed order, and each goes on to where the next begins: whatever is
@@ -110,7 +110,7 @@ def parse_undecoded_form(body: bytes) -> Form | None:
     that of a client which escapes: XCreds 5.4 sends the same parameters in the same order.
     """
     try:
-        start, marker, rest = body.decode("utf-8").partition(_UNDECODED)
+        start, marker, rest = body.decode("utf-8").partition(_UNENCODED)
     except UnicodeDecodeError:
         return None
     # No regular expression: on a hostile body it would try every way to split it.
@@ -133,29 +133,29 @@ def parse_undecoded_form(body: bytes) -> Form | None:
 
 
 def parse_grant_type(form: Form) -> str:
-    """The grant that is asked for. Raises :exc:`InvalidRequest` if none is named."""
+    """The grant that is asked for. Raises :exc:`InvalidRequestError` if none is named."""
     return _required(form, "grant_type")
 
 
 def parse_client(form: Form, authorization: str | None) -> ClientCredentials:
     """The client's own credentials.
 
-    Raises :exc:`InvalidRequest` if there are none, or more than one kind.
+    Raises :exc:`InvalidRequestError` if there are none, or more than one kind.
     """
     client_id, secret = form.get("client_id"), form.get("client_secret")
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         if client_id is None:
-            raise InvalidRequest("The parameter client_id is missing")
+            raise InvalidRequestError("The parameter client_id is missing")
         return ClientCredentials(client_id, () if secret is None else (secret,))
     try:
         pair = base64.b64decode(token.strip(), validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
-        raise InvalidRequest("The Authorization header is malformed") from None
+        raise InvalidRequestError("The Authorization header is malformed") from None
     basic_id, _, basic_secret = pair.partition(":")
     basic_id = unquote_plus(basic_id)
     if secret is not None or client_id not in (None, basic_id):
-        raise InvalidRequest("The client authenticates in more than one way")
+        raise InvalidRequestError("The client authenticates in more than one way")
     # The RFC wants the secret form-encoded; many clients send it as it is.
     secrets = (unquote_plus(basic_secret), basic_secret) if basic_secret else ()
     return ClientCredentials(basic_id, secrets, basic=True)
@@ -165,11 +165,11 @@ def parse_password_grant(form: Form) -> PasswordGrant:
     """The password grant in a form.
 
     Spaces around the user name are no part of it: Authentik leaves them out as well, with the same
-    ``str.strip()``. Raises :exc:`InvalidRequest` if something is missing or malformed.
+    ``str.strip()``. Raises :exc:`InvalidRequestError` if something is missing or malformed.
     """
     username = _required(form, "username")
     if len(username) > MAX_USERNAME or any(category(c) in CONTROL for c in username):
-        raise InvalidRequest("The parameter username is malformed")
+        raise InvalidRequestError("The parameter username is malformed")
     username = username.strip()
     if not username:
         raise _missing("username")
@@ -199,5 +199,5 @@ def _required(form: Form, name: str) -> str:
     return form[name]
 
 
-def _missing(name: str) -> InvalidRequest:
-    return InvalidRequest(f"The parameter {name} is missing")
+def _missing(name: str) -> InvalidRequestError:
+    return InvalidRequestError(f"The parameter {name} is missing")

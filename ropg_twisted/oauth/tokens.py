@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import jwt
 
-from ropg_twisted.interfaces import Person
+from ropg_twisted.interfaces import User
 from ropg_twisted.oauth.claims import claims_of, granted_scope, with_aliases
 from ropg_twisted.oauth.keys import KeyRing, SigningKey
 from ropg_twisted.oauth.request import PasswordGrant
@@ -35,7 +35,7 @@ class TokenIssuer:
         self._now = now
 
     def issue(
-        self, client: Client, grant: PasswordGrant, person: Person, *, amr: list[str]
+        self, client: Client, grant: PasswordGrant, user: User, *, amr: list[str]
     ) -> dict[str, Any]:
         """The token response of RFC 6749 section 5.1; with ``openid``, an id token is in it.
 
@@ -45,7 +45,7 @@ class TokenIssuer:
         scope = granted_scope(grant.scope, client)
         now = int(self._now())
         claims = {
-            **with_aliases(claims_of(person, scope), client),
+            **with_aliases(claims_of(user, scope), client),
             "iss": self._issuer,
             "aud": client.id,
             "azp": client.id,

@@ -22,7 +22,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater, react
 from twisted.python.failure import Failure
 
-from ropg_twisted.sandbox.users import USUAL_PASSWORD
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.settings.values import SANDBOX, SANDBOX_PORT
 

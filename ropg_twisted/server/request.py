@@ -10,11 +10,11 @@ from urllib.parse import unquote_to_bytes
 from twisted.web.server import Request
 
 from ropg_twisted.errors import (
-    InvalidRequest,
-    MethodNotAllowed,
-    NotFound,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
     OAuthError,
-    RequestTooLarge,
+    RequestTooLargeError,
 )
 from ropg_twisted.server.responses import error_body
 
@@ -36,20 +36,20 @@ class BoundedRequest(Request):
         self._received = 0
 
     def read_body(self) -> bytes:
-        """The whole body. Raises :exc:`RequestTooLarge` for one over :data:`MAX_BODY`."""
+        """The whole body. Raises :exc:`RequestTooLargeError` for one over :data:`MAX_BODY`."""
         if self._received > MAX_BODY:
-            raise RequestTooLarge
+            raise RequestTooLargeError
         return self._body.getvalue()
 
     def header(self, name: str) -> str | None:
         """The value of a header, whatever bytes it holds.
 
-        Raises :exc:`InvalidRequest` for one that is repeated: what stands before us may have read
-        another of its values (RFC 9110 section 5.3).
+        Raises :exc:`InvalidRequestError` for one that is repeated: a proxy may have read another of
+        its values (RFC 9110 section 5.3).
         """
         values = self.requestHeaders.getRawHeaders(name.encode("ascii"), [])
         if len(values) > 1:
-            raise InvalidRequest(f"The header {name} is repeated")
+            raise InvalidRequestError(f"The header {name} is repeated")
         return values[0].decode("latin-1") if values else None
 
     def gotLength(self, length: int | None) -> None:
@@ -94,16 +94,16 @@ class BoundedRequest(Request):
             self.method, self.clientproto = b"POST", b"HTTP/1.1"
             self.setHeader("X-Request-ID", self.id)
             self.setHeader("Connection", "close")
-            self.write(error_body(self, RequestTooLarge()))
+            self.write(error_body(self, RequestTooLargeError()))
             self.channel.loseConnection()
 
 
 def _target_error(path: bytes) -> OAuthError | None:
     """The answer to a request target that Twisted or the router would not answer in JSON."""
     if path == b"*":
-        return MethodNotAllowed("GET, POST")
+        return MethodNotAllowedError("GET, POST")
     try:
         unquote_to_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
-        return NotFound()
+        return NotFoundError()
     return None

@@ -8,12 +8,12 @@ from http import HTTPStatus
 from twisted.web.iweb import IRequest
 
 from ropg_twisted.errors import (
-    InvalidClient,
-    InvalidToken,
-    MethodNotAllowed,
+    InvalidClientError,
+    InvalidTokenError,
+    MethodNotAllowedError,
     OAuthError,
-    SlowDown,
-    TemporarilyUnavailable,
+    SlowDownError,
+    TemporarilyUnavailableError,
 )
 from ropg_twisted.interfaces import Readiness
 
@@ -38,15 +38,15 @@ def json_body(
 def error_body(request: IRequest, error: OAuthError) -> bytes:
     """The bytes of an error answer (RFC 6749 section 5.2), with its status and headers set."""
     match error:
-        case InvalidClient(basic=True):
+        case InvalidClientError(basic=True):
             request.setHeader("WWW-Authenticate", 'Basic realm="ropg", charset="UTF-8"')
-        case InvalidToken(given=True):
+        case InvalidTokenError(given=True):
             request.setHeader("WWW-Authenticate", 'Bearer realm="ropg", error="invalid_token"')
-        case InvalidToken():
+        case InvalidTokenError():
             request.setHeader("WWW-Authenticate", 'Bearer realm="ropg"')
-        case MethodNotAllowed():
+        case MethodNotAllowedError():
             request.setHeader("Allow", error.allowed)
-        case SlowDown() | TemporarilyUnavailable():
+        case SlowDownError() | TemporarilyUnavailableError():
             request.setHeader("Retry-After", str(error.retry_after))
     payload = {"error": error.code, "error_description": error.description}
     return json_body(request, payload, status=error.status)
@@ -54,8 +54,8 @@ def error_body(request: IRequest, error: OAuthError) -> bytes:
 
 def readiness_body(request: IRequest, now: Readiness) -> bytes:
     """The bytes of an answer about readiness: 503 and the reason if a check could not be made."""
-    if now.obstacle is not None:
-        payload = {"status": "unavailable", "reason": now.obstacle}
+    if now.reason is not None:
+        payload = {"status": "unavailable", "reason": now.reason}
         return json_body(request, payload, status=503)
     if now.warning is not None:
         return json_body(request, {"status": "ready", "warning": now.warning})

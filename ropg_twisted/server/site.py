@@ -33,12 +33,12 @@ class BoundedChannel(http.HTTPChannel):
     def connectionMade(self) -> None:
         """Join the site."""
         super().connectionMade()
-        self.factory.joined(self)
+        self.factory.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Leave the site."""
         super().connectionLost(reason)
-        self.factory.left(self)
+        self.factory.closed(self)
 
     def resetTimeout(self) -> None:
         """A byte now and then buys no time: each request has to be whole in its time."""
@@ -62,7 +62,7 @@ class BoundedChannel(http.HTTPChannel):
 
     def requestDone(self, request: http.Request) -> None:
         """Be idle from now on."""
-        self.factory.rested(self)
+        self.factory.idle(self)
         super().requestDone(request)
 
     def loseConnection(self) -> None:
@@ -72,14 +72,14 @@ class BoundedChannel(http.HTTPChannel):
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         super().loseConnection()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Close at once, whatever is under way."""
         if self._abortingCall is not None and self._abortingCall.active():
             self._abortingCall.cancel()
         self._abortingCall = None
         self.transport.abortConnection()
 
-    def end(self) -> None:
+    def close_when_idle(self) -> None:
         """Close, behind the answer if there is one to give."""
         if not self.busy:
             self.loseConnection()
@@ -140,16 +140,16 @@ class BoundedSite(QuietSite):
         """How many there are now."""
         return len(self._channels)
 
-    def joined(self, channel: BoundedChannel) -> None:
+    def opened(self, channel: BoundedChannel) -> None:
         """Take a connection in."""
         self._channels[channel] = None
         if len(self._channels) > MAX_CONNECTIONS:
             unanswered = (old for old in self._channels if not old.answering)
             victim = next(unanswered, channel)
-            self.left(victim)
-            victim.cut()
+            self.closed(victim)
+            victim.abort()
 
-    def rested(self, channel: BoundedChannel) -> None:
+    def idle(self, channel: BoundedChannel) -> None:
         """A connection begins to be idle."""
         if channel in self._channels:
             self._channels[channel] = self._channels.pop(channel)
@@ -158,7 +158,7 @@ class BoundedSite(QuietSite):
         """HTTP/1.1 only, whatever else is installed: its connections alone are bounded."""
         return [b"http/1.1"]
 
-    def left(self, channel: BoundedChannel) -> None:
+    def closed(self, channel: BoundedChannel) -> None:
         """Forget a connection."""
         self._channels.pop(channel, None)
         if not self._channels and self._emptied is not None:
@@ -173,10 +173,10 @@ class BoundedSite(QuietSite):
         self.draining = True
         await self._wait_until_empty(min(grace, LINGER_SECONDS))
         for channel in list(self._channels):
-            channel.end()
+            channel.close_when_idle()
         await self._wait_until_empty(grace)
         for channel in list(self._channels):
-            channel.cut()
+            channel.abort()
 
     async def _wait_until_empty(self, seconds: float) -> None:
         if self._channels:

@@ -40,11 +40,11 @@ def listening_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     if kind == "ssl":
         files = dict(_file(part) for part in parts if part.startswith(_FILES))
         plain = ":".join(["tcp", *(part for part in parts if not part.startswith(_FILES))])
-        creator = Renewing(partial(CertificateFiles, **files), files.values)
+        creator = ReloadingConnectionCreator(partial(CertificateFiles, **files), files.values)
         return wrapServerTLS(creator, serverFromString(reactor, plain))
     endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     if kind == "tls":
-        cast(Any, endpoint).connectionCreator = Renewing(
+        cast(Any, endpoint).connectionCreator = ReloadingConnectionCreator(
             lambda: certificate_folder(_unquoted(parts[0])),
             lambda: (entry.path for entry in os.scandir(_unquoted(parts[0]))),
         )
@@ -113,7 +113,7 @@ class CertificateFiles:
 
 
 @implementer(IOpenSSLServerConnectionCreator)
-class Renewing:
+class ReloadingConnectionCreator:
     """What ``make`` makes of certificate files, made again when one of the ``files`` has changed.
 
     Files that do not fit leave the old ones in use. Open connections are not touched.

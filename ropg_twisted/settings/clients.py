@@ -119,11 +119,11 @@ def read_client(table: Mapping[str, object], common: Mapping[str, Any]) -> Clien
         scopes=value["scopes"],
         extra_scopes=value["extra_scopes"] or (),
         second_factor=value["mfa"] or common["ROPG_MFA"],
-        foreign_tokens=(value["tokens"] or common["ROPG_TOKENS"]) == "authentik",
+        upstream_tokens=(value["tokens"] or common["ROPG_TOKENS"]) == "authentik",
         aliases=value["aliases"] or (),
         rates=value["limits"] or common["ROPG_LIMITS"],
-        aborts=(value["outage"] or common["ROPG_OUTAGE"]) == "abort",
-        undecoded=value["body"] == "undecoded",
+        drop_on_outage=(value["outage"] or common["ROPG_OUTAGE"]) == "abort",
+        unencoded=value["body"] == "undecoded",
     )
 
 
@@ -132,8 +132,8 @@ def check_clients(clients: Iterable[Client], common: Mapping[str, Any]) -> None:
     for client in clients:
         if client.second_factor is SecondFactor.TOKENS:
             _check_tokens_without_second_factor(client, common)
-        if client.foreign_tokens:
-            _check_foreign_tokens(client, common)
+        if client.upstream_tokens:
+            _check_upstream_tokens(client, common)
 
 
 def _check_tokens_without_second_factor(client: Client, common: Mapping[str, Any]) -> None:
@@ -144,12 +144,12 @@ def _check_tokens_without_second_factor(client: Client, common: Mapping[str, Any
     if common["ROPG_CHECK_ACCESS"] != "off":
         problem = "must be off where ROPG_MFA is tokens: Authentik cannot be asked then"
         raise SettingError("ROPG_CHECK_ACCESS", problem, "ROPG_CHECK_ACCESS=off")
-    if client.foreign_tokens:
+    if client.upstream_tokens:
         problem = "cannot be authentik where ROPG_MFA is tokens: there is no session to fetch them"
         raise SettingError("ROPG_TOKENS", problem, "ROPG_TOKENS=own")
 
 
-def _check_foreign_tokens(client: Client, common: Mapping[str, Any]) -> None:
+def _check_upstream_tokens(client: Client, common: Mapping[str, Any]) -> None:
     if client.redirect_uri is None:
         problem = f"is missing for {client.id}, which gets Authentik's own tokens"
         raise SettingError("clients.redirect_uri", problem, "https://127.0.0.1/jamfconnect")

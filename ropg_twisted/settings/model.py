@@ -35,9 +35,9 @@ class Client:
 
     ``secret_hash``: SHA-256 of its secret, where the secret itself is not known. ``scopes``: those
     that it may have, ``None`` for any. ``extra_scopes``: those that it gets without asking.
-    ``foreign_tokens``: a password brings Authentik's own tokens, by way of ``redirect_uri``.
-    ``aliases``: pairs of a new name and the claim that it stands for. ``aborts``: an outage cuts
-    its connection. ``undecoded``: it sends forms without escapes.
+    ``upstream_tokens``: a password brings Authentik's own tokens, by way of ``redirect_uri``.
+    ``aliases``: pairs of a new name and the claim that it stands for. ``drop_on_outage``: an
+    outage drops its connection. ``unencoded``: it sends forms without escapes.
     """
 
     id: str
@@ -48,11 +48,11 @@ class Client:
     scopes: tuple[str, ...] | None = None
     extra_scopes: tuple[str, ...] = ()
     second_factor: SecondFactor = SecondFactor.REFUSED
-    foreign_tokens: bool = False
+    upstream_tokens: bool = False
     aliases: tuple[tuple[str, str], ...] = ()
     rates: Rates = field(default=Rates())
-    aborts: bool = False
-    undecoded: bool = False
+    drop_on_outage: bool = False
+    unencoded: bool = False
 
     @property
     def proof(self) -> bytes | None:
@@ -89,7 +89,7 @@ class Settings:
     signing_alg: str
     token_lifetime: int
     login_stage: bool
-    typed_claims: bool
+    claims_from_username: bool
     invalidation_flow: str | None
     ca_file: Path | None
     outpost_token: str | None = field(repr=False)
@@ -99,6 +99,6 @@ class Settings:
     max_checks: int
     limits_store: RedisStorage | None = field(repr=False)
     """Where attempts are counted for several daemons. It knows a password."""
-    aborts: bool
+    drop_on_outage: bool
     """Whether an outage cuts connections where no client says otherwise."""
     log: str | None

@@ -160,7 +160,7 @@ def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Set
         signing_alg=value["ROPG_SIGNING_ALG"],
         token_lifetime=value["ROPG_TOKEN_LIFETIME"],
         login_stage=value["ROPG_LOGIN_STAGE"] == "required",
-        typed_claims=value["ROPG_CLAIMS"] == "typed",
+        claims_from_username=value["ROPG_CLAIMS"] == "typed",
         invalidation_flow=value["ROPG_INVALIDATION_FLOW"],
         ca_file=value["ROPG_CA_FILE"],
         outpost_token=value["ROPG_OUTPOST_TOKEN"],
@@ -169,6 +169,6 @@ def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Set
         deadline=value["ROPG_DEADLINE"],
         max_checks=value["ROPG_MAX_CHECKS"],
         limits_store=value["ROPG_LIMITS_STORE"],
-        aborts=value["ROPG_OUTAGE"] == "abort",
+        drop_on_outage=value["ROPG_OUTAGE"] == "abort",
         log=value["ROPG_LOG"],
     )

@@ -56,9 +56,9 @@ class Setting:
             return None
         try:
             if not raw.strip():
-                raise values.WrongValue("is empty")
+                raise values.InvalidValueError("is empty")
             return self.parse(raw)
-        except values.WrongValue as wrong:
+        except values.InvalidValueError as wrong:
             raise SettingError(self.name, str(wrong), self.assignment) from None
 
     def text_in_file(self, value: object) -> str | None:
@@ -233,7 +233,7 @@ TABLE: Final = {
         Setting("ROPG_DEADLINE", values.deadline, "15", "seconds for one whole check", "15"),
         Setting(
             "ROPG_MAX_CHECKS",
-            values.places,
+            values.max_checks,
             "64",
             "checks at Authentik at a time; four times as many wait",
             default="64",

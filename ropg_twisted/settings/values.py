@@ -30,19 +30,19 @@ STORE_SECONDS: Final = 0.5
 """How long a shared store of counts may take for one answer, the wait for a thread included."""
 
 
-class WrongValue(Exception):
+class InvalidValueError(Exception):
     """What is wrong with a value, to be followed by an example."""
 
 
 def text(value: str) -> str:
     if not value.isprintable():
-        raise WrongValue("holds characters that cannot be printed")
+        raise InvalidValueError("holds characters that cannot be printed")
     return value
 
 
 def slug(value: str) -> str:
     if not value.replace("-", "").replace("_", "").isalnum() or not value.isascii():
-        raise WrongValue("is not a slug of letters, digits, - and _")
+        raise InvalidValueError("is not a slug of letters, digits, - and _")
     return value
 
 
@@ -52,15 +52,15 @@ def url(value: str) -> str:
         url = URL.from_text(value)
         url.to_uri()  # What the HTTP client will do, and some hosts do not survive.
     except (URLParseError, ValueError):
-        raise WrongValue("is not a URL") from None
+        raise InvalidValueError("is not a URL") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise WrongValue("is not an http or https URL")
+        raise InvalidValueError("is not an http or https URL")
     if url.userinfo or url.query or url.fragment or "?" in value or "#" in value:
-        raise WrongValue("holds more than scheme, host, port and path")
+        raise InvalidValueError("holds more than scheme, host, port and path")
     if not value.isprintable() or " " in value:
-        raise WrongValue("holds blanks or characters that cannot be printed")
+        raise InvalidValueError("holds blanks or characters that cannot be printed")
     if not 0 < (url.port or 0) < 65536:
-        raise WrongValue("has a port that does not exist")
+        raise InvalidValueError("has a port that does not exist")
     return value
 
 
@@ -69,22 +69,22 @@ def authentik(value: str) -> str:
         return url(value).rstrip("/")
     port = value.removeprefix(SANDBOX) or str(SANDBOX_PORT)
     if not _is_whole(port, 1, 65535):
-        raise WrongValue("names a sandbox by something else than a port")
+        raise InvalidValueError("names a sandbox by something else than a port")
     return SANDBOX + port
 
 
 def secret(value: str) -> str:
     if not value.isprintable():
-        raise WrongValue("holds characters that cannot be printed")
+        raise InvalidValueError("holds characters that cannot be printed")
     if len(value.encode()) < 32:
-        raise WrongValue("is shorter than 32 bytes")
+        raise InvalidValueError("is shorter than 32 bytes")
     return value
 
 
 def one_of(*words: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value not in words:
-            raise WrongValue("is not " + " or ".join(words))
+            raise InvalidValueError("is not " + " or ".join(words))
         return value
 
     return parse
@@ -102,7 +102,7 @@ def sha256_hex(value: str) -> bytes:
     except ValueError:
         digest = b""
     if len(digest) != 32:
-        raise WrongValue("is not a SHA-256 of 64 hexadecimal digits")
+        raise InvalidValueError("is not a SHA-256 of 64 hexadecimal digits")
     return digest
 
 
@@ -120,13 +120,13 @@ def aliases(value: str) -> tuple[tuple[str, str], ...]:
     """New names of claims, each with ``=`` and the claim that it stands for."""
     pairs = [tuple(part.split("=")) for part in text(value).replace(",", " ").split()]
     if not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise WrongValue("is not a list of new=old")
+        raise InvalidValueError("is not a list of new=old")
     return tuple((new, old) for new, old in pairs)
 
 
 def lifetime(value: str) -> int:
     if not _is_whole(value, 60, 86400):
-        raise WrongValue("is not a whole number of seconds from 60 to 86400")
+        raise InvalidValueError("is not a whole number of seconds from 60 to 86400")
     return int(value)
 
 
@@ -136,14 +136,14 @@ def deadline(value: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0.1 <= seconds <= 300:
-        raise WrongValue("is not a number of seconds from 0.1 to 300")
+        raise InvalidValueError("is not a number of seconds from 0.1 to 300")
     return seconds
 
 
-def places(value: str) -> int:
+def max_checks(value: str) -> int:
     """How many checks may be under way."""
     if not _is_whole(value, 1, 10_000):
-        raise WrongValue("is not a whole number from 1 to 10000")
+        raise InvalidValueError("is not a whole number from 1 to 10000")
     return int(value)
 
 
@@ -156,7 +156,7 @@ def networks(value: str) -> Networks:
     try:
         return parse_networks(value.replace(",", " ").split())
     except ValueError as error:
-        raise WrongValue(f"is not a list of networks ({error})") from None
+        raise InvalidValueError(f"is not a list of networks ({error})") from None
 
 
 def rates(value: str) -> Rates:
@@ -169,17 +169,17 @@ def rates(value: str) -> Rates:
         try:
             (item,) = limits.parse_many(rate)
         except ValueError:
-            raise WrongValue("is not a list of rates") from None
+            raise InvalidValueError("is not a list of rates") from None
         if kind in found:
-            raise WrongValue("names a rate twice")
+            raise InvalidValueError("names a rate twice")
         # The library takes 0 minutes for one.
         if re.search("(?<![0-9])0+(?![0-9])", rate):
-            raise WrongValue("has a rate of nothing, or for no time")
+            raise InvalidValueError("has a rate of nothing, or for no time")
         if item.amount > MOST_ATTEMPTS or item.get_expiry() > LONGEST_WINDOW:
-            raise WrongValue("has a rate of over a million, or for over 31 days")
+            raise InvalidValueError("has a rate of over a million, or for over 31 days")
         found[kind] = item
     if not found.keys() <= {"user", "address"}:
-        raise WrongValue("names other rates than user and address")
+        raise InvalidValueError("names other rates than user and address")
     return Rates(**found)
 
 
@@ -191,7 +191,7 @@ def store(value: str) -> RedisStorage | None:
     if value == "memory://":
         return None
     if not value.startswith(("redis://", "rediss://", "redis+unix://")):
-        raise WrongValue("is neither memory:// nor a redis:// URL")
+        raise InvalidValueError("is neither memory:// nor a redis:// URL")
     try:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
@@ -209,11 +209,15 @@ def store(value: str) -> RedisStorage | None:
         times = (connection.socket_timeout, connection.socket_connect_timeout)
         fits = _is_redis(urlsplit(value)) and all(0 < seconds < inf for seconds in times)
     except (ConfigurationError, ImportError):
-        raise WrongValue("needs the package redis: pip install 'ropg-twisted[redis]'") from None
+        raise InvalidValueError(
+            "needs the package redis: pip install 'ropg-twisted[redis]'"
+        ) from None
     except Exception:
         fits = False
     if not fits:
-        raise WrongValue("is not a URL of a Redis: its host, port, path or options are wrong")
+        raise InvalidValueError(
+            "is not a URL of a Redis: its host, port, path or options are wrong"
+        )
     return storage
 
 
@@ -236,7 +240,7 @@ def readable(value: str) -> Path:
     try:
         path.read_bytes()
     except OSError as error:
-        raise WrongValue(f"cannot be read ({error.strerror})") from None
+        raise InvalidValueError(f"cannot be read ({error.strerror})") from None
     except ValueError:
-        raise WrongValue("is not a path") from None
+        raise InvalidValueError("is not a path") from None
     return path

@@ -30,7 +30,7 @@ MAX_ERROR: Final = 100
 """Characters of any other error that are logged."""
 
 
-class Record:
+class AuditLog:
     """Writes down what became of requests. Passwords and tokens never come here.
 
     What somebody has sent is quoted in messages, so that it cannot be taken for our own words, and

@@ -12,7 +12,7 @@ Readings: TypeAlias = Mapping[str, tuple[str, Callable[[], float]]]
 """By the name of a metric: what it says, and where to read it."""
 
 
-class Readers(Collector):
+class CallbackCollector(Collector):
     """Reads ``counters``, which only grow, and ``gauges``."""
 
     def __init__(self, counters: Readings, gauges: Readings) -> None:

@@ -23,7 +23,7 @@ from ropg_twisted.sandbox.flow.flows import (
     Stage,
     TotpSetup,
 )
-from ropg_twisted.sandbox.flow.requests import Challenge, Visit
+from ropg_twisted.sandbox.flow.requests import Challenge, FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Plan
 
 Errors: TypeAlias = Mapping[str, tuple[str, str]]
@@ -67,45 +67,47 @@ def flow_error() -> Challenge:
     return {"component": "ak-stage-flow-error", "request_id": uuid4().hex}
 
 
-def access_denied(visit: Visit, flow: Flow, message: str) -> Challenge:
+def access_denied(request: FlowRequest, flow: Flow, message: str) -> Challenge:
     """Return a refusal, for an unknown reason if ``message`` is empty."""
     return {
         "flow_info": _flow_info(flow),
         "component": "ak-stage-access-denied",
-        "error_message": say(message or UNKNOWN_ERROR, visit.language),
-        **_pending(visit.pending_name),
+        "error_message": say(message or UNKNOWN_ERROR, request.language),
+        **_pending(request.pending_name),
     }
 
 
-def show(visit: Visit, stage: Stage, devices: Devices, errors: Errors | None = None) -> Challenge:
+def show(
+    request: FlowRequest, stage: Stage, devices: Devices, errors: Errors | None = None
+) -> Challenge:
     """Return the challenge of a stage, with the errors of the last answer if there were any."""
-    challenge: Challenge = {"flow_info": _flow_info(visit.plan.flow)}
+    challenge: Challenge = {"flow_info": _flow_info(request.plan.flow)}
     if errors:
         challenge["response_errors"] = {
-            field: [{"string": say(text, visit.language), "code": code}]
+            field: [{"string": say(text, request.language), "code": code}]
             for field, (text, code) in errors.items()
         }
-    challenge.update(_fields(visit, stage, devices))
+    challenge.update(_fields(request, stage, devices))
     return challenge
 
 
-def _fields(visit: Visit, stage: Stage, devices: Devices) -> Challenge:
+def _fields(request: FlowRequest, stage: Stage, devices: Devices) -> Challenge:
     """The fields that are the stage's own."""
-    plan, pending = visit.plan, _pending(visit.pending_name)
+    plan, pending = request.plan, _pending(request.pending_name)
     match stage:
         case Identification():
-            return _identification(stage, plan, visit.language)
+            return _identification(stage, plan, request.language)
         case Password():
             return {"component": "ak-stage-password", "allow_show_password": False, **pending}
         case SecondFactor():
             return {
                 "component": "ak-stage-authenticator-validate",
-                "device_challenges": _devices(visit, stage, devices),
+                "device_challenges": _devices(request, stage, devices),
                 "configuration_stages": [],
                 **pending,
             }
         case TotpSetup():
-            secret, name = b32encode(plan.key).decode(), visit.pending_name
+            secret, name = b32encode(plan.key).decode(), request.pending_name
             return {
                 "component": "ak-stage-authenticator-totp",
                 "config_url": f"otpauth://totp/{quote(f'authentik:{name}')}?secret={secret}"
@@ -115,7 +117,7 @@ def _fields(visit: Visit, stage: Stage, devices: Devices) -> Challenge:
         case Login():
             return {"component": "ak-stage-user-login", **pending}
         case Captcha():
-            return _captcha(visit.pending_name)
+            return _captcha(request.pending_name)
         case Consent():
             return {
                 "component": "ak-stage-consent",
@@ -161,14 +163,14 @@ def _captcha(name: str) -> Challenge:
     }
 
 
-def _devices(visit: Visit, stage: SecondFactor, devices: Devices) -> list[Challenge]:
+def _devices(request: FlowRequest, stage: SecondFactor, devices: Devices) -> list[Challenge]:
     """The devices to choose from."""
-    user = visit.pending_user
+    user = request.pending_user
     kind = devices.kind(user, stage.device_classes)
     if kind is None:
         return []
-    person = None if user is None else user.person
-    uid, used = ("-1", None) if person is None else ("1", devices.last_used(person))
+    account = None if user is None else user.account
+    uid, used = ("-1", None) if account is None else ("1", devices.last_used(account))
     return [{"device_class": kind, "device_uid": uid, "challenge": {}, "last_used": used}]
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ropg_twisted.sandbox.users import Person
+from ropg_twisted.sandbox.accounts import Account
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class PendingUser:
     """The user whom a plan or a session is about.
 
-    ``person``: None for an unknown name that is pretended to exist. ``has_backend``: a backend
+    ``account``: None for an unknown name that is pretended to exist. ``has_backend``: a backend
     has accepted a password since the user was identified.
     """
 
     username: str
-    person: Person | None
+    account: Account | None
     has_backend: bool = False
 
 
@@ -30,7 +30,7 @@ class Context:
     of the flow leads, if not to the root.
     """
 
-    pending_user: User | None = None
+    pending_user: PendingUser | None = None
     pending_user_identifier: str | None = None
     methods: list[str] = field(default_factory=list)
     has_prompt_data: bool = False

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from ropg_twisted.sandbox.flow.context import User
+from ropg_twisted.sandbox.accounts import Account
+from ropg_twisted.sandbox.flow.context import PendingUser
 from ropg_twisted.sandbox.flow.sessions import Clock
-from ropg_twisted.sandbox.users import Person
 
 _STEP = 30
 
@@ -32,50 +32,50 @@ class Devices:
         self._spent: set[tuple[int, str]] = set()
         self._last_used: dict[int, float] = {}
 
-    def kind(self, user: User | None, allowed: Container[str]) -> str | None:
+    def kind(self, user: PendingUser | None, allowed: Container[str]) -> str | None:
         """Return the class of the device to ask for, None if there is none of an allowed one.
 
         A user who is not known yet may have a passkey: ``webauthn``.
         """
         if user is None:
             kind = "webauthn"
-        elif user.person is None:
+        elif user.account is None:
             return None
-        elif user.person.totp_key is not None:
+        elif user.account.totp_key is not None:
             kind = "totp"
-        elif user.person.static_tokens:
+        elif user.account.static_tokens:
             kind = "static"
         else:
             return None
         return kind if kind in allowed else None
 
-    def last_used(self, person: Person) -> str | None:
+    def last_used(self, account: Account) -> str | None:
         """Return when a code was last accepted, as ISO 8601 in UTC, or None."""
-        seconds = self._last_used.get(person.pk)
+        seconds = self._last_used.get(account.pk)
         if seconds is None:
             return None
         return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
-    def accepts(self, person: Person, code: str) -> bool:
+    def accepts(self, account: Account, code: str) -> bool:
         """Tell whether the code is right, and spend it if it is."""
-        if person.totp_key is not None:
-            accepted = self._accepts_totp(person, person.totp_key, code)
+        if account.totp_key is not None:
+            accepted = self._accepts_totp(account, account.totp_key, code)
         else:
-            accepted = code in person.static_tokens and (person.pk, code) not in self._spent
+            accepted = code in account.static_tokens and (account.pk, code) not in self._spent
         if accepted:
-            self._spent.add((person.pk, code))
-            self._last_used[person.pk] = self._clock.seconds()
+            self._spent.add((account.pk, code))
+            self._last_used[account.pk] = self._clock.seconds()
         return accepted
 
     def fits(self, key: bytes, code: str) -> bool:
         """Tell whether the code is that of a key which has just been handed out."""
         return code == totp(key, self._clock.seconds())
 
-    def _accepts_totp(self, person: Person, key: bytes, code: str) -> bool:
+    def _accepts_totp(self, account: Account, key: bytes, code: str) -> bool:
         now = int(self._clock.seconds()) // _STEP
-        earliest = max(0, now - 1, self._last_step.get(person.pk, -1) + 1)
+        earliest = max(0, now - 1, self._last_step.get(account.pk, -1) + 1)
         for step in range(earliest, now + 2):
             if code == totp(key, step * _STEP):
-                self._last_step[person.pk] = step
+                self._last_step[account.pk] = step
                 return True
         return False

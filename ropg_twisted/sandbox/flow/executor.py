@@ -16,7 +16,7 @@ from ropg_twisted.sandbox.flow.flows import (
     Password,
 )
 from ropg_twisted.sandbox.flow.planner import EmptyFlowError, FlowNonApplicableError, Planner
-from ropg_twisted.sandbox.flow.requests import Reply, Visit
+from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
 from ropg_twisted.sandbox.flow.stages import (
@@ -41,118 +41,132 @@ class Executor:
         self._planner = Planner(self.signals.reputation)
         self._stages = Stages(self.sessions, self._devices, self.signals)
 
-    def get(self, visit: Visit, flow: Flow) -> Reply:
+    def get(self, request: FlowRequest, flow: Flow) -> FlowResponse:
         """Show where the session stands in the flow; a new one begins it."""
-        binding = self._enter(visit, flow)
-        if isinstance(binding, Reply):
+        binding = self._enter(request, flow)
+        if isinstance(binding, FlowResponse):
             return binding
-        return self._run(visit, binding, lambda: self._stages.get(visit, binding))
+        return self._run(request, binding, lambda: self._stages.get(request, binding))
 
-    def post(self, visit: Visit, flow: Flow, data: Answer) -> Reply:
+    def post(self, request: FlowRequest, flow: Flow, data: Answer) -> FlowResponse:
         """Take an answer to whatever the session stands at."""
-        binding = self._enter(visit, flow)
-        if isinstance(binding, Reply):
+        binding = self._enter(request, flow)
+        if isinstance(binding, FlowResponse):
             return binding
-        if visit.session.person is not None:
+        if request.session.account is not None:
             # Authentik wants a CSRF token of whoever is logged in, which no program here sends.
-            return Reply(challenges.flow_error(), disowned=True)
-        return self._run(visit, binding, lambda: self._stages.post(visit, binding, data))
+            return FlowResponse(challenges.flow_error(), disowned=True)
+        return self._run(request, binding, lambda: self._stages.post(request, binding, data))
 
-    def fail(self, visit: Visit, flow: Flow) -> Reply:
+    def fail(self, request: FlowRequest, flow: Flow) -> FlowResponse:
         """Answer a request whose content type or body cannot be understood."""
-        binding = self._enter(visit, flow)
-        return binding if isinstance(binding, Reply) else Reply(challenges.flow_error())
+        binding = self._enter(request, flow)
+        return (
+            binding if isinstance(binding, FlowResponse) else FlowResponse(challenges.flow_error())
+        )
 
-    def _enter(self, visit: Visit, flow: Flow) -> Binding | Reply:
+    def _enter(self, request: FlowRequest, flow: Flow) -> Binding | FlowResponse:
         """Find the binding that the session stands at, or say why it stands at none.
 
         A session is in one flow at most: another one is planned, and the first forgotten.
         """
-        session = visit.session
+        session = request.session
         if session.plan is None or session.plan.flow != flow:
             session.plan = None
             try:
-                session.plan = self._planner.plan(visit, flow)
+                session.plan = self._planner.plan(request, flow)
             except FlowNonApplicableError as error:
                 continues = flow.denied_action is DeniedAction.CONTINUE
-                if continues or (flow.designation == "authentication" and session.person):
-                    return Reply(challenges.redirect("/"), early=True)
-                return Reply(challenges.access_denied(visit, flow, error.message), early=True)
+                if continues or (flow.designation == "authentication" and session.account):
+                    return FlowResponse(challenges.redirect("/"), early=True)
+                return FlowResponse(
+                    challenges.access_denied(request, flow, error.message), early=True
+                )
             except EmptyFlowError:
-                return Reply(challenges.redirect("/"), early=True)
-        binding = self._planner.next(visit, session.plan)
-        return binding or replace(self._flow_done(visit), early=True)
+                return FlowResponse(challenges.redirect("/"), early=True)
+        binding = self._planner.next(request, session.plan)
+        return binding or replace(self._flow_done(request), early=True)
 
-    def _run(self, visit: Visit, binding: Binding, stage: Callable[[], Outcome]) -> Reply:
+    def _run(
+        self, request: FlowRequest, binding: Binding, stage: Callable[[], Outcome]
+    ) -> FlowResponse:
         """Run a stage, and go on from there as it says."""
         try:
             match stage():
                 case Challenged():
-                    return self._challenge(visit, binding)
+                    return self._challenge(request, binding)
                 case StageOk(logged_in, known_device):
-                    reply = self._stage_ok(visit)
-                    return replace(reply, logged_in=logged_in, known_device=known_device)
+                    response = self._stage_ok(request)
+                    return replace(response, logged_in=logged_in, known_device=known_device)
                 case StageInvalid(message):
-                    return self._stage_invalid(visit, binding, message)
+                    return self._stage_invalid(request, binding, message)
                 case ChallengeInvalid(errors):
-                    return self._challenge_invalid(visit, binding, errors)
+                    return self._challenge_invalid(request, binding, errors)
         except (StageError, EmptyFlowError):
-            return Reply(challenges.flow_error())
+            return FlowResponse(challenges.flow_error())
 
-    def _challenge(self, visit: Visit, binding: Binding, errors: Errors | None = None) -> Reply:
-        return Reply(challenges.show(visit, binding.stage, self._devices, errors))
+    def _challenge(
+        self, request: FlowRequest, binding: Binding, errors: Errors | None = None
+    ) -> FlowResponse:
+        return FlowResponse(challenges.show(request, binding.stage, self._devices, errors))
 
-    def _stage_ok(self, visit: Visit) -> Reply:
+    def _stage_ok(self, request: FlowRequest) -> FlowResponse:
         """Leave the stage. The last one ends the flow at once, any other by a redirect."""
-        plan = visit.plan
+        plan = request.plan
         plan.bindings.pop(0)
-        return _again(visit) if plan.bindings else self._flow_done(visit)
+        return _again(request) if plan.bindings else self._flow_done(request)
 
-    def _stage_invalid(self, visit: Visit, binding: Binding, message: str) -> Reply:
+    def _stage_invalid(self, request: FlowRequest, binding: Binding, message: str) -> FlowResponse:
         """Deny the user and forget the plan, or restart the flow."""
         if binding.invalid_response_action is not InvalidResponseAction.RETRY:
-            return self._restart(visit, binding)
-        denied = challenges.access_denied(visit, visit.plan.flow, message)
-        visit.session.plan = None
-        return Reply(denied)
+            return self._restart(request, binding)
+        denied = challenges.access_denied(request, request.plan.flow, message)
+        request.session.plan = None
+        return FlowResponse(denied)
 
-    def _challenge_invalid(self, visit: Visit, binding: Binding, errors: Errors) -> Reply:
+    def _challenge_invalid(
+        self, request: FlowRequest, binding: Binding, errors: Errors
+    ) -> FlowResponse:
         """Refuse an answer: the same challenge with errors, or a restart of the flow.
 
         Wrong passwords of the whole session are counted, where they do not restart it.
         """
         if binding.invalid_response_action is not InvalidResponseAction.RETRY:
-            return self._restart(visit, binding)
+            return self._restart(request, binding)
         if isinstance(binding.stage, Password):
-            visit.session.wrong_passwords += 1
-            if visit.session.wrong_passwords >= binding.stage.attempts:
-                visit.session.wrong_passwords = 0
-                return self._stage_invalid(visit, binding, challenges.INVALID_PASSWORD)
-        return self._challenge(visit, binding, errors)
+            request.session.wrong_passwords += 1
+            if request.session.wrong_passwords >= binding.stage.attempts:
+                request.session.wrong_passwords = 0
+                return self._stage_invalid(request, binding, challenges.INVALID_PASSWORD)
+        return self._challenge(request, binding, errors)
 
-    def _restart(self, visit: Visit, binding: Binding) -> Reply:
+    def _restart(self, request: FlowRequest, binding: Binding) -> FlowResponse:
         """Plan the flow anew. Raises ``StageError`` and ``EmptyFlowError``.
 
         Where the flow is no longer for this user, the old plan stays.
         """
-        plan = visit.plan
+        plan = request.plan
         keeps = binding.invalid_response_action is InvalidResponseAction.RESTART_WITH_CONTEXT
         context = plan.context if keeps else None
         try:
-            visit.session.plan = self._planner.plan(visit, plan.flow, context)
+            request.session.plan = self._planner.plan(request, plan.flow, context)
         except FlowNonApplicableError:
             if plan.flow.denied_action is DeniedAction.CONTINUE:
-                return Reply(challenges.redirect("/"))
+                return FlowResponse(challenges.redirect("/"))
             # Authentik denies by the stage, whose answer to that is a restart: without end.
             raise StageError from None
-        return _again(visit)
+        return _again(request)
 
-    def _flow_done(self, visit: Visit) -> Reply:
-        to = visit.plan.context.redirect or "/"
-        visit.session.plan = None
-        return Reply(challenges.redirect(to))
+    def _flow_done(self, request: FlowRequest) -> FlowResponse:
+        to = request.plan.context.redirect or "/"
+        request.session.plan = None
+        return FlowResponse(challenges.redirect(to))
 
 
-def _again(visit: Visit) -> Reply:
+def _again(request: FlowRequest) -> FlowResponse:
     """A redirect to the executor itself: a 302 if Authentik writes the URL back as it came."""
-    return Reply() if visit.url == visit.rewritten else Reply(challenges.redirect(visit.rewritten))
+    return (
+        FlowResponse()
+        if request.url == request.rewritten
+        else FlowResponse(challenges.redirect(request.rewritten))
+    )

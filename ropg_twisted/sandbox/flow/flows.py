@@ -47,7 +47,7 @@ class InvalidResponseAction(Enum):
 
 
 class NotConfigured(Enum):
-    """What a second-factor stage does with a person who has no device."""
+    """What a second-factor stage does with a user who has no device."""
 
     SKIP = auto()
     DENY = auto()
@@ -80,12 +80,12 @@ class Password:
 
 @dataclass(frozen=True, slots=True)
 class TotpSetup:
-    """Has the person set up a TOTP device, and shows its secret."""
+    """Has the user set up a TOTP device, and shows its secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecondFactor:
-    """Asks people who have a device for a code (Authentik: *authenticator-validate*).
+    """Asks users who have a device for a code (Authentik: *authenticator-validate*).
 
     ``device_classes``: with ``webauthn``, a user is asked who is not known yet.
     ``configuration_stage``: what ``CONFIGURE`` inserts; without one it denies.
@@ -98,7 +98,7 @@ class SecondFactor:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Logs the person in. ``asks``: asks first whether to be remembered."""
+    """Logs the user in. ``asks``: asks first whether to be remembered."""
 
     asks: bool = False
 
@@ -129,7 +129,7 @@ class Captcha:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Asks the person to agree."""
+    """Asks the user to agree."""
 
 
 @dataclass(frozen=True, slots=True)

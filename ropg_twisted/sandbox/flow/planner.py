@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ropg_twisted.sandbox.flow.context import Context, User
+from ropg_twisted.sandbox.flow.context import Context, PendingUser
 from ropg_twisted.sandbox.flow.flows import Binding, Flow, Requirement
 from ropg_twisted.sandbox.flow.policies import DenyAll, Policy, PolicyRequest
-from ropg_twisted.sandbox.flow.requests import Visit
+from ropg_twisted.sandbox.flow.requests import FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Plan
 
 NOT_APPLICABLE = "Flow does not apply to current user."
@@ -34,17 +34,17 @@ class Planner:
     def __init__(self, reputation: Mapping[tuple[str, str], int]) -> None:
         self._reputation = reputation
 
-    def plan(self, visit: Visit, flow: Flow, context: Context | None = None) -> Plan:
+    def plan(self, request: FlowRequest, flow: Flow, context: Context | None = None) -> Plan:
         """Return the plan of a user who begins a flow, or begins it again with this context.
 
         Raises ``FlowNonApplicableError`` and ``EmptyFlowError``.
         """
         context = context or Context()
-        if flow.requires is Requirement.OUTPOST and not visit.outpost:
+        if flow.requires is Requirement.OUTPOST and not request.outpost:
             raise FlowNonApplicableError
-        if flow.requires is Requirement.UNAUTHENTICATED and visit.session.person is not None:
+        if flow.requires is Requirement.UNAUTHENTICATED and request.session.account is not None:
             raise FlowNonApplicableError
-        if not self._passes(flow.policy, visit, context):
+        if not self._passes(flow.policy, request, context):
             match flow.policy:
                 case DenyAll(message):
                     raise FlowNonApplicableError(message)
@@ -52,13 +52,13 @@ class Planner:
         bindings = [
             binding
             for binding in flow.bindings
-            if not binding.evaluate_on_plan or self._passes(binding.policy, visit, context)
+            if not binding.evaluate_on_plan or self._passes(binding.policy, request, context)
         ]
         if not bindings:
             raise EmptyFlowError
         return Plan(flow, bindings, context)
 
-    def next(self, visit: Visit, plan: Plan) -> Binding | None:
+    def next(self, request: FlowRequest, plan: Plan) -> Binding | None:
         """Return the binding to stand at, None if none is left.
 
         Those before it whose policies are evaluated again and do not pass leave the plan for
@@ -68,13 +68,13 @@ class Planner:
             binding = plan.bindings[0]
             if not binding.re_evaluate_policies:
                 return binding
-            if self._passes(binding.policy, visit, plan.context):
+            if self._passes(binding.policy, request, plan.context):
                 return binding
             plan.bindings.pop(0)
         return None
 
-    def _passes(self, policy: Policy | None, visit: Visit, context: Context) -> bool:
+    def _passes(self, policy: Policy | None, request: FlowRequest, context: Context) -> bool:
         """Tell whether a policy passes; what none is bound to is open to everybody."""
-        user: User | None = context.pending_user or visit.user
-        request = PolicyRequest(user, visit.address, context, self._reputation)
-        return policy is None or policy.passes(request)
+        user: PendingUser | None = context.pending_user or request.user
+        policy_request = PolicyRequest(user, request.address, context, self._reputation)
+        return policy is None or policy.passes(policy_request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ropg_twisted.sandbox.flow.context import Context, User
+from ropg_twisted.sandbox.flow.context import Context, PendingUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class PolicyRequest:
     user name and address.
     """
 
-    user: User | None
+    user: PendingUser | None
     address: str
     context: Context
     reputation: Mapping[tuple[str, str], int]
@@ -82,8 +82,8 @@ class IsMember:
 
     def passes(self, request: PolicyRequest) -> bool:
         """Tell whether the user is a member."""
-        person = None if request.user is None else request.user.person
-        return person is not None and person.is_member(self.group)
+        account = None if request.user is None else request.user.account
+        return account is not None and account.is_member(self.group)
 
     def __str__(self) -> str:
         return f"the user is in the group {self.group}"
@@ -95,8 +95,8 @@ class PasswordExpired:
 
     def passes(self, request: PolicyRequest) -> bool:
         """Tell whether it is."""
-        person = None if request.user is None else request.user.person
-        return person is not None and person.expired
+        account = None if request.user is None else request.user.account
+        return account is not None and account.expired
 
     def __str__(self) -> str:
         return "the password has expired"

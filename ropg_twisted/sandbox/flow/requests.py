@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ropg_twisted.sandbox.flow.context import User
+from ropg_twisted.sandbox.accounts import Account
+from ropg_twisted.sandbox.flow.context import PendingUser
 from ropg_twisted.sandbox.flow.sessions import Plan, Session
-from ropg_twisted.sandbox.users import Person
 
 Challenge: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class FlowRequest:
     """One request to the executor.
 
     ``address``: the client's, as Authentik understands it. ``outpost``: an outpost speaks.
@@ -36,13 +36,13 @@ class Visit:
         return self.session.plan
 
     @property
-    def user(self) -> User | None:
+    def user(self) -> PendingUser | None:
         """The user who is logged in with the session."""
-        person = self.session.person
-        return None if person is None else User(person.username, person)
+        account = self.session.account
+        return None if account is None else PendingUser(account.username, account)
 
     @property
-    def pending_user(self) -> User | None:
+    def pending_user(self) -> PendingUser | None:
         """The pending user of the plan, else who is logged in."""
         plan = self.session.plan
         return (plan and plan.context.pending_user) or self.user
@@ -57,7 +57,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class FlowResponse:
     """The answer: a challenge, or None for a 302 to the same URL.
 
     ``early``: it came before a stage had a say. ``logged_in``: who has just been logged in, and
@@ -67,6 +67,6 @@ class Reply:
 
     challenge: Challenge | None = None
     early: bool = False
-    logged_in: Person | None = None
+    logged_in: Account | None = None
     known_device: bool = False
     disowned: bool = False

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import jwt
 
+from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.context import Context
 from ropg_twisted.sandbox.flow.flows import Binding, Flow
-from ropg_twisted.sandbox.users import Person
 
 LIFETIME = 24 * 60 * 60
 """Seconds that a row lives after its last use."""
@@ -52,13 +52,13 @@ class Plan:
 class Session:
     """A row: ``expires`` is a time on the clock, ``address`` the client's last address.
 
-    ``auth_time`` and ``methods`` (``pwd``, ``mfa``): when and how the person has logged in.
+    ``auth_time`` and ``methods`` (``pwd``, ``mfa``): when and how the user has logged in.
     """
 
     sid: str = field(repr=False)
     expires: float
     address: str
-    person: Person | None = None
+    account: Account | None = None
     auth_time: float = 0
     methods: tuple[str, ...] = ()
     plan: Plan | None = None
@@ -76,12 +76,12 @@ class Sessions:
     @property
     def anonymous(self) -> list[Session]:
         """The rows that nobody is logged in with."""
-        return [row for row in self._alive() if row.person is None]
+        return [row for row in self._alive() if row.account is None]
 
     @property
     def authenticated(self) -> list[Session]:
         """The rows that somebody is logged in with."""
-        return [row for row in self._alive() if row.person is not None]
+        return [row for row in self._alive() if row.account is not None]
 
     def begin(self, address: str) -> Session:
         """Add an anonymous row."""
@@ -104,10 +104,10 @@ class Sessions:
         row.expires = self._clock.seconds() + LIFETIME
         row.address = address
 
-    def log_in(self, row: Session, person: Person, methods: Iterable[str]) -> None:
-        """Log the person in by these methods, under a new session id."""
+    def log_in(self, row: Session, account: Account, methods: Iterable[str]) -> None:
+        """Log the user in by these methods, under a new session id."""
         self.end(row)
-        row.sid, row.person = random_text(32), person
+        row.sid, row.account = random_text(32), account
         row.auth_time, row.methods = self._clock.seconds(), tuple(methods)
         self._rows[row.sid] = row
 
@@ -120,19 +120,19 @@ class Sessions:
 
         ``disowned``: it says that nobody is logged in, whatever the row says.
         """
-        person = None if disowned else row.person
+        account = None if disowned else row.account
         claims = {
             "sid": row.sid,
             "iss": "authentik",
-            "sub": _ANONYMOUS if person is None else person.uid,
-            "authenticated": person is not None,
+            "sub": _ANONYMOUS if account is None else account.uid,
+            "authenticated": account is not None,
             "acr": "goauthentik.io/core/default",
         }
         return jwt.encode(claims, self._key, "HS256")
 
-    def device_cookie(self, person: Person, expires: float) -> str:
+    def device_cookie(self, account: Account, expires: float) -> str:
         """Return the value of the cookie ``authentik_device``, which marks a known device."""
-        return jwt.encode({"sub": person.uid, "exp": expires}, self._key, "HS256")
+        return jwt.encode({"sub": account.uid, "exp": expires}, self._key, "HS256")
 
     def holds(self, row: Session) -> bool:
         """Tell whether the row has neither been removed nor run out."""

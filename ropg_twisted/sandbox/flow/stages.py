@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from ropg_twisted.sandbox.accounts import Account, find
 from ropg_twisted.sandbox.flow import challenges
 from ropg_twisted.sandbox.flow.challenges import Errors
-from ropg_twisted.sandbox.flow.context import User
+from ropg_twisted.sandbox.flow.context import PendingUser
 from ropg_twisted.sandbox.flow.devices import Devices
 from ropg_twisted.sandbox.flow.flows import (
     Binding,
@@ -29,10 +30,9 @@ from ropg_twisted.sandbox.flow.flows import (
     TotpSetup,
     UserWrite,
 )
-from ropg_twisted.sandbox.flow.requests import Visit
+from ropg_twisted.sandbox.flow.requests import FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
-from ropg_twisted.sandbox.users import Person, find
 
 Answer: TypeAlias = Mapping[str, Any]
 
@@ -46,7 +46,7 @@ class Challenged:
 class StageOk:
     """The stage is passed. ``logged_in`` and ``known_device``: as in ``Reply``."""
 
-    logged_in: Person | None = None
+    logged_in: Account | None = None
     known_device: bool = False
 
 
@@ -81,76 +81,76 @@ class Stages:
         self._devices = devices
         self._signals = signals
 
-    def get(self, visit: Visit, binding: Binding) -> Outcome:
+    def get(self, request: FlowRequest, binding: Binding) -> Outcome:
         """Look at a stage; one that needs nobody is passed by it. Raises ``StageError``."""
         match binding.stage:
-            case Identification() as stage if self._skips(visit, binding, stage):
+            case Identification() as stage if self._skips(request, binding, stage):
                 return StageOk()
             case SecondFactor() as stage:
-                return self._look_for_device(visit, stage)
+                return self._look_for_device(request, stage)
             case Login(asks=False):
-                return self._log_in(visit, known_device=True)
+                return self._log_in(request, known_device=True)
             case Logout():
-                self._sessions.end(visit.session)
+                self._sessions.end(request.session)
                 return StageOk()
             case Deny(message):
                 return StageInvalid(message)
-            case UserWrite() if visit.plan.context.has_prompt_data:
+            case UserWrite() if request.plan.context.has_prompt_data:
                 return StageOk()
             case UserWrite():
                 return StageInvalid(challenges.NO_PENDING_DATA)
         return Challenged()
 
-    def post(self, visit: Visit, binding: Binding, data: Answer) -> Outcome:
+    def post(self, request: FlowRequest, binding: Binding, data: Answer) -> Outcome:
         """Answer a stage: its component in the data is not read. Raises ``StageError``."""
         match binding.stage:
             case Identification() as stage:
-                return self._identify(visit, stage, data)
+                return self._identify(request, stage, data)
             case Password() as stage:
-                return self._check_password(visit, stage, data)
+                return self._check_password(request, stage, data)
             case SecondFactor() as stage:
-                return self._check_code(visit, stage, data)
+                return self._check_code(request, stage, data)
             case TotpSetup():
-                if not self._devices.fits(visit.plan.key, _text(data, "code")):
+                if not self._devices.fits(request.plan.key, _text(data, "code")):
                     return ChallengeInvalid({"code": ("Code does not match", "invalid")})
                 return StageOk()
             case Login(asks=True):
                 if not isinstance(data.get("remember_me"), bool):
                     return ChallengeInvalid({"remember_me": challenges.REQUIRED})
-                return self._log_in(visit, known_device=False)
+                return self._log_in(request, known_device=False)
             case Captcha():
                 return ChallengeInvalid({"token": challenges.REQUIRED})
             case Consent():
                 if not _text(data, "token"):
                     return ChallengeInvalid({"token": challenges.REQUIRED})
-                return StageOk() if data["token"] == visit.plan.consent else Challenged()
+                return StageOk() if data["token"] == request.plan.consent else Challenged()
             case Prompt(fields):
                 empty = [field.key for field in fields if not _text(data, field.key)]
                 if empty:
                     return ChallengeInvalid(dict.fromkeys(empty, challenges.REQUIRED))
-                visit.plan.context.has_prompt_data = True
+                request.plan.context.has_prompt_data = True
                 return StageOk()
             case Dummy():
                 return StageOk()
-        return self.get(visit, binding)
+        return self.get(request, binding)
 
-    def _skips(self, visit: Visit, binding: Binding, stage: Identification) -> bool:
+    def _skips(self, request: FlowRequest, binding: Binding, stage: Identification) -> bool:
         """Whether the name that is known already will do. Its user is looked up again."""
-        name = visit.plan.context.pending_user_identifier
+        name = request.plan.context.pending_user_identifier
         if name is None or stage.combined or stage.captcha or binding.policy is not None:
             return False
-        visit.plan.context.pending_user = _user(name)
+        request.plan.context.pending_user = _user(name)
         return True
 
-    def _identify(self, visit: Visit, stage: Identification, data: Answer) -> Outcome:
+    def _identify(self, request: FlowRequest, stage: Identification, data: Answer) -> Outcome:
         """Look the name up. Names and passwords in this form lose the spaces around them."""
-        context = visit.plan.context
+        context = request.plan.context
         name = _text(data, "uid_field").strip()
         if not name:
             return ChallengeInvalid({"non_field_errors": (challenges.NO_NAME, "invalid")})
         user = _user(name)
-        if user.person is None:
-            self._signals.identification_failed(name, visit.address)
+        if user.account is None:
+            self._signals.identification_failed(name, request.address)
             # Even a name that is refused stays in the context, for a restart and for policies.
             context.pending_user = user
             if not stage.show_matched_user:
@@ -160,7 +160,7 @@ class Stages:
             return _REFUSED
         if stage.combined:
             password = _text(data, "password").strip()
-            if not self._authenticate(visit, user, password, app_passwords=True):
+            if not self._authenticate(request, user, password, app_passwords=True):
                 return _REFUSED
             user = replace(user, has_backend=True)
         context.pending_user = user
@@ -168,37 +168,37 @@ class Stages:
             context.pending_user_identifier = name
         return StageOk()
 
-    def _check_password(self, visit: Visit, stage: Password, data: Answer) -> Outcome:
+    def _check_password(self, request: FlowRequest, stage: Password, data: Answer) -> Outcome:
         """Have the password judged as it came."""
-        context = visit.plan.context
+        context = request.plan.context
         password = _text(data, "password")
         if not password:
             return ChallengeInvalid({"password": challenges.REQUIRED})
         user = context.pending_user
         if user is None:
             return StageInvalid()
-        if not self._authenticate(visit, user, password, app_passwords=stage.app_passwords):
+        if not self._authenticate(request, user, password, app_passwords=stage.app_passwords):
             return ChallengeInvalid({"password": (challenges.INVALID_PASSWORD, "invalid")})
         context.pending_user = replace(user, has_backend=True)
         return StageOk()
 
     def _authenticate(
-        self, visit: Visit, user: User, password: str, *, app_passwords: bool
+        self, request: FlowRequest, user: PendingUser, password: str, *, app_passwords: bool
     ) -> bool:
         """Tell whether a backend accepts the password; the real one is a method of ``amr``.
 
         No other stage compares a password, and each judgement is signalled.
         """
-        person, accepted = user.person, False
-        if person is not None:
-            accepted = person.accepts(password, app_passwords=app_passwords)
-            if person.accepts(password, app_passwords=False):
-                visit.plan.context.methods.append("pwd")
-        self._signals.authenticated(user.username, visit.address, accepted=accepted)
+        account, accepted = user.account, False
+        if account is not None:
+            accepted = account.accepts(password, app_passwords=app_passwords)
+            if account.accepts(password, app_passwords=False):
+                request.plan.context.methods.append("pwd")
+        self._signals.authenticated(user.username, request.address, accepted=accepted)
         return accepted
 
-    def _look_for_device(self, visit: Visit, stage: SecondFactor) -> Outcome:
-        user = visit.pending_user
+    def _look_for_device(self, request: FlowRequest, stage: SecondFactor) -> Outcome:
+        user = request.pending_user
         if self._devices.kind(user, stage.device_classes) is not None:
             return Challenged()
         if user is None or stage.not_configured is NotConfigured.SKIP:
@@ -207,37 +207,37 @@ class Stages:
             return StageInvalid(challenges.NO_DEVICE)
         if stage.configuration_stage is None:
             return StageInvalid()
-        visit.plan.bindings.insert(1, Binding(stage.configuration_stage))
+        request.plan.bindings.insert(1, Binding(stage.configuration_stage))
         return StageOk()
 
-    def _check_code(self, visit: Visit, stage: SecondFactor, data: Answer) -> Outcome:
-        code, user = _text(data, "code"), visit.pending_user
+    def _check_code(self, request: FlowRequest, stage: SecondFactor, data: Answer) -> Outcome:
+        code, user = _text(data, "code"), request.pending_user
         if not code:
             return ChallengeInvalid({"non_field_errors": (challenges.NO_CODE, "invalid")})
         allowed = self._devices.kind(user, stage.device_classes) is not None
-        if not allowed or user is None or user.person is None:
+        if not allowed or user is None or user.account is None:
             return ChallengeInvalid({"code": (challenges.WRONG_DEVICE_CLASS, "invalid")})
-        if not self._devices.accepts(user.person, code):
-            self._signals.login_failed(user.username, visit.address)
+        if not self._devices.accepts(user.account, code):
+            self._signals.login_failed(user.username, request.address)
             return ChallengeInvalid({"code": (challenges.INVALID_CODE, "invalid")})
-        visit.plan.context.methods.append("mfa")
+        request.plan.context.methods.append("mfa")
         return StageOk()
 
-    def _log_in(self, visit: Visit, *, known_device: bool) -> Outcome:
-        user = visit.plan.context.pending_user
+    def _log_in(self, request: FlowRequest, *, known_device: bool) -> Outcome:
+        user = request.plan.context.pending_user
         if user is None:
             return StageInvalid(challenges.NO_PENDING_USER)
-        if user.person is None:
+        if user.account is None:
             raise StageError
-        self._sessions.log_in(visit.session, user.person, visit.plan.context.methods)
-        self._signals.logged_in(user.username, visit.address)
-        return StageOk(user.person, known_device)
+        self._sessions.log_in(request.session, user.account, request.plan.context.methods)
+        self._signals.logged_in(user.username, request.address)
+        return StageOk(user.account, known_device)
 
 
-def _user(name: str) -> User:
+def _user(name: str) -> PendingUser:
     """The user of a typed name, known or pretended."""
-    person = find(name)
-    return User(name if person is None else person.username, person)
+    account = find(name)
+    return PendingUser(name if account is None else account.username, account)
 
 
 def _text(data: Answer, key: str) -> str:

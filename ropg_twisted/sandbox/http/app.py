@@ -16,10 +16,11 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.executor import Executor
 from ropg_twisted.sandbox.flow.flows import FLOWS, Flow
 from ropg_twisted.sandbox.flow.refusing_flows import REFUSING_FLOWS
-from ropg_twisted.sandbox.flow.requests import Reply, Visit
+from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
 from ropg_twisted.sandbox.flow.signals import Authentication, Event
 from ropg_twisted.sandbox.http import login, pages
@@ -32,7 +33,7 @@ from ropg_twisted.sandbox.http.cookies import (
 from ropg_twisted.sandbox.http.wire import (
     READ,
     READ_AND_WRITE,
-    Client,
+    Peer,
     accepts_json,
     language,
     read_client,
@@ -47,7 +48,6 @@ from ropg_twisted.sandbox.http.wire import (
 from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS
 from ropg_twisted.sandbox.oauth2.endpoints import OAuth
 from ropg_twisted.sandbox.oauth2.provider import Provider
-from ropg_twisted.sandbox.users import Person
 from ropg_twisted.server.site import QuietSite
 
 
@@ -115,7 +115,7 @@ class Sandbox:
             return self._flow(request, slug, self.executor.fail)
         answer: Mapping[str, Any] = data
         return self._flow(
-            request, slug, lambda visit, flow: self.executor.post(visit, flow, answer)
+            request, slug, lambda flow_request, flow: self.executor.post(flow_request, flow, answer)
         )
 
     @app.route("/api/v3/core/users/me/", methods=["GET"])
@@ -123,23 +123,23 @@ class Sandbox:
         """Say who is logged in with the session, 403 if nobody is."""
         client = read_client(request)
         row = self.sessions.find(client.cookie)
-        if row is None or row.person is None:
+        if row is None or row.account is None:
             if row is None and client.cookie is not None:
                 set_cookies(request, [session_deletion(client)])
             detail = "Authentication credentials were not provided."
             return send_json(request, 403, {"detail": detail}, allow=READ)
         set_cookies(request, [session_cookie(client, self.sessions.cookie(row))])
-        return send_json(request, 200, {"user": _profile(row.person)}, allow=READ)
+        return send_json(request, 200, {"user": _profile(row.account)}, allow=READ)
 
     @app.route("/api/v3/core/applications/<slug>/check_access/", methods=["GET"])
     def check_access(self, request: IRequest, slug: str) -> bytes:
-        """Say whether the person may use an application; without a session it is always yes."""
+        """Say whether the user may use an application; without a session it is always yes."""
         row = self.sessions.find(read_client(request).cookie)
         if slug not in APPLICATIONS:
             detail = "No Application matches the given query."
             return send_json(request, 404, {"detail": detail}, allow=READ)
-        person = None if row is None else row.person
-        passing = person is None or APPLICATIONS[slug].admits(person)
+        account = None if row is None else row.account
+        passing = account is None or APPLICATIONS[slug].admits(account)
         answer = {"passing": passing, "messages": [], "log_messages": []}
         return send_json(request, 200, answer, allow=READ)
 
@@ -160,24 +160,24 @@ class Sandbox:
         """Show the login page; whoever is logged in goes on at once."""
         flow = self._flow_of(slug)
         row = self.sessions.find(read_client(request).cookie)
-        if row is not None and row.person is not None:
-            return send_redirect(request, login.place(read_query(request).get("next")))
+        if row is not None and row.account is not None:
+            return send_redirect(request, login.next_url(read_query(request).get("next")))
         return send_html(request, 200, pages.login(flow, ""))
 
     @app.route("/if/flow/<slug>/", methods=["POST"])
     def log_in(self, request: IRequest, slug: str) -> bytes:
         """Take the login page: go on to where the browser came from, or show it again."""
         flow, client = self._flow_of(slug), read_client(request)
-        visit = self._visit(request, client)
-        reply = login.walk(self.executor, visit, flow, read_form(request))
-        self._set_cookies(request, client, visit, reply)
-        if visit.session.person is None:
-            return send_html(request, 200, pages.login(flow, login.complaint(reply.challenge)))
-        return send_redirect(request, login.place(read_query(request).get("next")))
+        flow_request = self._flow_request(request, client)
+        response = login.walk(self.executor, flow_request, flow, read_form(request))
+        self._set_cookies(request, client, flow_request, response)
+        if flow_request.session.account is None:
+            return send_html(request, 200, pages.login(flow, login.error_text(response.challenge)))
+        return send_redirect(request, login.next_url(read_query(request).get("next")))
 
     @app.route("/", methods=["GET"])
     def front(self, request: IRequest) -> bytes:
-        """List flows and people."""
+        """List flows and users."""
         return send_html(request, 200, pages.front(self.flows.values(), self._clock.seconds()))
 
     @app.handle_errors(HTTPException)
@@ -199,27 +199,29 @@ class Sandbox:
             raise NotFound
         return self.flows[slug]
 
-    def _flow(self, request: IRequest, slug: str, walk: Callable[[Visit, Flow], Reply]) -> bytes:
+    def _flow(
+        self, request: IRequest, slug: str, walk: Callable[[FlowRequest, Flow], FlowResponse]
+    ) -> bytes:
         """Walk a session, and answer with its cookies."""
         flow, client = self._flow_of(slug), read_client(request)
-        visit = self._visit(request, client)
-        reply = walk(visit, flow)
-        self._set_cookies(request, client, visit, reply)
-        if reply.logged_in is not None:
+        flow_request = self._flow_request(request, client)
+        response = walk(flow_request, flow)
+        self._set_cookies(request, client, flow_request, response)
+        if response.logged_in is not None:
             request.setHeader("vary", "Cookie, Accept-Language")
-        if reply.challenge is None:
-            return send_redirect(request, visit.rewritten, allow=READ_AND_WRITE)
-        allow = None if reply.early else READ_AND_WRITE
-        return send_json(request, 200, reply.challenge, allow=allow)
+        if response.challenge is None:
+            return send_redirect(request, flow_request.rewritten, allow=READ_AND_WRITE)
+        allow = None if response.early else READ_AND_WRITE
+        return send_json(request, 200, response.challenge, allow=allow)
 
-    def _visit(self, request: IRequest, client: Client) -> Visit:
+    def _flow_request(self, request: IRequest, client: Peer) -> FlowRequest:
         """A visit with the session that the client brings, or a new one."""
         row = self.sessions.find(client.cookie) or self.sessions.begin(client.address)
         self.sessions.touch(row, client.address)
         url = request.uri.decode("latin-1")
         path, _, query = url.partition("?")
         written = urlencode(dict(parse_qsl(query, keep_blank_values=True)))
-        return Visit(
+        return FlowRequest(
             session=row,
             address=client.address,
             url=url,
@@ -228,9 +230,17 @@ class Sandbox:
             language=language(request),
         )
 
-    def _set_cookies(self, request: IRequest, client: Client, visit: Visit, reply: Reply) -> None:
+    def _set_cookies(
+        self,
+        request: IRequest,
+        client: Peer,
+        flow_request: FlowRequest,
+        response: FlowResponse,
+    ) -> None:
         now = self._clock.seconds()
-        set_cookies(request, flow_cookies(client, self.sessions, visit.session, reply, now))
+        set_cookies(
+            request, flow_cookies(client, self.sessions, flow_request.session, response, now)
+        )
 
 
 class _InMemoryRequest(Request):
@@ -248,19 +258,19 @@ def sandbox_site(sandbox: Sandbox) -> Site:
     )
 
 
-def _profile(person: Person) -> dict[str, Any]:
-    """A person as ``users/me/`` shows them."""
+def _profile(account: Account) -> dict[str, Any]:
+    """A user as ``users/me/`` shows them."""
     return {
-        "pk": person.pk,
-        "username": person.username,
-        "name": person.name,
-        "is_active": person.active,
+        "pk": account.pk,
+        "username": account.username,
+        "name": account.name,
+        "is_active": account.active,
         "is_superuser": False,
-        "groups": [{"name": group.name, "pk": group.pk} for group in person.groups],
+        "groups": [{"name": group.name, "pk": group.pk} for group in account.groups],
         "roles": [],
-        "email": person.email,
+        "email": account.email,
         "avatar": "/static/dist/assets/images/user_default.png",
-        "uid": person.uid,
+        "uid": account.uid,
         "settings": {},
         "type": "internal",
         "system_permissions": [],

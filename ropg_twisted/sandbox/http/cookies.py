@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from twisted.web.http import datetimeToString
 from twisted.web.iweb import IRequest
 
-from ropg_twisted.sandbox.flow.requests import Reply
+from ropg_twisted.sandbox.flow.requests import FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Session, Sessions
-from ropg_twisted.sandbox.http.wire import Client
+from ropg_twisted.sandbox.http.wire import Peer
 
 _DEVICE_AGE = 30 * 24 * 60 * 60
 _CSRF_AGE = 52 * 7 * 24 * 60 * 60
@@ -22,32 +22,32 @@ def set_cookies(request: IRequest, cookies: Iterable[str]) -> None:
         request.responseHeaders.addRawHeader(b"set-cookie", cookie.encode())
 
 
-def session_cookie(client: Client, value: str) -> str:
+def session_cookie(client: Peer, value: str) -> str:
     """Return the line of the session's cookie: without Max-Age, for all sites over https."""
     return f"authentik_session={value}; HttpOnly; Path=/; {_same_site(client)}"
 
 
-def session_deletion(client: Client) -> str:
+def session_deletion(client: Peer) -> str:
     """Return the line that takes the session's cookie away."""
     expires = "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
     return f'authentik_session=""; {expires}; Path=/; {_same_site(client)}'
 
 
 def flow_cookies(
-    client: Client, sessions: Sessions, row: Session, reply: Reply, now: float
+    client: Peer, sessions: Sessions, row: Session, response: FlowResponse, now: float
 ) -> list[str]:
     """Return the lines for the answer of a flow: a login adds two, a logout takes one away."""
     if not sessions.holds(row):
         return [] if client.cookie is None else [session_deletion(client)]
-    cookies = [session_cookie(client, sessions.cookie(row, disowned=reply.disowned))]
-    if reply.logged_in is None:
+    cookies = [session_cookie(client, sessions.cookie(row, disowned=response.disowned))]
+    if response.logged_in is None:
         return cookies
     csrf = secrets.token_urlsafe(24)
     cookies[:0] = [
         _lasting_cookie("authentik_csrf", csrf, now=now, age=_CSRF_AGE, secure=client.secure)
     ]
-    if reply.known_device:
-        device = sessions.device_cookie(reply.logged_in, now + _DEVICE_AGE)
+    if response.known_device:
+        device = sessions.device_cookie(response.logged_in, now + _DEVICE_AGE)
         cookies[:0] = [_lasting_cookie("authentik_device", device, now=now, age=_DEVICE_AGE)]
     return cookies
 
@@ -59,5 +59,5 @@ def _lasting_cookie(name: str, value: str, *, now: float, age: int, secure: bool
     return f"{line}; Secure" if secure else line
 
 
-def _same_site(client: Client) -> str:
+def _same_site(client: Peer) -> str:
     return "SameSite=None; Secure" if client.secure else "SameSite=Lax"

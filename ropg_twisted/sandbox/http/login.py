@@ -1,4 +1,4 @@
-"""The login page: it walks a flow with what a person types, by the executor itself.
+"""The login page: it walks a flow with what a user types, by the executor itself.
 
 Authentik has a program in the browser for this, which asks for one thing after the other. Here
 one form asks for everything at once, so that a script can post it as well.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ropg_twisted.sandbox.flow.executor import Executor
 from ropg_twisted.sandbox.flow.flows import Flow
-from ropg_twisted.sandbox.flow.requests import Challenge, Reply, Visit
+from ropg_twisted.sandbox.flow.requests import Challenge, FlowRequest, FlowResponse
 
 FLOW = "default-authentication-flow"
 """The flow that browsers are sent to."""
@@ -27,29 +27,31 @@ _ASKS = {
 """The components that the form has an answer for."""
 
 
-def walk(executor: Executor, visit: Visit, flow: Flow, form: Mapping[str, str]) -> Reply:
+def walk(
+    executor: Executor, flow_request: FlowRequest, flow: Flow, form: Mapping[str, str]
+) -> FlowResponse:
     """Walk the flow from its beginning, and return what it ends or stops at.
 
     ``form``: ``uid_field``, ``password`` and ``code``, under the names that the executor reads.
     """
     answer = {**form, "remember_me": False}
     asked = set[str]()
-    visit.session.plan = None
-    reply = executor.get(visit, flow)
+    flow_request.session.plan = None
+    response = executor.get(flow_request, flow)
     for _ in range(_STEPS):
-        component = None if reply.challenge is None else reply.challenge["component"]
+        component = None if response.challenge is None else response.challenge["component"]
         if component is None:
-            reply = executor.get(visit, flow)
+            response = executor.get(flow_request, flow)
         elif component in _ASKS - asked:
             asked.add(component)
-            reply = executor.post(visit, flow, answer)
+            response = executor.post(flow_request, flow, answer)
         else:
             break
-    return reply
+    return response
 
 
-def complaint(challenge: Challenge | None) -> str:
-    """Return what a person should read who has come to this challenge and no further."""
+def error_text(challenge: Challenge | None) -> str:
+    """Return what a user should read who has come to this challenge and no further."""
     if challenge is None:
         return "The flow restarts without end, and nobody is logged in."
     errors = challenge.get("response_errors", {}).values()
@@ -59,7 +61,7 @@ def complaint(challenge: Challenge | None) -> str:
     return str(message or f"The flow comes to {challenge['component']}, and nobody is logged in.")
 
 
-def place(target: str | None) -> str:
+def next_url(target: str | None) -> str:
     """Return where to go after the login: the path that was asked for, and no other host."""
     if target is None or not target.startswith("/") or target[1:2] in ("/", "\\"):
         return "/"

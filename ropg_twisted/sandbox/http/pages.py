@@ -7,6 +7,7 @@ from dataclasses import fields
 from enum import Enum
 from html import escape
 
+from ropg_twisted.sandbox.accounts import ACCOUNTS, Account
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.flow.flows import (
     Binding,
@@ -16,7 +17,6 @@ from ropg_twisted.sandbox.flow.flows import (
     Requirement,
 )
 from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, Application
-from ropg_twisted.sandbox.users import PEOPLE, Person
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}"
@@ -38,26 +38,26 @@ _LOGIN_FORM = (
 
 
 def front(flows: Iterable[Flow], now: float) -> bytes:
-    """Return the front page: all people with their passwords, all applications and these flows.
+    """Return the front page: all users with their passwords, all applications and these flows.
 
     ``now``: the sandbox's time in seconds, for the TOTP codes that are right at the moment.
     """
-    people = _table(
+    accounts = _table(
         ("User name", "E-mail", "Password", "Second factor", "Remark"),
-        (_person(person, now) for person in PEOPLE),
+        (_account(account, now) for account in ACCOUNTS),
     )
     applications = _table(
         ("Application", "Client id", "Client secret", "Redirect URIs", "Scopes", "Signed with"),
         (_application(application) for application in APPLICATIONS.values()),
     )
     stages = _table(("Flow", "Stages"), (_flow(flow) for flow in flows))
-    parts = {"People": people, "Applications": applications, "Flows": stages}
+    parts = {"People": accounts, "Applications": applications, "Flows": stages}
     return _page("Sandbox", "".join(f"<h2>{head}</h2>{part}" for head, part in parts.items()))
 
 
-def login(flow: Flow, complaint: str) -> bytes:
+def login(flow: Flow, error_text: str) -> bytes:
     """Return the login page of a flow, with what was wrong the last time."""
-    said = f'<p role="alert"><strong>{escape(complaint)}</strong></p>' if complaint else ""
+    said = f'<p role="alert"><strong>{escape(error_text)}</strong></p>' if error_text else ""
     return _page(f"Sandbox: log in with {flow.slug}", said + _LOGIN_FORM)
 
 
@@ -78,18 +78,18 @@ def _page(title: str, body: str) -> bytes:
     return f"{text}{_WARNING}{body}</body></html>\n".encode()
 
 
-def _person(person: Person, now: float) -> tuple[str, ...]:
-    """One row of the people's table, as HTML."""
-    password = _code(person.password)
-    if person.app_password is not None:
-        password += f"<br>app password {_code(person.app_password)}"
-    factor = ", ".join(_code(token) for token in person.static_tokens)
-    if person.totp_key is not None:
-        factor = f"TOTP, now {_code(totp(person.totp_key, now))}"
-    remarks = ["" if person.active else "disabled", "password expired" if person.expired else ""]
-    remarks += [f"may not use {slug}" for slug in person.refused]
+def _account(account: Account, now: float) -> tuple[str, ...]:
+    """One row of the users' table, as HTML."""
+    password = _code(account.password)
+    if account.app_password is not None:
+        password += f"<br>app password {_code(account.app_password)}"
+    factor = ", ".join(_code(token) for token in account.static_tokens)
+    if account.totp_key is not None:
+        factor = f"TOTP, now {_code(totp(account.totp_key, now))}"
+    remarks = ["" if account.active else "disabled", "password expired" if account.expired else ""]
+    remarks += [f"may not use {slug}" for slug in account.refused]
     remark = ", ".join(filter(None, remarks))
-    return (_code(person.username), escape(person.email), password, factor, escape(remark))
+    return (_code(account.username), escape(account.email), password, factor, escape(remark))
 
 
 def _application(application: Application) -> tuple[str, ...]:

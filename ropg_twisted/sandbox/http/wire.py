@@ -27,7 +27,7 @@ READ_AND_WRITE = "GET, POST, HEAD, OPTIONS"
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class Peer:
     """Who speaks.
 
     ``address``: as Authentik understands it. ``outpost``: an outpost vouches for it. ``secure``:
@@ -40,7 +40,7 @@ class Client:
     cookie: str | None = field(repr=False)
 
 
-def read_client(request: IRequest) -> Client:
+def read_client(request: IRequest) -> Peer:
     """Read who speaks. Raises ``InternalServerError`` for the token that breaks every call."""
     override = request.getHeader("x-authentik-remote-ip")
     token = request.getHeader("x-authentik-outpost-token")
@@ -50,7 +50,7 @@ def read_client(request: IRequest) -> Client:
     forwarded = (request.getHeader("x-forwarded-for") or "").partition(",")[0].strip()
     peer = getattr(request.getClientAddress(), "host", "127.0.0.1")
     cookie = request.getCookie(b"authentik_session")
-    return Client(
+    return Peer(
         address=(override if outpost else forwarded) or peer,
         outpost=outpost,
         secure=request.isSecure() or request.getHeader("x-forwarded-proto") == "https",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ropg_twisted.sandbox.users import Person
+from ropg_twisted.sandbox.accounts import Account
 
 SCOPES = ("openid", "email", "profile", "offline_access")
 """The scopes that a provider of Authentik is usually set to, in the order of its document."""
@@ -39,9 +39,9 @@ class Application:
         """The algorithm that signs its tokens."""
         return "RS256" if self.has_key else "HS256"
 
-    def admits(self, person: Person) -> bool:
-        """Tell whether the policies let this person use it."""
-        return self.slug not in person.refused
+    def admits(self, account: Account) -> bool:
+        """Tell whether the policies let this user use it."""
+        return self.slug not in account.refused
 
     def accepts(self, secret: str) -> bool:
         """Tell whether the client may speak for it: a public one may, whatever it sends."""

@@ -11,10 +11,10 @@ from enum import Enum
 from typing import TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.sessions import Session
 from ropg_twisted.sandbox.oauth2.applications import Application, find_client
 from ropg_twisted.sandbox.oauth2.grants import Code, Grant
-from ropg_twisted.sandbox.users import Person
 
 Form: TypeAlias = Mapping[str, str]
 """The parameters of a query or a form."""
@@ -54,10 +54,10 @@ class AuthorizationRequest:
             return Stop.WRONG_REDIRECT_URI
         return cls(application, redirect_uri, query)
 
-    def problem(self, person: Person | None) -> tuple[str, str] | None:
+    def problem(self, account: Account | None) -> tuple[str, str] | None:
         """Return the error that the client is told, and its description, or None.
 
-        ``person``: who is logged in.
+        ``account``: who is logged in.
         """
         method, prompt = self._method, self.query.get("prompt", "").split()
         if self.query.get("response_type") != "code":
@@ -70,19 +70,19 @@ class AuthorizationRequest:
         if self.query.get("request"):
             description = "The provider does not support use of the request parameter"
             return "request_not_supported", description
-        if "none" in prompt and person is None:
+        if "none" in prompt and account is None:
             return "login_required", "The Authorization Server requires End-User authentication"
         return None
 
-    def granted(self, person: Person, session: Session, now: float) -> Code:
-        """Return what a code for the person of this session stands for.
+    def granted(self, account: Account, session: Session, now: float) -> Code:
+        """Return what a code for the user of this session stands for.
 
         The scope is what is asked for and allowed; who asks for none gets all.
         """
         asked = self.query.get("scope", "").split() or self.application.scopes
         scope, nonce = self.application.allowed(asked), self.query.get("nonce")
         return Code(
-            Grant(self.application, person, scope, session.auth_time, session, nonce),
+            Grant(self.application, account, scope, session.auth_time, session, nonce),
             self.redirect_uri,
             now + CODE_LIFETIME,
             self.query.get("code_challenge") or None,

@@ -97,7 +97,7 @@ class OAuth:
         row = self._sessions.find(client.cookie)
         match self._provider.authorize(query, row):
             case str(url):
-                if row is not None and row.person is not None:
+                if row is not None and row.account is not None:
                     self._sessions.touch(row, client.address)
                     set_cookies(request, [session_cookie(client, self._sessions.cookie(row))])
                 return send_redirect(request, url)
@@ -123,7 +123,7 @@ class OAuth:
 
     @app.route("/userinfo/", methods=["GET", "POST"])
     def userinfo(self, request: IRequest) -> bytes:
-        """Tell of the person behind an access token."""
+        """Tell of the user behind an access token."""
         try:
             return _send(request, 200, self._provider.userinfo(_bearer(request)))
         except TokenError as error:

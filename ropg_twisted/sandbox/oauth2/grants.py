@@ -1,4 +1,4 @@
-"""What people have granted to applications, and the codes and tokens that stand for it."""
+"""What users have granted to applications, and the codes and tokens that stand for it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.sessions import Session
 from ropg_twisted.sandbox.oauth2.applications import Application
-from ropg_twisted.sandbox.users import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The right of an application to speak for a person.
+    """The right of an application to speak for a user.
 
-    ``auth_time``: when the person logged in. ``session``: the row of that login, None where
+    ``auth_time``: when the user logged in. ``session``: the row of that login, None where
     there was none or it is gone. ``nonce``: what the client wants to find in its tokens.
     """
 
     application: Application
-    person: Person
+    account: Account
     scope: tuple[str, ...]
     auth_time: float
     session: Session | None = None
@@ -42,24 +42,24 @@ class Grant:
         return "offline_access" in self.scope
 
     def profile(self) -> dict[str, Any]:
-        """Return the claims about the person that the scopes give, mail before profile."""
+        """Return the claims about the user that the scopes give, mail before profile."""
         claims: dict[str, Any] = {}
         if "email" in self.scope:
-            claims |= {"email": self.person.email, "email_verified": False}
+            claims |= {"email": self.account.email, "email_verified": False}
         if "profile" in self.scope:
             claims |= {
-                "name": self.person.name,
-                "given_name": self.person.name,
-                "preferred_username": self.person.username,
-                "nickname": self.person.username,
-                "groups": [group.name for group in self.person.groups],
+                "name": self.account.name,
+                "given_name": self.account.name,
+                "preferred_username": self.account.username,
+                "nickname": self.account.username,
+                "groups": [group.name for group in self.account.groups],
             }
         return claims
 
     def userinfo(self) -> dict[str, Any]:
         """Return what the userinfo endpoint says."""
         nonce = {"nonce": self.nonce} if self.nonce else {}
-        return {"sub": self.person.uid, **self.profile(), **nonce}
+        return {"sub": self.account.uid, **self.profile(), **nonce}
 
     def claims(self, issuer: str, now: int, lifetime: int) -> dict[str, Any]:
         """Return the claims of an id token, but for its own id.
@@ -68,7 +68,7 @@ class Grant:
         """
         claims: dict[str, Any] = {
             "iss": issuer,
-            "sub": self.person.uid,
+            "sub": self.account.uid,
             "aud": self.application.client_id,
             "exp": now + lifetime,
             "iat": now,

@@ -15,13 +15,13 @@ from uuid import uuid4
 
 import jwt
 
+from ropg_twisted.sandbox.accounts import find
 from ropg_twisted.sandbox.flow.sessions import Clock, Session, Sessions
 from ropg_twisted.sandbox.oauth2.applications import Application, find_client
 from ropg_twisted.sandbox.oauth2.authorization import AuthorizationRequest, Form, Stop
 from ropg_twisted.sandbox.oauth2.grants import Code, Credentials, Grant, Issued
 from ropg_twisted.sandbox.oauth2.metadata import issuer
 from ropg_twisted.sandbox.oauth2.signing import SigningKey
-from ropg_twisted.sandbox.users import find
 
 ACCESS_LIFETIME = 60 * 60
 REFRESH_LIFETIME = 30 * 24 * 60 * 60
@@ -65,15 +65,15 @@ class Provider:
         request = AuthorizationRequest.read(query)
         if isinstance(request, Stop):
             return request
-        person = None if session is None else session.person
-        if problem := request.problem(person):
+        account = None if session is None else session.account
+        if problem := request.problem(account):
             return request.with_error(*problem)
-        if session is None or person is None:
+        if session is None or account is None:
             return Stop.NOT_LOGGED_IN
-        if not request.application.admits(person):
+        if not request.application.admits(account):
             return Stop.REFUSED
         code = uuid4().hex
-        self._codes[code] = request.granted(person, session, self._clock.seconds())
+        self._codes[code] = request.granted(account, session, self._clock.seconds())
         return request.with_code(code)
 
     def token(self, base: str, form: Form, client: Credentials) -> dict[str, Any]:
@@ -163,19 +163,19 @@ class Provider:
         return replace(issued.grant, nonce=None)
 
     def _check_app_password(self, application: Application, form: Form) -> Grant:
-        """Look up a person by user name, not by mail, and compare the app password."""
+        """Look up a user by user name, not by mail, and compare the app password."""
         name = form.get("username", "")
-        person = find(name)
+        account = find(name)
         if (
-            person is None
-            or person.username != name
-            or person.app_password is None
-            or person.app_password != form.get("password")
-            or not application.admits(person)
+            account is None
+            or account.username != name
+            or account.app_password is None
+            or account.app_password != form.get("password")
+            or not application.admits(account)
         ):
             raise TokenError("invalid_grant")
         scope = application.allowed(form.get("scope", "").split())
-        return Grant(application, person, scope, self._clock.seconds())
+        return Grant(application, account, scope, self._clock.seconds())
 
     def _issue(self, base: str, grant: Grant, *, refreshable: bool) -> dict[str, Any]:
         """Hand out tokens. What is left of a session that has ended is the time of its login."""

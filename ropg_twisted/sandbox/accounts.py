@@ -1,4 +1,4 @@
-"""The people of the sandbox, their passwords and second factors.
+"""The users of the sandbox, their passwords and second factors.
 
 Everything here is public and throw-away.
 """
@@ -33,7 +33,7 @@ MAC_ADMINS = Group("0ed238fa-f3cd-4286-aeff-1add6d6283ed", "mac-admins", MAC_USE
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Account:
     """An account.
 
     ``uid``: 64 hex digits, the ``sub`` of Authentik's tokens in its default mode.
@@ -41,7 +41,7 @@ class Person:
     ``totp_key``: the shared secret of RFC 6238 (SHA-1, 6 digits, 30 seconds).
     ``static_tokens``: codes that work once each.
     ``expired``: the password is right but too old, for the policies that look at it.
-    ``refused``: slugs of applications that this person may not use.
+    ``refused``: slugs of applications that this user may not use.
     """
 
     pk: int
@@ -73,20 +73,20 @@ class Person:
         return any(group.is_within(name) for group in self.groups)
 
 
-def _rep(number: int) -> Person:
-    """One of the people who are there to collect failed logins."""
+def _rep(number: int) -> Account:
+    """One of the users who are there to collect failed logins."""
     name = f"rep{number}"
     uids = {8: "5ddc2488a3205306a9e3d4c9e53e6329e0792ff66dafd2e08cd481fe1dc67e42"}
-    return Person(14 + number, name, f"Rep {number}", uids.get(number) or _made_up_uid(name))
+    return Account(14 + number, name, f"Rep {number}", uids.get(number) or _made_up_uid(name))
 
 
 def _made_up_uid(username: str) -> str:
-    """A stable ``uid`` for a person whose real one is of no interest."""
+    """A stable ``uid`` for a user whose real one is of no interest."""
     return hashlib.sha256(username.encode()).hexdigest()
 
 
-PEOPLE = (
-    Person(
+ACCOUNTS = (
+    Account(
         5,
         "alice",
         "Alice Example",
@@ -94,7 +94,7 @@ PEOPLE = (
         groups=(MAC_ADMINS,),
         app_password="alice-app-password-0123456789",
     ),
-    Person(
+    Account(
         6,
         "bob",
         "Bob",
@@ -102,64 +102,64 @@ PEOPLE = (
         groups=(MAC_USERS,),
         totp_key=b"bob-has-a-totp-token",
     ),
-    Person(7, "carol", "Carol", _made_up_uid("carol"), active=False),
-    Person(
+    Account(7, "carol", "Carol", _made_up_uid("carol"), active=False),
+    Account(
         8,
         "dave",
         "Dave",
         "f084d971b7f71869dc411d3820fedd9d8a76380966aaa32758d25a2879cd68e8",
         password=' pä"ss&w=örd; ',
     ),
-    Person(
+    Account(
         9,
         "erin",
         "Erin Ünïcode",
         _made_up_uid("erin"),
         password=' it\'s "1+1" & 100% %2B žluťoučký 密码 ',
     ),
-    Person(
+    Account(
         10,
         "frank",
         "Frank",
         "090296bc3313ec6aa5bcfd1cceb14b9b295d22fdc3cfa8eeeaa9be57d6409b20",
         static_tokens=("frankstatic01", "frankstatic02", "frankstatic03"),
     ),
-    Person(
+    Account(
         11,
         "grace",
         "Grace",
         "7cb13f2819908acd2626ea5fdbddc752011f47218ba507d13e6243b1ef693487",
         refused=("jamf-connect",),
     ),
-    Person(
+    Account(
         12,
         "heidi",
         "Heidi",
         "e79b0cd8fd24ac3d8fd06a1274fb3292ef88a4ba3127379cc6130e3dcd8bb0b5",
         expired=True,
     ),
-    Person(13, "ivan", "Ivan", _made_up_uid("ivan")),
-    Person(14, "trent", "Trent", _made_up_uid("trent"), expired=True),
+    Account(13, "ivan", "Ivan", _made_up_uid("ivan")),
+    Account(14, "trent", "Trent", _made_up_uid("trent"), expired=True),
     *(_rep(number) for number in range(1, 9)),
-    Person(
+    Account(
         24,
         "sybil",
         "Sybil",
         "38783d24eb165b71d567a9f3c28b5662396ebf1f9f5e69201535f9078d0046a8",
     ),
-    Person(
+    Account(
         25,
         "victor",
         "Victor",
         "9e48d6adfa28d4aa3bb0c820b13df3d73c2055517a5614a6e472074d391d1a75",
     ),
-    Person(
+    Account(
         26,
         "peggy",
         "Peggy",
         "e20b211d69209430032433ab1bb398475109dca7d6daafc0ec6202c1280acb54",
     ),
-    Person(
+    Account(
         27,
         "wendy",
         "Wendy",
@@ -167,9 +167,9 @@ PEOPLE = (
     ),
 )
 
-_BY_NAME = {key: person for person in PEOPLE for key in (person.username, person.email)}
+_BY_NAME = {key: account for account in ACCOUNTS for key in (account.username, account.email)}
 
 
-def find(name: str) -> Person | None:
-    """Return the person of this user name or e-mail address, in any case, or None."""
+def find(name: str) -> Account | None:
+    """Return the user of this user name or e-mail address, in any case, or None."""
     return _BY_NAME.get(name.casefold())
