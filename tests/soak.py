@@ -296,11 +296,14 @@ class Soak:
                 self._proxy.end()
 
     async def _recovery(self) -> None:
-        """With all faults off, the daemon is ready, and finds out that Authentik is."""
+        """With all faults off, the daemon is ready, and finds out that Authentik is.
+
+        A probe that is still under way may have met the last fault.
+        """
         ready = await self._crowd.get(b"GET /ready HTTP/1.1\r\n\r\n")
         if (ready.status, ready.json) != (200, {"status": "ready"}):
             self._rounds.append(f"not ready: {ready.body!r}")
-        await self._crowd.sleep(BREAKER + 1)
+        await self._crowd.sleep(DEADLINE + BREAKER + 1)
 
     async def _ask_everybody(self, name: str) -> None:
         """Everybody's right password and a wrong one: with no fault, every answer is right."""
