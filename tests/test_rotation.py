@@ -169,11 +169,16 @@ class LiveKeysTests(SynchronousTestCase):
         self.assertEqual(len(self.store.ring().published), 2)
 
     def test_what_is_no_file_is_not_waited_for(self) -> None:
-        """A pipe that nobody writes to, a folder, or a link to itself in the place of the file."""
+        """A pipe without or with a writer, a folder, or a link to itself in place of the file."""
         log = Listens(self).events
         before = self.token()
         path = self.folder / KEYS_FILE
-        for make in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path)):
+
+        def written_pipe(path: Path) -> None:
+            os.mkfifo(path)
+            self.addCleanup(os.close, os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+        for make in (os.mkfifo, written_pipe, Path.mkdir, lambda path: path.symlink_to(path)):
             log.clear()
             path.unlink()
             make(path)
