@@ -73,6 +73,14 @@ class RotationTests(SynchronousTestCase):
         self.assertEqual(len(after), 2)
         self.assertEqual(ring(after, NOW + PUBLISH_AHEAD).signing.kid, added[1]["kid"])
 
+    def test_one_that_does_not_say_since_when_it_is_published_waits_from_now(self) -> None:
+        """It may have been brought from elsewhere."""
+        brought = new_key("EdDSA", NOW, signs_from=None)
+        del brought["iat"]
+        after = rotate([*self.jwks, brought], "EdDSA", NOW)
+        self.assertEqual(ring(after, NOW + PUBLISH_AHEAD - 1).signing.kid, self.jwks[0]["kid"])
+        self.assertEqual(ring(after, NOW + PUBLISH_AHEAD).signing.kid, brought["kid"])
+
     def test_a_retired_key_signs_no_more(self) -> None:
         """Another takes over at once; the last one cannot be retired."""
         after = rotate(self.jwks, "EdDSA", NOW)
