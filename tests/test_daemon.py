@@ -24,6 +24,7 @@ from tests.daemon import (
     Process,
     SandboxProcess,
     end_all_in,
+    free_port,
     processes_in,
     wait_until,
 )
@@ -191,7 +192,7 @@ class MisconfiguredTests(SynchronousTestCase):
 
     FOREGROUND = ("-n", "ropg")
     WAYS = (FOREGROUND, ("ropg",), ("-n", "-y", str(TAC)), ("-y", str(TAC)))
-    FINE: ClassVar = {"AUTHENTIK_URL": "sandbox:", "PROXY_ISSUER": "http://localhost"}
+    FINE: ClassVar = {"AUTHENTIK_URL": f"sandbox:{free_port()}", "PROXY_ISSUER": "http://localhost"}
 
     def line(self, status: int, way: Sequence[str], **environ: str) -> str:
         """The last thing that a failing start says; neither pid file nor process stays."""

@@ -14,9 +14,12 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
+    SECP384R1,
     EllipticCurvePrivateKey,
     derive_private_key,
+    generate_private_key,
 )
+from jwt.algorithms import ECAlgorithm
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.errors import SettingError
@@ -205,7 +208,7 @@ class RefusalTests(KeysTestCase):
         """A file that is not a set of private keys is refused, and left as it is."""
         open_keys(self.state_dir, "ES256")
         key = self.stored()[0]
-        other = new_key("EdDSA", 0, signs_from=0)
+        other, rsa = (new_key(algorithm, 0, signs_from=0) for algorithm in ("EdDSA", "RS256"))
         hostile_times: list[Any] = ["soon", True, [], nan, inf, 1e300, -1]
         hostile_ids: list[Any] = [1, None, "", ["a"], {}, "\ud800", "a\n"]
         documents: list[Any] = [
@@ -226,7 +229,10 @@ class RefusalTests(KeysTestCase):
             *({"keys": [{**key, "use": use}]} for use in (None, "enc", 1)),
             *({"keys": [{**key, "d": d}]} for d in (None, 1, "", "!", [key["d"]])),
             {"keys": [{**key, "crv": "P-521"}]},
+            {"keys": [{**key, **ECAlgorithm.to_jwk(generate_private_key(SECP384R1()), True)}]},
             {"keys": [{**other, "x": key["x"]}]},
+            {"keys": [{**key, "note": "x" * 1500}]},
+            {"keys": [{k: v for k, v in rsa.items() if k not in ("p", "q", "dp", "dq", "qi")}]},
             {"keys": {"0": key}},
             {"keys": [[key]]},
             *({"keys": [{**key, "alg": alg}]} for alg in ("none", "HS256", "RS256")),

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,15 +89,17 @@ class LineWriterTests(SynchronousTestCase):
             writer = LineWriter(out)
             log = self.attach(writer)
             number = 0
-            while writer.dropped < 7 and number < 10 * MAX_LINES:
-                log.info("{number}", number=(number := number + 1))
             data = b""
+            for most in (7, 14):
+                while writer.dropped < most and number < 10 * MAX_LINES:
+                    log.info("{number}", number=(number := number + 1))
+                data += read(reading)
             while b"dropped" not in data or not data.endswith(b"\n"):
                 data += read(reading)
             *others, last = map(json.loads, data.splitlines())
-            self.assertEqual((last["level"], last["lines"]), ("warn", 7))
+            self.assertEqual((last["level"], last["lines"]), ("warn", 14))
             numbers = [line["number"] for line in others]
-            self.assertEqual((len(numbers), numbers), (number - 7, sorted(numbers)))
+            self.assertEqual((len(numbers), numbers), (number - 14, sorted(numbers)))
             self.assertGreaterEqual(len(numbers), MAX_LINES)
             log.info("{number}", number=0)
             self.assertEqual(json.loads(read(reading))["number"], 0)
@@ -224,6 +227,29 @@ class ProcessTests(SynchronousTestCase):
             rest = child.stdout.read().decode().splitlines()
             self.assertEqual(child.wait(PATIENCE), 0)
             self.assertEqual(sum("invalid_client" in line for line in rest), 100)
+
+    def test_no_line_is_lost_at_the_end(self) -> None:
+        """Neither with SIGTERM nor with Ctrl-C, after which twistd ends by the signal itself."""
+        for number, status in ((signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)):
+            with self.unread() as child:
+                self.refuse(100)
+                child.send_signal(number)
+                assert child.stdout is not None
+                log = child.stdout.read().decode()
+                self.assertEqual(child.wait(PATIENCE), status, log)
+                self.assertEqual(log.count("invalid_client (Client"), 100)
+
+    def test_no_line_is_lost_when_a_program_is_over(self) -> None:
+        """The writer is at its work when all else is done."""
+        program = (
+            "import sys; from ropg_twisted.watch.lines import LineWriter\n"
+            "writer = LineWriter(sys.stdout)\n"
+            f"for number in range({MAX_LINES}): writer.write('x' * 99 + '\\n')\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, timeout=PATIENCE
+        )
+        self.assertEqual(done.stdout, (b"x" * 99 + b"\n") * MAX_LINES)
 
     def test_it_ends_though_nobody_reads(self) -> None:
         """At its end it waits a little for a reader, and no longer."""

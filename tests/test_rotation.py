@@ -73,6 +73,14 @@ class RotationTests(SynchronousTestCase):
         self.assertEqual(len(after), 2)
         self.assertEqual(ring(after, NOW + PUBLISH_AHEAD).signing.kid, added[1]["kid"])
 
+    def test_one_that_does_not_say_since_when_it_is_published_waits_from_now(self) -> None:
+        """It may have been brought from elsewhere."""
+        brought = new_key("EdDSA", NOW, signs_from=None)
+        del brought["iat"]
+        after = rotate([*self.jwks, brought], "EdDSA", NOW)
+        self.assertEqual(ring(after, NOW + PUBLISH_AHEAD - 1).signing.kid, self.jwks[0]["kid"])
+        self.assertEqual(ring(after, NOW + PUBLISH_AHEAD).signing.kid, brought["kid"])
+
     def test_a_retired_key_signs_no_more(self) -> None:
         """Another takes over at once; the last one cannot be retired."""
         after = rotate(self.jwks, "EdDSA", NOW)
@@ -169,11 +177,16 @@ class LiveKeysTests(SynchronousTestCase):
         self.assertEqual(len(self.store.ring().published), 2)
 
     def test_what_is_no_file_is_not_waited_for(self) -> None:
-        """A pipe that nobody writes to, a folder, or a link to itself in the place of the file."""
+        """A pipe without or with a writer, a folder, or a link to itself in place of the file."""
         log = CapturedLog(self).events
         before = self.token()
         path = self.folder / KEYS_FILE
-        for make in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path)):
+
+        def written_pipe(path: Path) -> None:
+            os.mkfifo(path)
+            self.addCleanup(os.close, os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+        for make in (os.mkfifo, written_pipe, Path.mkdir, lambda path: path.symlink_to(path)):
             log.clear()
             path.unlink()
             make(path)

@@ -128,17 +128,16 @@ def _read_key(jwk: JWK) -> SigningKey:
         raise ValueError
     _moment(jwk.get("iat", 0))
     signs_from = jwk.get("nbf", 0)
-    key = SigningKey(
+    private = PyJWK(jwk).key
+    jwt.encode({}, private, jwk["alg"])
+    return SigningKey(
         algorithm=jwk["alg"],
-        private=PyJWK(jwk).key,
+        private=private,
         kid=jwk["kid"],
         public=public,
         signs_from=inf if signs_from is None else _moment(signs_from),
         published_until=_moment(jwk["exp"]) if "exp" in jwk else inf,
     )
-    proof = jwt.encode({}, key.private, key.algorithm)
-    jwt.decode(proof, PyJWK(public), [key.algorithm])
-    return key
 
 
 def _moment(seconds: object) -> float:
