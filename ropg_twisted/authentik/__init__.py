@@ -1,1 +1,1 @@
-"""What Authentik sees of this program."""
+"""The client side of Authentik: logins through its flow, its provider, its sessions."""

@@ -1,4 +1,4 @@
-"""What Authentik publishes of an application, kept: its discovery document and its keys."""
+"""Provider metadata of an application of Authentik: discovery document and keys, cached."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.challenges import JSONObject
-from ropg_twisted.authentik.client import AuthentikClient, FlowSession, in_time
+from ropg_twisted.authentik.client import AuthentikClient, FlowSession, with_deadline
 from ropg_twisted.singleflight import SingleFlight
-from ropg_twisted.verdict import Reason, UnverifiableError
+from ropg_twisted.verdict import Reason, UpstreamError
 
 T = TypeVar("T")
 
 FRESH_SECONDS: Final = 300
 STALE_SECONDS: Final = 86400
-"""For how long an old copy counts while Authentik is down."""
+"""Maximum age of a copy while Authentik is down."""
 
 RETRY_SECONDS: Final = 30
-"""Between two looks at an Authentik that does not answer."""
+"""Minimum time between two requests to an Authentik that does not respond."""
 
 REFETCH_SECONDS: Final = 5
-"""Between two looks for a key that is not known."""
+"""Minimum time between two requests for an unknown key."""
 
 
 class StaleIfErrorCache(Generic[T]):
-    """Something fetched, used while it is fresh, and for longer while it cannot be fetched."""
+    """Caches a fetched value, and serves a stale one while fetching fails (RFC 5861)."""
 
     def __init__(
         self, fetch: Callable[[], Coroutine[Deferred[Any], Any, T]], clock: IReactorTime
@@ -44,7 +44,7 @@ class StaleIfErrorCache(Generic[T]):
         self._next_refetch = 0.0
 
     async def refetch(self) -> T:
-        """A new copy, although there is a fresh one; that one, if it was asked for just now."""
+        """Return a new copy even if there is a fresh one, unless this was called just before."""
         now = self._clock.seconds()
         if now < self._next_refetch:
             return await self.get()
@@ -52,9 +52,9 @@ class StaleIfErrorCache(Generic[T]):
         return await self._get(fresh=0)
 
     async def get(self) -> T:
-        """A fresh copy, or an older one if none is to be had.
+        """Return a fresh copy, or a stale one if fetching fails.
 
-        Raises :exc:`UnverifiableError` if there is none of that either.
+        Raises :exc:`UpstreamError` if there is no usable copy.
         """
         return await self._get(fresh=FRESH_SECONDS)
 
@@ -67,7 +67,7 @@ class StaleIfErrorCache(Generic[T]):
             return self._copies[0]
         try:
             copy = await self._fetching.join(None, self._fetch)
-        except UnverifiableError:
+        except UpstreamError:
             self._next_try = self._clock.seconds() + RETRY_SECONDS
             if usable:
                 return self._copies[0]
@@ -78,9 +78,9 @@ class StaleIfErrorCache(Generic[T]):
 
 
 class ProviderMetadata:
-    """The published documents of one application. ``deadline``: seconds for one fetch.
+    """The published metadata of one application.
 
-    Every method raises :exc:`UnverifiableError`.
+    ``deadline``: seconds for one request. Every method raises :exc:`UpstreamError`.
     """
 
     def __init__(
@@ -100,26 +100,26 @@ class ProviderMetadata:
         self._jwks: StaleIfErrorCache[JSONObject] = StaleIfErrorCache(self._fetch_jwks, clock)
 
     async def discovery(self) -> JSONObject | None:
-        """The discovery document, ``None`` if there is no such application and need not be one."""
+        """Return the discovery document; ``None`` without an application that need not exist."""
         return await self._discovery.get()
 
     async def lacks_key(self) -> bool:
-        """Whether there is an application whose provider signs with a shared secret."""
+        """Return whether the application exists and its provider publishes no key."""
         return await self.discovery() is not None and not await self.jwks()
 
     async def jwks(self) -> list[JSONObject]:
-        """The published keys, as JWKs; none without an application, or if its provider has none."""
+        """Return the published keys as JWKs; none without an application or a key."""
         if await self.discovery() is None:
             return []
         keys = (await self._jwks.get()).get("keys", [])
         return [key for key in keys if isinstance(key, dict)] if isinstance(keys, list) else []
 
     async def key(self, kid: str | None) -> PyJWK:
-        """The key of that id; one that is not known is looked for anew, now and then."""
-        for look in (self._jwks.get, self._jwks.refetch):
-            published = await look()
+        """Return the key with the id ``kid``. Fetches the keys again if it is unknown."""
+        for fetch in (self._jwks.get, self._jwks.refetch):
+            published = await fetch()
             if not published.get("keys"):
-                raise UnverifiableError(Reason.PROVIDER_WITHOUT_KEY)
+                raise UpstreamError(Reason.PROVIDER_WITHOUT_KEY)
             try:
                 keys = PyJWKSet.from_dict(published).keys
             except (PyJWTError, AttributeError, LookupError, TypeError, ValueError):
@@ -127,14 +127,14 @@ class ProviderMetadata:
             for key in keys:
                 if key.key_id == kid:
                     return key
-        raise UnverifiableError(Reason.PROVIDER_TOKEN)
+        raise UpstreamError(Reason.PROVIDER_TOKEN)
 
     async def _fetch_discovery(self) -> JSONObject | None:
-        return await self._in_time(self.application.discovery)
+        return await self._fetch(self.application.discovery)
 
     async def _fetch_jwks(self) -> JSONObject:
-        return await self._in_time(self.application.jwks)
+        return await self._fetch(self.application.jwks)
 
-    async def _in_time(self, fetch: Callable[[FlowSession], Coroutine[Deferred[Any], Any, T]]) -> T:
+    async def _fetch(self, request: Callable[[FlowSession], Coroutine[Deferred[Any], Any, T]]) -> T:
         session = self._client.session(None, fresh=True)
-        return await in_time(fetch(session), self._deadline, self._clock)
+        return await with_deadline(request(session), self._deadline, self._clock)
