@@ -66,15 +66,15 @@ class Canary:
                 self.log.info("the flow refuses a wrong password in place")
             case Evidence.RESTARTS:
                 self.log.error(
-                    "the flow begins again after a wrong password, so no answer of it can be "
-                    "believed (flow_restarts): in Authentik, set Invalid response action of its "
+                    "the flow begins again after a wrong password, so its responses cannot be "
+                    "trusted (flow_restarts): in Authentik, set Invalid response action of its "
                     "stage bindings to RETRY"
                 )
             case Evidence.UNKNOWN:
                 self.log.warn(
                     "the flow did not ask an unknown user for a password, so a right password "
-                    "with a second factor cannot be told until a wrong one has been refused "
-                    "(flow_unproven)"
+                    "with a second factor is unverifiable until a wrong password has been "
+                    "refused (flow_unproven)"
                 )
 
 
