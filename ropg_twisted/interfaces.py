@@ -120,7 +120,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether passwords can be checked now.
+    """The result of a readiness probe.
 
     Attributes:
         reason: why they cannot, ``None`` if they can.

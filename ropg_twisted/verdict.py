@@ -34,7 +34,7 @@ class Reason(StrEnum):
     """The password came with the code of a second factor, and both were accepted."""
     WRONG_CREDENTIALS = "wrong_credentials"
     WRONG_CODE = "wrong_code"
-    """The password is right, the code that came with it is wrong."""
+    """The password is right, but the code that came with it is wrong."""
     MFA = "mfa"
     INTERACTION = "interaction"
     POLICY = "policy"

@@ -1,1 +1,1 @@
-"""The client side of Authentik: logins through its flow, its provider, its sessions."""
+"""Client of Authentik: logins through its flow, its OAuth2 provider, its sessions."""

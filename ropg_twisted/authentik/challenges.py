@@ -66,6 +66,14 @@ def read_json(response: Response) -> JSONObject:
     """
     if response.status != 200:
         raise UpstreamError(Reason.UPSTREAM_STATUS, transient=response.status >= 500)
+    return parse_json(response)
+
+
+def parse_json(response: Response) -> JSONObject:
+    """Return the JSON object in a response with any status.
+
+    Raises :exc:`UpstreamError` for any other body.
+    """
     if response.content_type.partition(";")[0].strip().lower() != "application/json":
         raise UpstreamError(Reason.UPSTREAM_BODY)
     try:
@@ -97,7 +105,7 @@ def read_executor_response(response: Response, executor: str) -> Redirect | Chal
 
 
 def _is_same_url(location: str | None, url: str) -> bool:
-    """Whether a Location header leads back to ``url``, with any query string."""
+    """Return whether a Location header leads back to ``url``, with any query string."""
     try:
         target = urlsplit(urljoin(url, location or "/"))
     except ValueError:

@@ -160,7 +160,7 @@ def _authorization_header(authorization: str | None) -> Headers:
 
 
 def _named(error: BaseException) -> Exception:
-    """The :exc:`UpstreamError` for an exception of the HTTP client; a cancellation stays one."""
+    """Return the :exc:`UpstreamError` for an HTTP client's error; a cancellation stays one."""
     causes = list(_causes(error))
     if any(isinstance(cause, CancelledError) for cause in causes):
         return CancelledError()

@@ -121,7 +121,7 @@ def _interaction(reason: Reason) -> Outcome:
 
 
 class Conversation:
-    """One login: decides on the response to each challenge, and on the verdict.
+    """The decisions of one login: the response to each challenge, and the verdict.
 
     Args:
         login: the user name and password.
@@ -182,7 +182,7 @@ class Conversation:
     def _is_refusal_in_place(
         self, received: Redirect | Challenge, cookie: SessionCookie
     ) -> bool | None:
-        """Whether Authentik refused the password in place; ``None`` if it is not known."""
+        """Return whether Authentik refused the password in place; ``None`` if it is unknown."""
         if isinstance(received, Redirect):
             return False
         errors = received.fields.get("response_errors")
@@ -306,7 +306,7 @@ class Conversation:
         return _interaction(Reason.INTERACTION)
 
     def _is_same(self, cookie: SessionCookie) -> bool:
-        """Whether the session is still the one in which the password was sent."""
+        """Return whether the session is still the one in which the password was sent."""
         return cookie.sid is not None and cookie.sid == self._cookie.sid
 
     def _send_password(

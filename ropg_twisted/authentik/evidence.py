@@ -20,7 +20,7 @@ RECHECK_SECONDS: Final = 60
 
 
 class Evidence(StrEnum):
-    """How a flow was seen to refuse a password."""
+    """Ways in which a flow was seen to refuse a password."""
 
     UNKNOWN = "unknown"
     """It did not ask for the password: it refuses unknown names, or a policy denied access."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from jwt import PyJWK, PyJWKSet
@@ -19,6 +20,8 @@ from ropg_twisted.verdict import Reason, UpstreamError
 T = TypeVar("T")
 
 FRESH_SECONDS: Final = 300
+"""Maximum age of a copy that is used without a new request."""
+
 STALE_SECONDS: Final = 86400
 """Maximum age of a copy while Authentik is down."""
 
@@ -27,6 +30,12 @@ RETRY_SECONDS: Final = 30
 
 REFETCH_SECONDS: Final = 5
 """Minimum time between two requests for an unknown key."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy(Generic[T]):
+    value: T
+    fetched: float
 
 
 class StaleIfErrorCache(Generic[T]):
@@ -38,8 +47,7 @@ class StaleIfErrorCache(Generic[T]):
         self._fetch = fetch
         self._clock = clock
         self._fetching: SingleFlight[None, T] = SingleFlight()
-        self._copies: list[T] = []
-        self._fetched = 0.0
+        self._copy: _Copy[T] | None = None
         self._next_try = 0.0
         self._next_refetch = 0.0
 
@@ -59,22 +67,21 @@ class StaleIfErrorCache(Generic[T]):
         return await self._get(fresh=FRESH_SECONDS)
 
     async def _get(self, *, fresh: float) -> T:
-        age = self._clock.seconds() - self._fetched
-        if self._copies and age < fresh:
-            return self._copies[0]
-        usable = bool(self._copies) and age < STALE_SECONDS
-        if usable and self._clock.seconds() < self._next_try:
-            return self._copies[0]
+        now = self._clock.seconds()
+        copy = self._copy
+        if copy is not None and now - copy.fetched >= STALE_SECONDS:
+            copy = None
+        if copy is not None and (now - copy.fetched < fresh or now < self._next_try):
+            return copy.value
         try:
-            copy = await self._fetching.join(None, self._fetch)
+            value = await self._fetching.join(None, self._fetch)
         except UpstreamError:
             self._next_try = self._clock.seconds() + RETRY_SECONDS
-            if usable:
-                return self._copies[0]
-            raise
-        self._copies = [copy]
-        self._fetched = self._clock.seconds()
-        return copy
+            if copy is None:
+                raise
+            return copy.value
+        self._copy = _Copy(value, self._clock.seconds())
+        return value
 
 
 class ProviderMetadata:

@@ -10,7 +10,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.challenges import JSONObject, Response, read_json
+from ropg_twisted.authentik.challenges import JSONObject, Response, parse_json, read_json
 from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.interfaces import GrantedTokens
@@ -112,7 +112,7 @@ def _refusal(response: Response) -> Refusal | None:
     """Return the error in a response with status 400 or 401, ``None`` for another status."""
     if response.status not in (400, 401):
         return None
-    body = read_json(Response(200, response.content_type, None, response.body))
+    body = parse_json(response)
     error, description = body.get("error"), body.get("error_description", "")
     if not isinstance(error, str) or not isinstance(description, str):
         raise UpstreamError(Reason.UPSTREAM_BODY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Final
 
 from twisted.internet.defer import CancelledError
@@ -67,9 +66,10 @@ class AuthentikVerifier:
         address = self._client.own_address() if login.canary else login.address
         attempt = self._gather_evidence if login.canary else self._attempt
         try:
-            with suppress(RetryableError):
+            try:
                 return await attempt(login, self._client.session(address))
-            return await attempt(login, self._client.session(address, fresh=True))
+            except RetryableError:
+                return await attempt(login, self._client.session(address, fresh=True))
         except UpstreamError as error:
             return _unverifiable(error)
         except CancelledError:

@@ -31,8 +31,8 @@ class RelayedGrantHandler:
             granted = await self._relay.token(
                 request.client.id, request.form, _authorization(request), request.context.address
             )
-        except UpstreamError as unverifiable:
-            self._audit.relay(request.context, unverifiable.reason.value)
+        except UpstreamError as error:
+            self._audit.relay(request.context, error.reason.value)
             raise outage(request.client) from None
         if isinstance(granted, Refusal):
             self._audit.relay_refused(request.context, granted.error)

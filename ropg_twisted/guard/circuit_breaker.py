@@ -97,6 +97,6 @@ class CircuitBreaker:
 
 
 def _sources(login: LoginAttempt) -> set[str]:
-    """The user and the network of a login attempt."""
+    """Return the user and the network of a login attempt."""
     user = {f"user {fold(login.username)}"}
     return user if login.network is None else user | {f"network {login.network}"}

@@ -67,7 +67,7 @@ def _head(event: LogEvent) -> dict[str, str]:
 
 
 def _message(event: LogEvent) -> str:
-    """The event's text; of an exception only type and place: its own text may hold a secret."""
+    """Return the event's text; of an exception only type and place: its text may be secret."""
     failure = event.get("log_failure") or event.get("failure")
     if failure is None:
         return formatEvent(event)
