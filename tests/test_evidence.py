@@ -335,11 +335,11 @@ class IdentityTests(SynchronousTestCase):
 
     UID = "ab" * 32
 
-    def person(self, said: str, cookie: str | None) -> object:
+    def person(self, said: str, cookie_sub: str | None) -> object:
         """What comes of Authentik saying one person, and its cookie another."""
 
         class LoggedIn:
-            session = SessionCookie("sid", authenticated=True, sub=cookie)
+            cookie = SessionCookie("sid", authenticated=True, sub=cookie_sub)
 
             async def get(self, url: str) -> Response:
                 user = {"uid": said, "username": "alice", "groups": []}

@@ -43,7 +43,7 @@ class LoggedIn(FlowSession):
         self._authenticated = True
 
     @property
-    def session(self) -> SessionCookie:
+    def cookie(self) -> SessionCookie:
         """See :class:`FlowSession`."""
         return SessionCookie("sid", self._authenticated)
 

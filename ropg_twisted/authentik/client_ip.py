@@ -10,8 +10,8 @@ class ClientIPHeaders:
     """The headers with a client's address.
 
     Authentik trusts an address that comes with the token of an outpost. It ignores an unknown token
-    silently. Without a token it reads X-Forwarded-For, if it trusts us as a proxy; so this header
-    is always sent.
+    silently. Then it uses X-Forwarded-For if it trusts us as a proxy, so this header is always
+    sent.
 
     Attributes:
         outpost_token: the token, ``None`` without one.
