@@ -1,4 +1,4 @@
-"""Whose request it is, as the log may tell it."""
+"""The context of a token request for the log."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """A token request that has been understood. No field of it is a secret.
+    """A parsed token request, without its secrets.
 
-    ``id``: the request's in the log. ``client``: its ``client_id``. ``grant``: its ``grant_type``.
-    ``address``: the client's, ``None`` if nobody knows it.
+    Attributes:
+        id: names the request in the log.
+        client: the ``client_id``.
+        grant: the ``grant_type``.
+        address: the client's, ``None`` if it is unknown.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""The seam between the OAuth side and Authentik, and what crosses it."""
+"""Interfaces between the OAuth side and Authentik, and the data that crosses them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ropg_twisted.verdict import Outcome, Reason
 
 @dataclass(frozen=True, slots=True)
 class CodeRequest:
-    """The authorization code that a session is to fetch, and who exchanges it (RFC 6749 4.1)."""
+    """The parameters of an authorization code grant (RFC 6749 section 4.1)."""
 
     client_id: str
     client_secret: str | None = field(repr=False)
@@ -27,7 +27,7 @@ class CodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How often one user name may fail, and one address ask; ``None`` for any number."""
+    """Rate limits: failures of one user, requests of one address; ``None`` for no limit."""
 
     user: RateLimitItem | None = None
     address: RateLimitItem | None = None
@@ -35,12 +35,15 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempt:
-    """What a person typed, and what is to come of it.
+    """A user name and password to check.
 
-    ``address``: of the machine that asks, ``None`` if it has none. ``code``: of a second factor.
-    ``tokens``: which tokens of Authentik's own a verified login is to bring, if any. ``rates``: of
-    the client that asks. ``canary``: nobody typed this; its password is certainly wrong, and shows
-    how the flow refuses one.
+    Attributes:
+        address: the client's, ``None`` if it is unknown.
+        code: of a second factor, if one came with the password.
+        tokens: Authentik's tokens to fetch for a verified login, if any.
+        rates: the rate limits of the client.
+        canary: no user typed this. The password is certainly wrong, and shows how the flow refuses
+            one.
     """
 
     username: str
@@ -53,16 +56,19 @@ class LoginAttempt:
 
     @property
     def network(self) -> str | None:
-        """The network that ``address`` is taken to stand for."""
+        """The network of ``address``, see :func:`network_of`."""
         return None if self.address is None else network_of(self.address)
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who a verified password belongs to.
+    """The user of a verified password.
 
-    ``sub``: the subject of the tokens; Authentik's ``uid``, as in its own tokens.
-    ``name`` and ``email`` may be empty. ``groups``: names.
+    Attributes:
+        sub: the subject of the tokens; Authentik's ``uid``, as in its own tokens.
+        name: may be empty.
+        email: may be empty.
+        groups: their names.
     """
 
     sub: str
@@ -73,17 +79,18 @@ class User:
 
     @classmethod
     def from_username(cls, username: str) -> User:
-        """What a typed name says by itself."""
+        """Return a user known by the typed name alone."""
         email = username if "@" in username else ""
         return cls(sub=username, username=username, name=username, email=email)
 
 
 @dataclass(frozen=True, slots=True)
 class GrantedTokens:
-    """What Authentik's token endpoint has granted.
+    """Tokens from Authentik's token endpoint.
 
-    ``response``: its answer (RFC 6749 section 5.1). ``id_claims``: the verified claims of the id
-    token in it, if there is one.
+    Attributes:
+        response: the whole token response (RFC 6749 section 5.1).
+        id_claims: the verified claims of the id token in it, if it has one.
     """
 
     response: Mapping[str, Any] = field(repr=False)
@@ -92,12 +99,15 @@ class GrantedTokens:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a password check came to. There is a person if, and only if, it is verified.
+    """The result of a password check.
 
-    ``tokens``: those that Authentik has granted, if the login asked for some. ``retry_after``:
-    seconds after which there may be room again, if it was throttled.
-    ``authentik_down``: it found Authentik itself down, which a fault that only follows this user
-    name or password does not show. ``name_sent``: it did so after the user name had been sent.
+    Attributes:
+        user: set if, and only if, the verdict is ``verified``.
+        tokens: from Authentik, if the login attempt asked for them.
+        retry_after: seconds after which to try again, if a rate limit was exceeded.
+        authentik_down: Authentik itself is down. Not set for an error that may concern this user
+            name or password alone.
+        name_sent: the user name had been sent before Authentik was found to be down.
     """
 
     outcome: Outcome
@@ -110,9 +120,11 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether a password could be checked now.
+    """The result of a readiness probe.
 
-    ``reason``: why not. ``warning``: what is wrong though it could.
+    Attributes:
+        reason: why they cannot, ``None`` if they can.
+        warning: a problem that does not prevent checks.
     """
 
     reason: Reason | None = None
@@ -120,23 +132,23 @@ class Readiness:
 
 
 class IPasswordVerifier(Interface):
-    """Something that can say whether a password is right."""
+    """Checks passwords."""
 
     def verify(login: LoginAttempt) -> Coroutine[Deferred[Any], Any, CheckResult]:
         """Check one password.
 
-        Whatever goes wrong on the way is an outcome and no exception: ``unverifiable``, with its
-        reason. ``authentik_down`` is set for any outage before the user name was sent, and for a
-        connection that broke or a server error at any time.
+        Errors are outcomes, not exceptions: ``unverifiable`` with a reason. ``authentik_down`` is
+        set for an outage before the user name was sent, and for a broken connection or a server
+        error at any time.
 
-        A check that is cancelled before it has begun at Authentik raises :exc:`CancelledError`,
-        and nothing counts. One that has begun is not given up for its client: it comes to its end,
-        or, when its deadline cancels it there, to ``upstream_timeout``.
+        A check that is cancelled before it has begun at Authentik raises :exc:`CancelledError`, and
+        counts for nothing. One that has begun is not stopped when its client hangs up: it runs to
+        its end, or until its deadline (``upstream_timeout``).
         """
 
 
 class IReadinessProbe(Interface):
-    """Something that knows whether a password could be checked now."""
+    """Tells whether passwords can be checked now."""
 
     def probe() -> Coroutine[Deferred[Any], Any, Readiness]:
-        """Look now, within a deadline. No fault on the way is an exception."""
+        """Probe now, within a deadline. Errors are results, not exceptions."""

@@ -1,4 +1,4 @@
-"""Whose request it is, and whether that network may ask. No I/O."""
+"""Networks, and the address of a client behind proxies. No I/O."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 UNIX: Final = "unix"
-"""Stands among networks for peers at a UNIX socket, which have no address."""
+"""The word for peers at a UNIX socket, which have no address, in a list of networks."""
 
 MAX_HOPS: Final = 32
-"""Entries of an X-Forwarded-For header that are looked at, from the right."""
+"""Entries of X-Forwarded-For that are read, from the right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """A set of networks; ``unix``: peers at a UNIX socket belong to it."""
+    """A set of networks. ``unix``: it includes peers at a UNIX socket."""
 
     networks: tuple[Network, ...] = ()
     unix: bool = False
@@ -34,7 +34,7 @@ EVERYWHERE: Final = Networks((ip_network("0.0.0.0/0"), ip_network("::/0")), unix
 
 
 def parse_networks(words: Iterable[str]) -> Networks:
-    """Networks from their usual notation. Raises :exc:`ValueError` for any other word."""
+    """Parse networks in CIDR notation, and :data:`UNIX`. Raises :exc:`ValueError`."""
     words = list(words)
     return Networks(
         tuple(ip_network(word) for word in words if word != UNIX),
@@ -45,11 +45,15 @@ def parse_networks(words: Iterable[str]) -> Networks:
 def client_address(
     peer: str | None, forwarded_for: Sequence[str], trusted: Networks
 ) -> Address | None:
-    """The address of the client behind any trusted proxies, or ``None`` if nobody knows it.
+    """Return the address of the client behind trusted proxies, ``None`` if it is unknown.
 
-    ``peer``: who is connected, ``None`` at a UNIX socket. ``forwarded_for``: the values of all
-    X-Forwarded-For headers, in order. The rightmost hop that is not trusted is the client: what
-    stands left of it is what that client claims. A hop that is no address ends the search.
+    The client is the rightmost hop that is not trusted: the entries left of it are its own claims.
+    The search ends at a hop that is not an address.
+
+    Args:
+        peer: the address of the connection, ``None`` at a UNIX socket.
+        forwarded_for: the values of all X-Forwarded-For headers, in order.
+        trusted: the proxies.
     """
     address = _parse_hop(peer or "")
     hops = [hop for value in forwarded_for for hop in value.split(",")]
@@ -64,16 +68,16 @@ def client_address(
 
 
 def network_of(address: str) -> str:
-    """What one party is taken to hold: an IPv4 address, or a /64 of IPv6."""
+    """Return the network that one client may control: an IPv4 address, or an IPv6 /64."""
     if ip_address(address).version == 4:
         return address
     return str(ip_network((address, 64), strict=False))
 
 
 def _parse_hop(hop: str) -> Address | None:
-    """An address as proxies write it: bare, or with a port, or in brackets.
+    """Parse an address as proxies write it: bare, with a port, or in brackets.
 
-    The zone of one (RFC 4007 section 11) means something to its own host only, and is left out.
+    An IPv6 zone (RFC 4007 section 11) has a meaning on its own host only, and is dropped.
     """
     hop = hop.strip()
     if hop.startswith("["):

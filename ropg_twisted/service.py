@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
-from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.api.admin import Admin
 from ropg_twisted.api.app import API
@@ -31,15 +30,8 @@ from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.errors import SettingError
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
-from ropg_twisted.guard.accepted_logins import AcceptedLogins
-from ropg_twisted.guard.circuit_breaker import CircuitBreaker
-from ropg_twisted.guard.coalesce import CoalescedChecks
-from ropg_twisted.guard.concurrency import ConcurrencyLimit
-from ropg_twisted.guard.rate_limiter import RateLimiter
-from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
-from ropg_twisted.guard.rejected_passwords import RejectedPasswords
+from ropg_twisted.guard.chain import guarded
 from ropg_twisted.guard.shared_store import SharedStore
-from ropg_twisted.interfaces import IPasswordVerifier
 from ropg_twisted.lifecycle import Lifecycle, Listener
 from ropg_twisted.oauth.access_tokens import AccessTokens
 from ropg_twisted.oauth.clients import Clients
@@ -149,26 +141,6 @@ def readers(
         },
         gauges={"ropg_connections": ("Connections of clients.", lambda: site.connections)},
     )
-
-
-def guarded(
-    verifier: IPasswordVerifier,
-    max_checks: int,
-    deadline: float,
-    clock: IReactorTime,
-    store: SharedStore | None = None,
-) -> IPasswordVerifier:
-    """A verifier that is asked no more than needs be.
-
-    A login passes from the outside in: not too many of its address, joined to an identical one, not
-    too many wrong ones of its user, not refused just now, spared while Authentik is down, let in
-    when there is room. All inside of the joining is done once for each walk, and to its end.
-    """
-    limiter = RateLimiter(store, clock)
-    concurrent = ConcurrencyLimit(verifier, max_checks, deadline, clock)
-    rejected = RejectedPasswords(CircuitBreaker(concurrent, clock), clock)
-    limited = UserRateLimit(rejected, limiter, AcceptedLogins(store, clock))
-    return AddressRateLimit(CoalescedChecks(limited), limiter)
 
 
 class WallClock:

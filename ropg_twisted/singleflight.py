@@ -1,4 +1,4 @@
-"""Work that is done once for all who ask for it at the same moment."""
+"""Single flight: concurrent callers with the same key share one call."""
 
 from __future__ import annotations
 
@@ -14,63 +14,63 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[K, T]):
-    """Pieces of work under way, by what they are about."""
+    """Calls that run now, by their keys."""
 
     def __init__(self) -> None:
-        self._under_way: dict[K, _Call[T]] = {}
+        self._calls: dict[K, _Call[T]] = {}
 
     def join(self, key: K, work: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> Deferred[T]:
-        """The result of the work about ``key``: that under way, or else ``work``, which begins.
+        """Return the result of the running call for ``key``; start ``work`` if there is none.
 
-        When the last who waits for it has given up, the work is cancelled. It can be joined until
-        it has ended: if it goes on in spite of that, its result is for those who have joined
-        meanwhile, and if it does not, it begins again for them.
+        The call is cancelled when its last caller has cancelled. Until it has ended, others can
+        still join. If it ends in spite of the cancellation, they get its result; if not, it starts
+        again for them.
         """
-        under_way = self._under_way.get(key)
-        if under_way is not None:
-            return under_way.join()
-        begun = _Call(work, lambda: self._under_way.pop(key))
-        self._under_way[key] = begun
-        waiter = begun.join()
-        begun.begin()
+        running = self._calls.get(key)
+        if running is not None:
+            return running.join()
+        call = _Call(work, lambda: self._calls.pop(key))
+        self._calls[key] = call
+        waiter = call.join()
+        call.start()
         return waiter
 
 
 class _Call(Generic[T]):
-    """One piece of work and all who wait for it; ``over`` is called at its end."""
+    """One call and the callers that wait for it. ``ended`` is called at its end."""
 
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, work: Callable[[], Coroutine[Deferred[Any], Any, T]], over: Callable[[], object]
+        self, work: Callable[[], Coroutine[Deferred[Any], Any, T]], ended: Callable[[], object]
     ) -> None:
         self._work = work
-        self._over = over
-        self._waiting: list[Deferred[T]] = []
+        self._ended = ended
+        self._waiters: list[Deferred[T]] = []
 
     def join(self) -> Deferred[T]:
         waiter: Deferred[T] = Deferred(self._leave)
-        self._waiting.append(waiter)
+        self._waiters.append(waiter)
         return waiter
 
-    def begin(self) -> None:
-        self._given_up = False
+    def start(self) -> None:
+        self._abandoned = False
         self._result = Deferred.fromCoroutine(self._work())
         self._result.addBoth(self._end)
 
     def _end(self, result: T | Failure) -> None:
         cancelled = isinstance(result, Failure) and result.check(CancelledError)
-        if cancelled and self._given_up and self._waiting:
-            self.begin()
+        if cancelled and self._abandoned and self._waiters:
+            self.start()
             return
-        self._over()
-        if isinstance(result, Failure) and not cancelled and not self._waiting:
+        self._ended()
+        if isinstance(result, Failure) and not cancelled and not self._waiters:
             self.log.failure("internal_error", result)
-        while self._waiting:
-            self._waiting.pop(0).callback(result)
+        while self._waiters:
+            self._waiters.pop(0).callback(result)
 
     def _leave(self, waiter: Deferred[T]) -> None:
-        self._waiting.remove(waiter)
-        if not self._waiting and not self._given_up:
-            self._given_up = True
+        self._waiters.remove(waiter)
+        if not self._waiters and not self._abandoned:
+            self._abandoned = True
             self._result.cancel()

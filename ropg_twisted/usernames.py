@@ -1,4 +1,4 @@
-"""User names as Authentik compares them. No I/O."""
+"""Folding of user names, as Authentik compares them. No I/O."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import unicodedata
 
 
 def fold(username: str) -> str:
-    """The same text for all spellings of a name that Authentik or a directory may take for one.
+    """Return one key for all spellings of a name that Authentik or a directory may treat as equal.
 
-    Authentik compares names in capitals (``iexact``, which is PostgreSQL's ``UPPER``); directories
-    ignore compatibility forms as well. It is a key to count by and no name: different users may
-    have the same one. Folding twice changes nothing more.
+    Authentik compares names in upper case (``iexact``, PostgreSQL's ``UPPER``). Directories ignore
+    compatibility forms as well. The key is for counting only: different users may share one.
+    Folding is idempotent.
     """
-    for _ in range(2):  # The first round may leave letters that have other capitals.
+    for _ in range(2):  # The first round may leave letters that have another upper case.
         username = unicodedata.normalize("NFKC", username.upper()).casefold()
     return username

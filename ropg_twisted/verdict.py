@@ -1,4 +1,4 @@
-"""The words for what a password check can come to, and for why."""
+"""Verdicts of password checks, their reasons, and the errors of requests to Authentik."""
 
 from __future__ import annotations
 
@@ -8,99 +8,99 @@ from typing import Final
 
 
 class Verdict(StrEnum):
-    """What Authentik's answers say about one typed password."""
+    """The result of one password check."""
 
     VERIFIED = "verified"
-    """The password was asked for, sent and accepted, and its login is complete."""
+    """Authentik asked for the password, accepted it, and completed the login."""
 
     INTERACTION_REQUIRED = "interaction_required"
-    """The password was accepted; something that only a person can do comes next."""
+    """Authentik accepted the password, and then asks for something that only a user can do."""
 
     REJECTED = "rejected"
     """Authentik refused the credentials."""
 
     DENIED = "denied"
-    """Refused for another reason than the password."""
+    """Authentik refused the login for another reason than the password."""
 
     UNVERIFIABLE = "unverifiable"
-    """Nothing was learned about the password."""
+    """The password could be neither accepted nor rejected."""
 
 
 class Reason(StrEnum):
-    """The one word by which the log explains a check. Clients never see it."""
+    """The reason for a verdict, as in the log and the metrics. Clients never see it."""
 
     VERIFIED = "verified"
     VERIFIED_WITH_CODE = "verified_with_code"
-    """A code of a second factor came with the password and was accepted as well."""
+    """The password came with the code of a second factor, and both were accepted."""
     WRONG_CREDENTIALS = "wrong_credentials"
     WRONG_CODE = "wrong_code"
-    """The password is right; the code that came with it is not."""
+    """The password is right, but the code that came with it is wrong."""
     MFA = "mfa"
     INTERACTION = "interaction"
     POLICY = "policy"
 
     APPLICATION_MISSING = "application_missing"
-    """Authentik has no application of the slug that is set."""
+    """Authentik has no application with the configured slug."""
     APPLICATION_NO_CODE = "application_no_code"
-    """Authentik gave no authorization code to a session that may have one."""
+    """Authentik did not give an authorization code to a session that may have one."""
     PROVIDER_WITHOUT_KEY = "provider_without_key"
     """Authentik's provider has no signing key, so its tokens cannot be verified."""
     PROVIDER_TOKEN = "provider_token"
-    """An id token of Authentik's that does not verify."""
+    """The id token from Authentik is not valid."""
 
     FLOW_DENIED = "flow_denied"
-    """Authentik refuses the flow itself, before any name was sent."""
+    """Authentik denied the flow itself, before a user name was sent."""
     FLOW_ENDED_EARLY = "flow_ended_early"
-    """The flow ended without a password having been accepted."""
+    """The flow ended before it had accepted a password."""
     FLOW_ERROR = "flow_error"
-    """Authentik reports an error of the flow, or refuses an answer as malformed."""
+    """Authentik reported an error of the flow, or refused a response as malformed."""
     FLOW_MISSING = "flow_missing"
-    """Authentik has no flow of the slug that is set."""
+    """Authentik has no flow with the configured slug."""
     FLOW_LOOP = "flow_loop"
-    """The flow did not end within the bound on its steps."""
+    """The flow did not end within the maximum number of steps."""
     FLOW_NOT_HEADLESS = "flow_not_headless"
-    """The flow wants a browser, or another order of stages, before the password."""
+    """Before the password, the flow needs a browser, or has an unsupported order of stages."""
     FLOW_RESTARTS = "flow_restarts"
-    """The flow begins again after the password, so a refusal looks like an acceptance."""
+    """The flow restarts after the password, so a refusal looks like an acceptance."""
     FLOW_UNPROVEN = "flow_unproven"
-    """The flow has not been seen to refuse a password, and this answer rests on that."""
+    """The verdict would need evidence of how the flow refuses a password, and there is none."""
     FLOW_UNKNOWN_STAGE = "flow_unknown_stage"
-    """A component that is not known here."""
+    """The flow sent an unknown component."""
     SESSION_LOST = "session_lost"
-    """Authentik has forgotten the login under way."""
+    """Authentik has forgotten the session of the login."""
 
     OUTPOST_TOKEN_REFUSED = "outpost_token_refused"
-    """Authentik fails on every request that comes with our outpost token."""
+    """Authentik fails every request with our outpost token."""
 
     UPSTREAM_BODY = "upstream_body"
-    """An answer that is no JSON object, is encoded, or is too large."""
+    """The response is not a JSON object, has a content encoding, or is too large."""
     UPSTREAM_CONNECTION = "upstream_connection"
-    """The connection could not be made, or broke."""
+    """The connection failed or broke."""
     UPSTREAM_IDENTITY = "upstream_identity"
-    """The password is right, but Authentik did not say whose it is, or names another person."""
+    """The password is right, but Authentik did not name the user, or named another one."""
     UPSTREAM_REDIRECT = "upstream_redirect"
-    """A redirect to anywhere but the flow itself, or one that is not the end of the flow."""
+    """The response redirects elsewhere than to the flow, or before the end of the flow."""
     UPSTREAM_STATUS = "upstream_status"
-    """An HTTP status that no flow answers with."""
+    """The HTTP status is not one that Authentik normally responds with."""
     UPSTREAM_TIMEOUT = "upstream_timeout"
-    """The deadline of the check passed."""
+    """There was no response before the deadline."""
     UPSTREAM_TLS = "upstream_tls"
     """Authentik's certificate is not trusted, or TLS failed."""
 
     BREAKER_OPEN = "breaker_open"
-    """Authentik is known to be down, and was not asked."""
+    """The circuit breaker is open: Authentik is known to be down, and was not asked."""
     OVERLOADED = "overloaded"
-    """Too many checks at a time: the queue was full, or no place at Authentik came free in time."""
+    """Too many checks at a time: the queue was full, or the check waited in it for too long."""
     STALE_PASSWORD = "stale_password"
-    """Authentik has refused the same password of the same user a short while ago."""
+    """Authentik has rejected the same password of the same user recently."""
     THROTTLED = "throttled"
-    """Too many attempts."""
+    """A rate limit was exceeded."""
 
     CLIENT_GONE = "client_gone"
-    """The client hung up before there was an answer."""
+    """The client closed the connection before the check ended."""
 
     INTERNAL_ERROR = "internal_error"
-    """A mistake in this program."""
+    """An error in this program."""
 
 
 OUTAGES: Final = frozenset(
@@ -112,28 +112,30 @@ OUTAGES: Final = frozenset(
         Reason.UPSTREAM_TLS,
     )
 )
-"""What an Authentik that is down, or is not there, looks like."""
+"""Reasons that an Authentik which is down or unreachable leads to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A verdict and the word for its cause."""
+    """A verdict and its reason."""
 
     verdict: Verdict
     reason: Reason
 
     @property
     def accepts_password(self) -> bool:
-        """Whether the password itself is known to be right."""
+        """Whether the password is known to be right."""
         right = (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED)
         return self.verdict in right or self.reason is Reason.WRONG_CODE
 
 
-class UnverifiableError(Exception):
-    """Nothing was learned about the password.
+class UpstreamError(Exception):
+    """Authentik did not respond as needed, or could not be asked.
 
-    ``transient`` says that the connection broke, or that Authentik answered with a server error.
-    ``name_sent``: the user name had been sent by then.
+    Attributes:
+        reason: as in the log.
+        transient: the connection broke, or Authentik responded with a server error.
+        name_sent: in a login, the user name had been sent before.
     """
 
     def __init__(self, reason: Reason, *, transient: bool = False, name_sent: bool = True) -> None:
@@ -146,12 +148,12 @@ class UnverifiableError(Exception):
     def authentik_down(self) -> bool:
         """Whether Authentik itself is down.
 
-        Once the name has been sent, a slow directory or a firewall in front may fail for this user
-        alone: only a broken connection or a server error counts then.
+        After the user name has been sent, a slow directory or a firewall may fail for this user
+        alone. Only a broken connection or a server error counts then.
         """
         broken = self.transient or self.reason is Reason.UPSTREAM_TLS
         return broken or (not self.name_sent and self.reason in OUTAGES)
 
 
-class RetryableError(UnverifiableError):
-    """A blip before the password was sent: one fresh try is safe."""
+class RetryableError(UpstreamError):
+    """A transient error before the password was sent: one new attempt is safe."""

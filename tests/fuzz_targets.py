@@ -29,7 +29,7 @@ from ropg_twisted.authentik.challenges import (
 from ropg_twisted.authentik.client import FlowSession
 from ropg_twisted.authentik.conversation import MAX_STEPS, ChallengeResponse, Conversation
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.authentik.sessions import fetch_user
+from ropg_twisted.authentik.users import fetch_user
 from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import LoginAttempt
 from ropg_twisted.networks import client_address, network_of, parse_networks
@@ -44,7 +44,7 @@ from ropg_twisted.oauth.request import (
     parse_unencoded_form,
 )
 from ropg_twisted.settings.model import Client
-from ropg_twisted.verdict import Outcome, Reason, UnverifiableError, Verdict
+from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
 from tests.fakes import RIGHT, Connection, FixedVerifier, post, provider_site
 
 Run: TypeAlias = Callable[[bytes], None]
@@ -161,7 +161,7 @@ def conversation(data: bytes) -> None:
         response = Response(200, "application/json", None, body) if line else MOVED
         try:
             heard = read_executor_response(response, EXECUTOR)
-        except UnverifiableError as error:
+        except UpstreamError as error:
             hide_cause(error)
             break
         if asked_by and accepted is None:
@@ -204,7 +204,7 @@ def answer(data: bytes) -> None:
     )
     try:
         heard = read_executor_response(response, EXECUTOR)
-    except UnverifiableError as error:
+    except UpstreamError as error:
         hide_cause(error)
         assert not error.transient or response.status >= 500
     else:
@@ -237,7 +237,7 @@ def person(data: bytes) -> None:
     """The body of ``users/me/``."""
     try:
         fetch_user(ROOT, cast(FlowSession, _SaysWho(data))).send(None)
-    except UnverifiableError as error:
+    except UpstreamError as error:
         hide_cause(error)
         assert error.reason is Reason.UPSTREAM_IDENTITY
     except StopIteration as end:

@@ -16,7 +16,7 @@ from ropg_twisted.authentik.metadata import (
     StaleIfErrorCache,
 )
 from ropg_twisted.oauth.metadata import NOT_OURS
-from ropg_twisted.verdict import Reason, UnverifiableError
+from ropg_twisted.verdict import Reason, UpstreamError
 from tests.fakes import ISSUER
 from tests.memory import AUTHENTIK, DISCOVERY, JWKS, OAUTH, Daemon, signing_key
 
@@ -71,11 +71,11 @@ class KeptTests(SynchronousTestCase):
             self.clock.advance(advance)
             age += advance
             waiter = self.get()
-            self.fetches[-1].errback(UnverifiableError(Reason.UPSTREAM_CONNECTION))
+            self.fetches[-1].errback(UpstreamError(Reason.UPSTREAM_CONNECTION))
             if age < STALE_SECONDS:
                 self.assertEqual(self.successResultOf(waiter), "one", age)
             else:
-                self.failureResultOf(waiter, UnverifiableError)
+                self.failureResultOf(waiter, UpstreamError)
         self.assertEqual(len(self.fetches), 5)
         last = self.get()
         self.fetches[-1].callback("two")
@@ -88,7 +88,7 @@ class KeptTests(SynchronousTestCase):
         self.successResultOf(first)
         self.clock.advance(FRESH_SECONDS)
         second = self.get()
-        self.fetches[-1].errback(UnverifiableError(Reason.UPSTREAM_TIMEOUT))
+        self.fetches[-1].errback(UpstreamError(Reason.UPSTREAM_TIMEOUT))
         self.assertEqual(self.successResultOf(second), "one")
         self.clock.advance(RETRY_SECONDS - 0.1)
         self.assertEqual(self.successResultOf(self.get()), "one")
@@ -127,9 +127,9 @@ class KeptTests(SynchronousTestCase):
                 self.fetches[0].callback("one")
                 self.assertEqual([self.successResultOf(waiter) for waiter in waiters], ["one"] * 4)
             else:
-                self.fetches[0].errback(UnverifiableError(Reason.UPSTREAM_STATUS))
+                self.fetches[0].errback(UpstreamError(Reason.UPSTREAM_STATUS))
                 for waiter in waiters:
-                    self.failureResultOf(waiter, UnverifiableError)
+                    self.failureResultOf(waiter, UpstreamError)
 
     def test_who_waits_no_longer_stops_the_fetch(self) -> None:
         """When all have gone it is given up, and the next who asks begins another."""

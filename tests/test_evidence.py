@@ -20,11 +20,11 @@ from zope.interface import implementer
 from ropg_twisted.authentik.canary import PREFIX, Canary
 from ropg_twisted.authentik.challenges import Response, SessionCookie, read_session_cookie
 from ropg_twisted.authentik.evidence import LIFETIME, RECHECK_SECONDS, Evidence, FlowEvidence
-from ropg_twisted.authentik.sessions import fetch_user
+from ropg_twisted.authentik.users import fetch_user
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Readiness
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
-from ropg_twisted.verdict import Outcome, Reason, UnverifiableError, Verdict
+from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
 from tests.client import CLIENT_ADDRESS, OWN_ADDRESS, Client
 from tests.daemon import Daemon
 from tests.fakes import AUTHENTIK, RIGHT, CapturedLog, PendingVerifier, outcome
@@ -335,11 +335,11 @@ class IdentityTests(SynchronousTestCase):
 
     UID = "ab" * 32
 
-    def user(self, said: str, sub: str | None) -> object:
+    def user(self, said: str, cookie_sub: str | None) -> object:
         """What comes of Authentik saying one person, and its cookie another."""
 
         class LoggedIn:
-            cookie = SessionCookie("sid", authenticated=True, sub=sub)
+            cookie = SessionCookie("sid", authenticated=True, sub=cookie_sub)
 
             async def get(self, url: str) -> Response:
                 user = {"uid": said, "username": "alice", "groups": []}
@@ -351,7 +351,7 @@ class IdentityTests(SynchronousTestCase):
             fetch_user(AUTHENTIK, session).send(None)
         except StopIteration as end:
             return end.value.sub
-        except UnverifiableError as unverifiable:
+        except UpstreamError as unverifiable:
             return unverifiable.reason
         return None
 

@@ -38,11 +38,11 @@ from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
+from ropg_twisted.guard.chain import guarded
 from ropg_twisted.interfaces import CheckResult, CodeRequest, IPasswordVerifier, LoginAttempt
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
-from ropg_twisted.service import guarded
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
 from tests.certificates import Identity, identity

@@ -16,13 +16,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from ropg_twisted.guard import rejected_passwords
+from ropg_twisted.guard.chain import guarded
 from ropg_twisted.guard.circuit_breaker import OUTAGES_TO_OPEN, SECONDS_OPEN, CircuitBreaker
 from ropg_twisted.guard.coalesce import CoalescedChecks
 from ropg_twisted.guard.concurrency import MAX_WAIT, QUEUE_FACTOR, ConcurrencyLimit
 from ropg_twisted.guard.rejected_passwords import LIFETIME, MAX_PASSWORDS, RejectedPasswords
 from ropg_twisted.interfaces import CheckResult, CodeRequest, IPasswordVerifier, LoginAttempt, User
-from ropg_twisted.service import guarded
-from ropg_twisted.verdict import OUTAGES, Outcome, Reason, UnverifiableError, Verdict
+from ropg_twisted.verdict import OUTAGES, Outcome, Reason, UpstreamError, Verdict
 from tests.fakes import RIGHT, CapturedLog, FailingVerifier, FixedVerifier, PendingVerifier, outcome
 
 WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
@@ -552,15 +552,15 @@ class WhoseFaultTests(SynchronousTestCase):
         before = (Reason.UPSTREAM_BODY, Reason.UPSTREAM_STATUS, Reason.UPSTREAM_TIMEOUT)
         for reason, transient in always.items():
             for name_sent in (False, True):
-                fault = UnverifiableError(reason, transient=transient, name_sent=name_sent)
+                fault = UpstreamError(reason, transient=transient, name_sent=name_sent)
                 self.assertTrue(fault.authentik_down, (reason, name_sent))
         for reason in before:
-            self.assertTrue(UnverifiableError(reason, name_sent=False).authentik_down, reason)
-            self.assertFalse(UnverifiableError(reason, name_sent=True).authentik_down, reason)
-        self.assertTrue(UnverifiableError(Reason.UPSTREAM_STATUS, transient=True).authentik_down)
+            self.assertTrue(UpstreamError(reason, name_sent=False).authentik_down, reason)
+            self.assertFalse(UpstreamError(reason, name_sent=True).authentik_down, reason)
+        self.assertTrue(UpstreamError(Reason.UPSTREAM_STATUS, transient=True).authentik_down)
         self.assertEqual(OUTAGES, {*always, *before})
         for reason in set(Reason) - OUTAGES:
-            self.assertFalse(UnverifiableError(reason, name_sent=False).authentik_down, reason)
+            self.assertFalse(UpstreamError(reason, name_sent=False).authentik_down, reason)
 
 
 class ConcurrencyLimitTests(SynchronousTestCase):

@@ -25,10 +25,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from ropg_twisted.api.network_policy import NetworkPolicy
+from ropg_twisted.guard.chain import guarded
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.networks import EVERYWHERE, parse_networks
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
-from ropg_twisted.service import guarded
 from ropg_twisted.settings import values
 from ropg_twisted.settings.model import Client, SecondFactor
 from ropg_twisted.settings.table import DEFAULT_LIMITS

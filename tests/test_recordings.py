@@ -18,7 +18,7 @@ from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.interfaces import LoginAttempt
-from ropg_twisted.verdict import Outcome, UnverifiableError, Verdict
+from ropg_twisted.verdict import Outcome, UpstreamError, Verdict
 from tests.recordings import MISSING, RecordedExchange, Recording, recordings
 
 AUTHENTIK = "http://authentik.example.com"
@@ -105,12 +105,12 @@ def replay(
     conversation = flow.conversation(login_in(recording), evidence)
     walk = flow.log_in(conversation, browser)
     result: list[Outcome] = []
-    failures: list[UnverifiableError] = []
+    failures: list[UpstreamError] = []
     Deferred.fromCoroutine(walk).addCallbacks(
         result.append, lambda failure: failures.append(failure.value)
     )
     if failures:
-        assert isinstance(failures[0], UnverifiableError), repr(failures[0])
+        assert isinstance(failures[0], UpstreamError), repr(failures[0])
         return Verdict.UNVERIFIABLE, site
     return result[0].verdict, site
 

@@ -19,7 +19,7 @@ from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.sessions import LOG_SECONDS, QUEUE_FACTOR, USUAL_WORKERS, SessionRemover
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.sources import read_settings
-from ropg_twisted.verdict import Reason, UnverifiableError
+from ropg_twisted.verdict import Reason, UpstreamError
 from tests.daemon import PATIENCE, Daemon, free_port
 from tests.fakes import AUTHENTIK, CapturedLog
 
@@ -96,7 +96,7 @@ class SessionRemoverTests(SynchronousTestCase):
         """A session that Authentik keeps, or does not answer for, is left."""
         gone, silent, broken = self.remove(3)
         gone.answer.callback(GONE)
-        broken.answer.errback(UnverifiableError(Reason.UPSTREAM_CONNECTION))
+        broken.answer.errback(UpstreamError(Reason.UPSTREAM_CONNECTION))
         self.assertEqual(self.counts(), (1, 1))
         self.clock.advance(DEADLINE)
         self.assertEqual(self.counts(), (1, 2))
@@ -133,7 +133,7 @@ class SessionRemoverTests(SynchronousTestCase):
         self.assertEqual(self.counts(), (MAX_CHECKS + MAX_QUEUE, 1001))
         self.clock.advance(LOG_SECONDS)
         [broken] = self.remove(1)
-        broken.answer.errback(UnverifiableError(Reason.UPSTREAM_STATUS))
+        broken.answer.errback(UpstreamError(Reason.UPSTREAM_STATUS))
         self.assertEqual(self.said()[1:], [(1001, "upstream_status")])
 
     def test_removals_that_end_at_once(self) -> None:

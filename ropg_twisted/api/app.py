@@ -26,7 +26,7 @@ from ropg_twisted.oauth.metadata import DISCOVERY_PATH, JWKS_PATH, TOKEN_PATH, U
 from ropg_twisted.server.request import BoundedRequest
 from ropg_twisted.server.responses import error_body, json_body, readiness_body
 from ropg_twisted.server.site import BoundedChannel
-from ropg_twisted.verdict import UnverifiableError
+from ropg_twisted.verdict import UpstreamError
 
 CACHE = "public, max-age=300"
 """How long discovery and keys may be kept."""
@@ -84,7 +84,7 @@ class API:
             raise AbortedError
         try:
             document = await self._metadata.discovery()
-        except UnverifiableError:
+        except UpstreamError:
             raise (AbortedError if drop_on_outage else TemporarilyUnavailableError) from None
         return json_body(request, document, cache="no-store" if drop_on_outage else CACHE)
 

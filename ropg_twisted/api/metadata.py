@@ -8,7 +8,7 @@ from typing import Any
 from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.oauth.keys import KeyRing
 from ropg_twisted.oauth.metadata import IssuerInfo, own_document, relaying_document
-from ropg_twisted.verdict import UnverifiableError
+from ropg_twisted.verdict import UpstreamError
 
 
 class MetadataEndpoint:
@@ -25,7 +25,7 @@ class MetadataEndpoint:
         self._keys = keys
 
     async def discovery(self) -> dict[str, Any]:
-        """The discovery document. Raises :exc:`UnverifiableError` if Authentik does not answer."""
+        """The discovery document. Raises :exc:`UpstreamError` if Authentik does not answer."""
         theirs = await self._documents.discovery()
         if theirs is None:
             return own_document(self._provided)
@@ -36,6 +36,6 @@ class MetadataEndpoint:
         ours = self._keys().jwks()["keys"]
         try:
             theirs = await self._documents.jwks()
-        except UnverifiableError:
+        except UpstreamError:
             theirs = []
         return {"keys": [*ours, *theirs]}

@@ -10,7 +10,7 @@ from ropg_twisted.errors import InvalidTokenError, TemporarilyUnavailableError
 from ropg_twisted.oauth.access_tokens import AccessTokens, bearer_token
 from ropg_twisted.oauth.request import Form, check_form, parse_form
 from ropg_twisted.server.request import BoundedRequest
-from ropg_twisted.verdict import UnverifiableError
+from ropg_twisted.verdict import UpstreamError
 
 
 class UserinfoEndpoint:
@@ -34,7 +34,7 @@ class UserinfoEndpoint:
             return ours
         try:
             claims = await self._relay.userinfo(token)
-        except UnverifiableError:
+        except UpstreamError:
             raise TemporarilyUnavailableError from None
         if claims is None:
             raise InvalidTokenError

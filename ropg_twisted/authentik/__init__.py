@@ -1,1 +1,1 @@
-"""What Authentik sees of this program."""
+"""Client of Authentik: logins through its flow, its OAuth2 provider, its sessions."""

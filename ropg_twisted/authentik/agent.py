@@ -1,4 +1,4 @@
-"""Connections to Authentik: kept alive or fresh, with bounded answers, and gone when closed."""
+"""Agents and connections for Authentik, with bounded responses and immediate closing."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
-MAX_ANSWER: Final = 2 * 1024 * 1024
-"""Bytes of one answer, its head and its body."""
+MAX_RESPONSE: Final = 2 * 1024 * 1024
+"""Bytes of one response, headers and body."""
 
 IDLE_SECONDS: Final = 30
-"""Shorter than Authentik keeps an idle connection, or a POST could meet a closed one."""
+"""Seconds. Authentik keeps idle connections for longer, so no POST meets one that it closes."""
 
 
 def make_agents(reactor: Any, endpoints: Endpoints, max_persistent: int) -> tuple[IAgent, IAgent]:
-    """An agent that keeps connections alive, and one that makes a new one for each request.
+    """Return an agent that keeps connections alive, and one that does not.
 
     ``max_persistent``: idle connections to keep.
     """
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = max_persistent
     pool.cachedConnectionTimeout = IDLE_SECONDS
-    # Who asks knows what may be asked again; behind a password nothing may, not even a GET.
+    # The caller retries where it is safe. After a password it is not, not even for a GET.
     pool.retryAutomatically = False
     return (
         Agent.usingEndpointFactory(reactor, endpoints, pool),
@@ -39,9 +39,10 @@ def make_agents(reactor: Any, endpoints: Endpoints, max_persistent: int) -> tupl
 
 @implementer(IAgentEndpointFactory)
 class Endpoints:
-    """The endpoints of URLs, verified by ``policy`` where they are https.
+    """Makes endpoints for URLs; ``policy`` verifies those of https.
 
-    ``own_address``: our side of the newest connection, that of loopback before there is one.
+    Attributes:
+        own_address: our address on the newest connection, that of loopback before the first.
     """
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
@@ -65,9 +66,9 @@ class Endpoints:
 
 @implementer(IStreamClientEndpoint)
 class BoundedEndpoint:
-    """Connects by another endpoint, with a :class:`BoundedConnection` in between.
+    """Wraps the connections of another endpoint in :class:`BoundedConnection`.
 
-    ``connected``: told the address of our side of each connection.
+    ``connected`` is called with our address on each connection.
     """
 
     def __init__(
@@ -90,16 +91,16 @@ class BoundedEndpoint:
 
 
 class BoundedConnection(ProtocolWrapper):
-    """A connection that is cut when it is closed, and when an answer takes too many bytes.
+    """A connection that aborts when it is closed, and when a response is too large.
 
-    A farewell of TLS waits for that of the other side, which one that hangs never says.
+    A normal close of TLS waits for the peer's close_notify, which a hung peer never sends.
     """
 
     transport: Any
     _received = 0
 
     def write(self, data: bytes) -> None:
-        """Send a request, and count its answer."""
+        """Send a request, and count the bytes of its response from zero."""
         self._received = 0
         super().write(data)
 
@@ -109,14 +110,14 @@ class BoundedConnection(ProtocolWrapper):
         super().writeSequence(data)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take a part of an answer."""
+        """Receive a part of a response; abort if it is too much."""
         self._received += len(data)
-        if self._received > MAX_ANSWER:
+        if self._received > MAX_RESPONSE:
             self.transport.abortConnection()
         else:
             super().dataReceived(data)
 
     def loseConnection(self) -> None:
-        """Cut the connection."""
+        """Abort the connection."""
         self.disconnecting = 1
         self.transport.abortConnection()

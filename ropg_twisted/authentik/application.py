@@ -1,4 +1,4 @@
-"""One application of Authentik and its OAuth2 provider, as the daemon asks them."""
+"""An application of Authentik and the endpoints of its OAuth2 provider."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from ropg_twisted.authentik.challenges import JSONObject, Response, read_json
 from ropg_twisted.authentik.client import FlowSession
 from ropg_twisted.interfaces import CodeRequest
-from ropg_twisted.verdict import Reason, UnverifiableError
+from ropg_twisted.verdict import Reason, UpstreamError
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """One application.
+    """An application of Authentik.
 
-    ``authentik_url``: base URL without a slash at its end. ``named``: the operator has named it;
-    else it is looked for under the name of the client, and need not be there.
+    Attributes:
+        authentik_url: base URL without a trailing slash.
+        slug: names it in Authentik.
+        named: the slug is configured, so the application must exist. Otherwise the slug is the id
+            of a client, and it need not.
     """
 
     authentik_url: str
@@ -28,30 +31,30 @@ class Application:
     named: bool = True
 
     async def admits(self, session: FlowSession) -> bool:
-        """Whether the person who is logged in with ``session`` may use it (``check_access``).
+        """Return whether the user of ``session`` may use the application (``check_access``).
 
-        An application that is not there admits everybody, unless it has been named. Without a
-        session Authentik always says yes. Raises :exc:`UnverifiableError`.
+        An application that need not exist, and does not, admits everybody. Without a login
+        Authentik always says yes. Raises :exc:`UpstreamError`.
         """
         slug = quote(self.slug)
         url = f"{self.authentik_url}/api/v3/core/applications/{slug}/check_access/"
         response = await session.get(url)
         if response.status == 404:
             if self.named:
-                raise UnverifiableError(Reason.APPLICATION_MISSING)
+                raise UpstreamError(Reason.APPLICATION_MISSING)
             return True
         passing = read_json(response).get("passing")
         if not isinstance(passing, bool):
-            raise UnverifiableError(Reason.UPSTREAM_BODY)
+            raise UpstreamError(Reason.UPSTREAM_BODY)
         return passing
 
     async def fetch_tokens(self, wanted: CodeRequest, session: FlowSession) -> JSONObject:
-        """Tokens of the person who is logged in with ``session``, by an authorization code.
+        """Fetch tokens for the user of ``session`` by an authorization code grant with PKCE.
 
-        The redirect that brings the code is read, never followed. Raises :exc:`UnverifiableError`.
+        The redirect with the code is read, never followed. Raises :exc:`UpstreamError`.
         """
-        proof = token_urlsafe(48)
-        challenge = urlsafe_b64encode(sha256(proof.encode()).digest()).rstrip(b"=").decode()
+        verifier = token_urlsafe(48)
+        challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         state = token_urlsafe()
         query = {
             "response_type": "code",
@@ -70,37 +73,37 @@ class Application:
             "code": code,
             "redirect_uri": wanted.redirect_uri,
             "client_id": wanted.client_id,
-            "code_verifier": proof,
+            "code_verifier": verifier,
             **({} if wanted.client_secret is None else {"client_secret": wanted.client_secret}),
         }
-        return read_json(await self.ask_for_tokens(form, None, session))
+        return read_json(await self.request_tokens(form, None, session))
 
-    async def ask_for_tokens(
+    async def request_tokens(
         self, form: Mapping[str, str], authorization: str | None, session: FlowSession
     ) -> Response:
-        """What the token endpoint answers; asked once, because a code works once."""
+        """Return the response of the token endpoint. Not retried: a code works once."""
         url = f"{self.authentik_url}/application/o/token/"
         return await session.post_form(url, form, authorization)
 
     async def userinfo(self, authorization: str, session: FlowSession) -> Response:
-        """What the userinfo endpoint answers to a bearer of one of Authentik's access tokens."""
+        """Return the response of the userinfo endpoint to an Authorization header."""
         return await session.get(f"{self.authentik_url}/application/o/userinfo/", authorization)
 
     async def discovery(self, session: FlowSession) -> JSONObject | None:
-        """Its discovery document; ``None`` if it is not there and need not be.
+        """Fetch the discovery document; ``None`` if the application does not exist and need not.
 
-        Raises :exc:`UnverifiableError`.
+        Raises :exc:`UpstreamError`.
         """
         url = f"{self._provider}/.well-known/openid-configuration"
         response = await session.get(url)
         if response.status != 404:
             return read_json(response)
         if self.named:
-            raise UnverifiableError(Reason.APPLICATION_MISSING)
+            raise UpstreamError(Reason.APPLICATION_MISSING)
         return None
 
     async def jwks(self, session: FlowSession) -> JSONObject:
-        """Its key set, ``{}`` from a provider without a key. Raises :exc:`UnverifiableError`."""
+        """Fetch the key set, ``{}`` if the provider has no key. Raises :exc:`UpstreamError`."""
         return read_json(await session.get(f"{self._provider}/jwks/"))
 
     @property
@@ -109,10 +112,10 @@ class Application:
 
 
 def _code(response: Response, redirect_uri: str, state: str) -> str:
-    """The code in the redirect to ``redirect_uri`` (RFC 6749 section 4.1.2)."""
+    """Return the code in the redirect to ``redirect_uri`` (RFC 6749 section 4.1.2)."""
     target, _, query = (response.location or "").partition("?")
     if response.status == 302 and target == redirect_uri.partition("?")[0]:
-        answer = parse_qs(urlsplit("?" + query).query)
-        if answer.get("state") == [state] and len(answer.get("code", ())) == 1:
-            return answer["code"][0]
-    raise UnverifiableError(Reason.APPLICATION_NO_CODE)
+        parameters = parse_qs(urlsplit("?" + query).query)
+        if parameters.get("state") == [state] and len(parameters.get("code", ())) == 1:
+            return parameters["code"][0]
+    raise UpstreamError(Reason.APPLICATION_NO_CODE)

@@ -1,4 +1,4 @@
-"""Verdicts only from a flow whose refusal has been seen."""
+"""Canary checks: evidence of how the flow refuses a password, before any verdict."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from ropg_twisted.singleflight import SingleFlight
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 PREFIX: Final = "ropg-canary-"
-"""Of the user names of canaries, by which they are found in Authentik's log."""
+"""Prefix of the user names of canaries, to find them in Authentik's log."""
 
 
 @implementer(IPasswordVerifier)
 class Canary:
-    """Sees how the flow refuses a password before any verdict rests on it.
+    """Gathers evidence of how the flow refuses a password before it lets checks through.
 
-    A canary is a check of a user who does not exist, with a random password. It takes the way of
-    every check, is walked when the ``evidence`` of the flow is due, and all checks that come
-    meanwhile wait for it.
+    A canary is a check of a random user name and password. It passes the same guards as every
+    check. It runs when the ``evidence`` is due, and all other checks wait for it.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -32,50 +31,50 @@ class Canary:
     def __init__(self, verifier: IPasswordVerifier, evidence: FlowEvidence) -> None:
         self._verifier = verifier
         self._evidence = evidence
-        self._walks: SingleFlight[None, CheckResult] = SingleFlight()
+        self._canaries: SingleFlight[None, CheckResult] = SingleFlight()
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
-        obstacle = await self.prove()
-        if obstacle is not None:
-            return CheckResult(Outcome(Verdict.UNVERIFIABLE, obstacle))
+        reason = await self.prove()
+        if reason is not None:
+            return CheckResult(Outcome(Verdict.UNVERIFIABLE, reason))
         return await self._verifier.verify(login)
 
     async def prove(self) -> Reason | None:
-        """Why no answer of the flow can be believed, or ``None``. Walks a canary if one is due."""
+        """Return why the flow cannot be trusted, or ``None``. Runs a canary if one is due."""
         if self._evidence.due:
-            check = await self._walks.join(None, self._walk)
+            check = await self._canaries.join(None, self._check_canary)
             if self._evidence.due:
                 return check.outcome.reason
         return Reason.FLOW_RESTARTS if self._evidence.current is Evidence.RESTARTS else None
 
     @property
     def proven(self) -> bool:
-        """Whether the flow has been seen to refuse a password in place."""
+        """Whether the flow is known to refuse a password in place."""
         return self._evidence.current is Evidence.IN_PLACE
 
-    async def _walk(self) -> CheckResult:
+    async def _check_canary(self) -> CheckResult:
         before = self._evidence.current
         check = await self._verifier.verify(_canary())
         if self._evidence.current is not before:
-            self._say()
+            self._log_evidence()
         return check
 
-    def _say(self) -> None:
+    def _log_evidence(self) -> None:
         match self._evidence.current:
             case Evidence.IN_PLACE:
                 self.log.info("the flow refuses a wrong password in place")
             case Evidence.RESTARTS:
                 self.log.error(
-                    "the flow begins again after a wrong password, so no answer of it can be "
-                    "believed (flow_restarts): in Authentik, set Invalid response action of its "
+                    "the flow begins again after a wrong password, so its responses cannot be "
+                    "trusted (flow_restarts): in Authentik, set Invalid response action of its "
                     "stage bindings to RETRY"
                 )
             case Evidence.UNKNOWN:
                 self.log.warn(
                     "the flow did not ask an unknown user for a password, so a right password "
-                    "with a second factor cannot be told until a wrong one has been refused "
-                    "(flow_unproven)"
+                    "with a second factor is unverifiable until a wrong password has been "
+                    "refused (flow_unproven)"
                 )
 
 

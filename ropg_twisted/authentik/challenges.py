@@ -1,4 +1,4 @@
-"""Reading what Authentik's Flow Executor sends: answers and the session cookie. No I/O."""
+"""Parsing of responses and session cookies of Authentik's Flow Executor. No I/O."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
-from ropg_twisted.verdict import Reason, UnverifiableError
+from ropg_twisted.verdict import Reason, UpstreamError
 
 JSONObject: TypeAlias = dict[str, Any]
 
 SESSION_COOKIE = "authentik_session"
 
 UID = re.compile("[0-9a-f]{64}")
-"""The form of a person's ``uid`` in Authentik."""
+"""Format of a user's ``uid`` in Authentik."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP response, read whole."""
+    """An HTTP response with its whole body."""
 
     status: int
     content_type: str
@@ -33,12 +33,12 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """A 302 to the executor itself: ask again with GET."""
+    """A 302 to the executor itself: GET the next challenge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A challenge of the executor: its component, and all its fields."""
+    """A challenge of the executor: its ``component`` and all ``fields``."""
 
     component: str
     fields: Mapping[str, Any] = field(repr=False)
@@ -46,9 +46,12 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class SessionCookie:
-    """What the session cookie says of the login: which one it is, and whether it is complete.
+    """The content of the session cookie.
 
-    ``sub``: the ``uid`` of the person who is logged in, ``None`` where it has another form.
+    Attributes:
+        sid: id of the session.
+        authenticated: the login is complete.
+        sub: ``uid`` of the user who is logged in, ``None`` if it has another format.
     """
 
     sid: str | None = field(default=None, repr=False)
@@ -57,56 +60,64 @@ class SessionCookie:
 
 
 def read_json(response: Response) -> JSONObject:
-    """The JSON object of a 200 response.
+    """Return the JSON object in a 200 response.
 
-    Raises :exc:`UnverifiableError` for any other status, and for any other body.
+    Raises :exc:`UpstreamError` for any other status or body.
     """
     if response.status != 200:
-        raise UnverifiableError(Reason.UPSTREAM_STATUS, transient=response.status >= 500)
+        raise UpstreamError(Reason.UPSTREAM_STATUS, transient=response.status >= 500)
+    return parse_json(response)
+
+
+def parse_json(response: Response) -> JSONObject:
+    """Return the JSON object in a response with any status.
+
+    Raises :exc:`UpstreamError` for any other body.
+    """
     if response.content_type.partition(";")[0].strip().lower() != "application/json":
-        raise UnverifiableError(Reason.UPSTREAM_BODY)
+        raise UpstreamError(Reason.UPSTREAM_BODY)
     try:
         body = json.loads(response.body)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise UnverifiableError(Reason.UPSTREAM_BODY)
+        raise UpstreamError(Reason.UPSTREAM_BODY)
     return body
 
 
 def read_executor_response(response: Response, executor: str) -> Redirect | Challenge:
-    """What the executor at the URL ``executor`` has answered.
+    """Parse a response of the executor at the URL ``executor``.
 
-    A valid POST and a skipped stage are answered by a 302 to the same URL, a challenge by a 200
-    with JSON. Raises :exc:`UnverifiableError` for everything else.
+    After a valid POST or a skipped stage it sends a 302 to the same URL, otherwise a 200 with a
+    challenge. Raises :exc:`UpstreamError` for everything else.
     """
-    if response.status == 302 and _same_address(response.location, executor):
+    if response.status == 302 and _is_same_url(response.location, executor):
         return Redirect()
     if response.status == 404:
-        raise UnverifiableError(Reason.FLOW_MISSING)
+        raise UpstreamError(Reason.FLOW_MISSING)
     if 300 <= response.status < 400:
-        raise UnverifiableError(Reason.UPSTREAM_REDIRECT)
+        raise UpstreamError(Reason.UPSTREAM_REDIRECT)
     body = read_json(response)
     component = body.get("component")
     if not isinstance(component, str):
-        raise UnverifiableError(Reason.UPSTREAM_BODY)
+        raise UpstreamError(Reason.UPSTREAM_BODY)
     return Challenge(component, body)
 
 
-def _same_address(location: str | None, here: str) -> bool:
-    """Whether a Location header leads back to ``here``, whatever the query string."""
+def _is_same_url(location: str | None, url: str) -> bool:
+    """Return whether a Location header leads back to ``url``, with any query string."""
     try:
-        there = urlsplit(urljoin(here, location or "/"))
+        target = urlsplit(urljoin(url, location or "/"))
     except ValueError:
         return False
-    return there._replace(query="", fragment="") == urlsplit(here)._replace(query="", fragment="")
+    return target._replace(query="", fragment="") == urlsplit(url)._replace(query="", fragment="")
 
 
 def read_session_cookie(cookie: str | None) -> SessionCookie:
-    """What the value of the cookie ``authentik_session`` says; an unreadable one says nothing.
+    """Parse the value of the cookie ``authentik_session``. An unreadable one counts as empty.
 
-    It is a JWT signed with a secret of Authentik, so its signature is not checked here: it comes
-    from Authentik itself, over the connection that the verdict rests on.
+    The cookie is a JWT, signed with a secret that only Authentik has. Its signature is not checked:
+    it comes from Authentik itself, over the same connection as the verdict.
     """
     try:
         payload = (cookie or "").split(".")[1]

@@ -1,4 +1,4 @@
-"""Telling Authentik whose login it is, so that its audit log and reputation see the client."""
+"""Headers that tell Authentik the client's address, for its audit log and its reputation scores."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class ClientIPHeaders:
-    """How a client's address is told to Authentik.
+    """The headers with a client's address.
 
-    With the token of an outpost, Authentik takes our word for it. An X-Forwarded-For header says it
-    to an Authentik that trusts us as its proxy: it passes over a token that it does not know in
-    silence. ``refused``: the token has been found not to work.
+    Authentik trusts an address that comes with the token of an outpost. It ignores an unknown token
+    silently. Then it uses X-Forwarded-For if it trusts us as a proxy, so this header is always
+    sent.
+
+    Attributes:
+        outpost_token: the token, ``None`` without one.
+        refused: Authentik was seen to refuse the token.
     """
 
     outpost_token: str | None = field(default=None, repr=False)
     refused: bool = False
 
     def headers(self, address: str | None, *, force: bool = False) -> dict[str, str]:
-        """The headers of a request for a client at ``address``, ``None`` if nobody knows it.
+        """Return the headers for a client at ``address``; none if it is ``None`` (unknown).
 
-        ``force``: use the token even if it has been found not to work.
+        ``force``: send the token even if it is refused.
         """
         if address is None:
             return {}

@@ -1,120 +1,110 @@
-"""The decision: a challenge in, the next answer or the verdict out. No I/O.
+"""Rules of a login: a challenge comes in, the next response or the verdict goes out. No I/O.
 
-=============================  ==================  ==============================================
-what comes                     when                next answer, or verdict
-=============================  ==================  ==============================================
-``ak-stage-identification``    at first            the name, and the password if it is asked for
- ... with errors               to the name, or to  rejected
-                               name and password
-``ak-stage-password``          after the name      the password
- ... with errors               to the password     rejected
-``ak-stage-access-denied``     before the name     unverifiable
-                               after the name      denied
-                               to the password     rejected
-                               after the password  denied
-``ak-stage-user-login``        after the password  ``remember_me: false``
-``...authenticator-validate``  after the password  the code, if one came with the password and it
-                                                   takes such codes
- ... with errors               to the code         rejected (a wrong code)
-``ak-stage-authenticator-*``   after the password  interaction required
-any other stage that is known  after the password  interaction required
-``xak-flow-redirect``          after the password  verified if the session is authenticated, or if
-                                                   the flow is known to have no login stage; else
-                                                   denied (to Authentik's root) or interaction
-                                                   required (to anywhere else)
-anything else                  at any time         unverifiable
-=============================  ==================  ==============================================
+=============================  ======================  ==========================================
+challenge                      when                    response, or verdict
+=============================  ======================  ==========================================
+``ak-stage-identification``    first                   the name, and the password if there is a
+                                                       field for it
+ ... with errors               in reply to the name,   rejected
+                               or name and password
+``ak-stage-password``          after the name          the password
+ ... with errors               in reply to the         rejected
+                               password
+``ak-stage-access-denied``     before the name         unverifiable
+                               after the name          denied
+                               in reply to the         rejected
+                               password
+                               after the password      denied
+``ak-stage-user-login``        after the password      ``remember_me: false``
+``...authenticator-validate``  after the password      the code, if the user sent one and the
+                                                       stage accepts such codes
+ ... with errors               in reply to the code    rejected (wrong code)
+``ak-stage-authenticator-*``   after the password      interaction required
+any other known stage          after the password      interaction required
+``xak-flow-redirect``          after the password      verified if the session is authenticated, or
+                                                       if the flow has no login stage; otherwise
+                                                       denied (to Authentik's root) or interaction
+                                                       required (to any other place)
+anything else                  at any time             unverifiable
+=============================  ======================  ==========================================
 
-*After the password* means that it was accepted: its POST was answered by a 302, or by another
-component that is no refusal. Components, fields and codes decide; texts follow Accept-Language and
-never do.
+*After the password* means that it was accepted: Authentik responded to its POST with a 302, or with
+another component that is not a refusal. Components, fields and codes decide. Texts do not: they
+depend on Accept-Language.
 
-All that comes after the password rests on that 302, which a flow that restarts on a refusal sends
-as well. So the evidence of how the flow refuses decides which of these outcomes is believed:
+Every outcome after the password depends on that 302. A flow that restarts on a refusal sends it as
+well. So the evidence of how the flow refuses a password decides which outcomes are trusted:
 
 ==============================  ==================================================================
-evidence                        believed
+evidence                        trusted outcomes
 ==============================  ==================================================================
-refuses in place                everything
+in place                        all
 unknown                         refusals, denials before the password, and an end with an
-                                authenticated session; else unverifiable (``flow_unproven``)
-restarts                        nothing: unverifiable (``flow_restarts``)
+                                authenticated session; others: unverifiable (``flow_unproven``)
+restarts                        none: unverifiable (``flow_restarts``)
 ==============================  ==================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import urljoin
 
 from ropg_twisted.authentik.challenges import Challenge, JSONObject, Redirect, SessionCookie
+from ropg_twisted.authentik.components import (
+    ACCESS_DENIED,
+    AUTHENTICATOR,
+    CODE,
+    CREDENTIALS,
+    FLOW_ERROR,
+    FLOW_SHELL,
+    IDENTIFICATION,
+    PASSWORD,
+    REDIRECT,
+    USER_LOGIN,
+    VALIDATE,
+    accepts_code,
+    are_refusals,
+    is_stage_after_password,
+)
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.interfaces import LoginAttempt
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
-IDENTIFICATION: Final = "ak-stage-identification"
-PASSWORD: Final = "ak-stage-password"
-ACCESS_DENIED: Final = "ak-stage-access-denied"
-USER_LOGIN: Final = "ak-stage-user-login"
-FLOW_ERROR: Final = "ak-stage-flow-error"
-FLOW_SHELL: Final = "xak-flow-shell"
-REDIRECT: Final = "xak-flow-redirect"
-AUTHENTICATOR: Final = "ak-stage-authenticator-"
-VALIDATE: Final = "ak-stage-authenticator-validate"
-
-DEVICES_WITH_CODES: Final = frozenset(("static", "totp"))
-"""Classes of devices whose codes a person knows before they are asked for."""
-
-STAGES_FOR_A_PERSON: Final = frozenset(
-    f"ak-stage-{name}"
-    for name in (
-        "autosubmit",
-        "captcha",
-        "consent",
-        "dummy",
-        "email",
-        "endpoint-agent",
-        "prompt",
-        "session-end",
-    )
-)
-"""The other stages of Authentik 2026.8 that may follow a password."""
-
 MAX_STEPS: Final = 30
-"""How many answers of Authentik one login may take. The default flow takes six."""
+"""Maximum number of responses in one login. The default flow has six."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChallengeResponse:
-    """The JSON object to POST next."""
+    """The response to a challenge: a JSON object to POST."""
 
     body: JSONObject = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class FollowRedirect:
-    """Ask again with GET."""
+    """Follow a redirect: GET the next challenge."""
 
 
 Step: TypeAlias = ChallengeResponse | FollowRedirect | Outcome
 
 
 class Progress(IntEnum):
-    """How far a login has come."""
+    """The progress of a login."""
 
     OPENED = 0
     """Nothing has been sent."""
     IDENTIFIED = 1
     """The name has been sent, the password has not."""
     SENT = 2
-    """The password has been sent; what Authentik makes of it is not known."""
+    """The password has been sent; it is not known whether Authentik accepts it."""
     ACCEPTED = 3
-    """The POST of the password was answered as only an accepted one is."""
+    """Authentik responded to the password as to an accepted one."""
     PASSED = 4
-    """A stage behind the password has been answered."""
+    """A response to a stage after the password has been sent."""
 
 
 _REJECTED = Outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
@@ -131,17 +121,20 @@ def _interaction(reason: Reason) -> Outcome:
 
 
 class Conversation:
-    """One login, walked challenge by challenge.
+    """The decisions of one login: the response to each challenge, and the verdict.
 
-    ``login``: what the person typed.
-    ``root``: the URL of Authentik's own front page.
-    ``evidence``: how the flow has been seen to refuse a password.
-    ``login_stage``: whether the flow ends with a user-login stage; without one, an end of the flow
-    behind an accepted password proves it, whatever the session says.
+    Args:
+        login: the user name and password.
+        root: the URL of Authentik's start page.
+        evidence: how the flow was seen to refuse a password.
+        login_stage: whether the flow has a user-login stage. Without one, the end of the flow after
+            the password verifies it, even if the session is not authenticated.
 
-    ``progress``: how far it has come. ``refused_in_place``: whether the answer to the password was
-    a refusal in place; ``None`` before there is one, and for one that is about something else.
-    ``restarted``: the flow asked for name or password once more after the password.
+    Attributes:
+        progress: how far the login has come.
+        refused_in_place: whether Authentik refused the password in place; ``None`` before it has
+            responded to the password, and if its response does not concern the password.
+        restarted: the flow asked for the user name or the password again.
     """
 
     def __init__(
@@ -154,53 +147,54 @@ class Conversation:
         self._evidence = evidence
         self._login_stage = login_stage
         self._root = root
-        self._answered: str | None = None
+        self._last_component: str | None = None
         self._code_sent = False
         self._cookie = SessionCookie()
         self._steps = 0
 
     @property
     def name_sent(self) -> bool:
-        """Whether an answer that holds the user name has been handed out."""
+        """Whether the user name has been sent."""
         return self.progress >= Progress.IDENTIFIED
 
     @property
     def password_sent(self) -> bool:
-        """Whether an answer that holds the password has been handed out."""
+        """Whether the password has been sent."""
         return self.progress >= Progress.SENT
 
-    def receive(self, heard: Redirect | Challenge, cookie: SessionCookie) -> Step:
-        """What follows from the next answer of Authentik.
+    def receive(self, received: Redirect | Challenge, cookie: SessionCookie) -> Step:
+        """Return the next step. An :class:`Outcome` ends the login.
 
-        ``cookie`` is what the session cookie says after that answer. An :class:`Outcome` ends the
-        conversation.
+        Args:
+            received: Authentik's next response.
+            cookie: the session cookie after that response.
         """
         self._steps += 1
         if self._steps > MAX_STEPS:
             return _unverifiable(Reason.FLOW_LOOP)
         if self.progress is Progress.SENT:
-            self.refused_in_place = self._is_refusal_in_place(heard, cookie)
+            self.refused_in_place = self._is_refusal_in_place(received, cookie)
             if self._evidence is Evidence.RESTARTS:
                 return _unverifiable(Reason.FLOW_RESTARTS)
-        step = self._follow_up(heard, cookie)
-        return self._believed(step, cookie) if isinstance(step, Outcome) else step
+        step = self._next_step(received, cookie)
+        return self._trusted(step, cookie) if isinstance(step, Outcome) else step
 
     def _is_refusal_in_place(
-        self, heard: Redirect | Challenge, cookie: SessionCookie
+        self, received: Redirect | Challenge, cookie: SessionCookie
     ) -> bool | None:
-        """Whether this answer to the password is a refusal in place; ``None``: it says nothing."""
-        if isinstance(heard, Redirect):
+        """Return whether Authentik refused the password in place; ``None`` if it is unknown."""
+        if isinstance(received, Redirect):
             return False
-        errors = heard.fields.get("response_errors")
+        errors = received.fields.get("response_errors")
         if errors:
-            typed = heard.component == self._answered and _refuse(errors, CREDENTIALS)
-            return True if typed else None
-        if heard.component == IDENTIFICATION and not self._is_same(cookie):
+            is_reply = received.component == self._last_component
+            return True if is_reply and are_refusals(errors, CREDENTIALS) else None
+        if received.component == IDENTIFICATION and not self._is_same(cookie):
             return None
-        return heard.component == ACCESS_DENIED
+        return received.component == ACCESS_DENIED
 
-    def _believed(self, outcome: Outcome, cookie: SessionCookie) -> Outcome:
-        """The outcome, as far as the evidence of how the flow refuses carries it."""
+    def _trusted(self, outcome: Outcome, cookie: SessionCookie) -> Outcome:
+        """Return the outcome if the evidence supports it, otherwise ``unverifiable``."""
         if outcome.verdict is Verdict.UNVERIFIABLE or self._evidence is Evidence.IN_PLACE:
             return outcome
         if self._evidence is Evidence.RESTARTS:
@@ -210,35 +204,36 @@ class Conversation:
             return _unverifiable(Reason.FLOW_UNPROVEN)
         return outcome
 
-    def _follow_up(self, heard: Redirect | Challenge, cookie: SessionCookie) -> Step:
-        if isinstance(heard, Redirect):
-            self._answered = None
+    def _next_step(self, received: Redirect | Challenge, cookie: SessionCookie) -> Step:
+        if isinstance(received, Redirect):
+            self._last_component = None
             if self.progress is Progress.SENT:
                 self.progress = Progress.ACCEPTED
             return FollowRedirect()
-        if heard.fields.get("response_errors"):
-            return self._refused(heard)
-        if heard.component == IDENTIFICATION:
-            return self._identification(heard, cookie)
-        if heard.component == PASSWORD:
+        if received.fields.get("response_errors"):
+            return self._refused(received)
+        if received.component == IDENTIFICATION:
+            return self._identification(received, cookie)
+        if received.component == PASSWORD:
             return self._password(cookie)
-        if heard.component == ACCESS_DENIED:
+        if received.component == ACCESS_DENIED:
             return self._access_denied()
-        if heard.component == REDIRECT or _is_stage_behind_password(heard.component):
-            return self._behind_password(heard, cookie)
-        if heard.component in (FLOW_ERROR, FLOW_SHELL):
+        if received.component == REDIRECT or is_stage_after_password(received.component):
+            return self._after_password(received, cookie)
+        if received.component in (FLOW_ERROR, FLOW_SHELL):
             return _unverifiable(Reason.FLOW_ERROR)
         return _unverifiable(Reason.FLOW_UNKNOWN_STAGE)
 
     def _refused(self, challenge: Challenge) -> Outcome:
-        """Errors are a refusal only where they answer what was typed."""
+        """Return the outcome for errors. Only those about credentials or a code are refusals."""
         errors = challenge.fields["response_errors"]
-        if challenge.component == self._answered:
-            if challenge.component in (IDENTIFICATION, PASSWORD) and _refuse(errors, CREDENTIALS):
+        component = challenge.component
+        if component == self._last_component:
+            if component in (IDENTIFICATION, PASSWORD) and are_refusals(errors, CREDENTIALS):
                 return _REJECTED
-            if challenge.component == VALIDATE and _refuse(errors, CODE):
+            if component == VALIDATE and are_refusals(errors, CODE):
                 return _WRONG_CODE
-        elif challenge.component == IDENTIFICATION and self.password_sent:
+        elif component == IDENTIFICATION and self.password_sent:
             return _unverifiable(Reason.SESSION_LOST)
         return _unverifiable(Reason.FLOW_ERROR)
 
@@ -250,7 +245,7 @@ class Conversation:
             if challenge.fields.get("password_fields") is True:
                 return self._send_password(IDENTIFICATION, name, cookie)
             self.progress = Progress.IDENTIFIED
-            return self._answer(IDENTIFICATION, name)
+            return self._respond(IDENTIFICATION, name)
         self.restarted = self.password_sent
         if self.restarted and self._is_same(cookie):
             return _unverifiable(Reason.FLOW_RESTARTS)
@@ -267,8 +262,8 @@ class Conversation:
             return _unverifiable(Reason.FLOW_DENIED)
         return _REJECTED if self.progress is Progress.SENT else _DENIED
 
-    def _behind_password(self, challenge: Challenge, cookie: SessionCookie) -> Step:
-        """What may only come once the password has been accepted."""
+    def _after_password(self, challenge: Challenge, cookie: SessionCookie) -> Step:
+        """Return the step for a challenge that may come only after an accepted password."""
         ends = challenge.component == REDIRECT
         if not self.password_sent:
             return _unverifiable(Reason.FLOW_ENDED_EARLY if ends else Reason.FLOW_NOT_HEADLESS)
@@ -277,14 +272,14 @@ class Conversation:
         if ends:
             return self._end(challenge, cookie)
         if challenge.component == USER_LOGIN:
-            if self._answered == USER_LOGIN:
+            if self._last_component == USER_LOGIN:
                 return _unverifiable(Reason.FLOW_ERROR)
             self.progress = Progress.PASSED
-            return self._answer(USER_LOGIN, {"remember_me": False})
-        if self._login.code is not None and not self._code_sent and _takes_code(challenge):
+            return self._respond(USER_LOGIN, {"remember_me": False})
+        if self._login.code is not None and not self._code_sent and accepts_code(challenge):
             self.progress = Progress.PASSED
             self._code_sent = True
-            return self._answer(VALIDATE, {"code": self._login.code})
+            return self._respond(VALIDATE, {"code": self._login.code})
         if challenge.component.startswith(AUTHENTICATOR):
             return _interaction(Reason.MFA)
         return _interaction(Reason.INTERACTION)
@@ -311,7 +306,7 @@ class Conversation:
         return _interaction(Reason.INTERACTION)
 
     def _is_same(self, cookie: SessionCookie) -> bool:
-        """Whether Authentik still knows the session that the password was sent in."""
+        """Return whether the session is still the one in which the password was sent."""
         return cookie.sid is not None and cookie.sid == self._cookie.sid
 
     def _send_password(
@@ -319,53 +314,8 @@ class Conversation:
     ) -> ChallengeResponse:
         self.progress = Progress.SENT
         self._cookie = cookie
-        return self._answer(component, {**fields, "password": self._login.password})
+        return self._respond(component, {**fields, "password": self._login.password})
 
-    def _answer(self, component: str, fields: JSONObject) -> ChallengeResponse:
-        self._answered = component
+    def _respond(self, component: str, fields: JSONObject) -> ChallengeResponse:
+        self._last_component = component
         return ChallengeResponse({"component": component, **fields})
-
-
-def _is_stage_behind_password(component: str) -> bool:
-    return (
-        component == USER_LOGIN
-        or component in STAGES_FOR_A_PERSON
-        or component.startswith(AUTHENTICATOR)
-    )
-
-
-def _takes_code(challenge: Challenge) -> bool:
-    devices = challenge.fields.get("device_challenges")
-    return (
-        challenge.component == VALIDATE
-        and isinstance(devices, list)
-        and any(
-            isinstance(device, Mapping) and device.get("device_class") in DEVICES_WITH_CODES
-            for device in devices
-        )
-    )
-
-
-CREDENTIALS: Final = frozenset(("uid_field", "password", "non_field_errors"))
-CODE: Final = frozenset(("code",))
-
-
-def _refuse(errors: Any, typed: frozenset[str]) -> bool:
-    """Whether ``response_errors`` says that what was ``typed`` into these fields is not right.
-
-    Its shape is ``{field: [{"string": ..., "code": ...}]}``. An error of another field, or one that
-    says that a field is missing, is about the form of the answer and not about what was typed.
-    """
-    if not isinstance(errors, Mapping):
-        return False
-    for name, reasons in errors.items():
-        if name not in typed:
-            return False
-        if not isinstance(reasons, list) or not reasons:
-            return False
-        for reason in reasons:
-            if not isinstance(reason, Mapping) or not isinstance(reason.get("code"), str):
-                return False
-            if reason["code"] == "required":
-                return False
-    return True

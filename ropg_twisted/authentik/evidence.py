@@ -1,8 +1,8 @@
-"""Evidence of how a flow refuses a password, without which its acceptances prove nothing. No I/O.
+"""Evidence of how a flow refuses a password. Without it, an acceptance proves nothing. No I/O.
 
 Each stage binding of Authentik has an *Invalid response action*. RETRY refuses a password in place:
-the same challenge again, with errors. RESTART and RESTART_WITH_CONTEXT answer it by a 302, exactly
-as Authentik answers an accepted password, and whatever the flow begins with follows.
+the same challenge comes again, with errors. RESTART and RESTART_WITH_CONTEXT respond with a 302,
+exactly as to an accepted password, and the flow starts again.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 LIFETIME: Final = 86400
-"""Seconds after which evidence is gathered anew, unless a refusal has confirmed it meanwhile."""
+"""Seconds after which new evidence is needed, unless a refusal has confirmed it since."""
 
 RECHECK_SECONDS: Final = 60
-"""Shortest time between two canaries that a contradiction, or a flow that restarts, asks for."""
+"""Minimum time between two canaries after a contradiction, or for a flow that restarts."""
 
 
 class Evidence(StrEnum):
-    """How a flow has been seen to refuse a password."""
+    """Ways in which a flow was seen to refuse a password."""
 
     UNKNOWN = "unknown"
-    """It did not ask for the password: it refuses unknown names, or a policy was in the way."""
+    """It did not ask for the password: it refuses unknown names, or a policy denied access."""
 
     IN_PLACE = "in_place"
-    """It shows the same challenge with errors, or denies access."""
+    """It sends the same challenge with errors, or denies access."""
 
     RESTARTS = "restarts"
-    """It answers by a 302, a redirect or another challenge: a refusal looks like an acceptance."""
+    """It sends a 302, a redirect or another challenge: a refusal looks like an acceptance."""
 
 
 class FlowEvidence:
-    """The evidence of one flow, and when it has to be gathered."""
+    """The evidence of one flow, and when new evidence is due."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -44,12 +44,12 @@ class FlowEvidence:
 
     @property
     def current(self) -> Evidence | None:
-        """The evidence now, ``None`` before there is any."""
+        """The evidence now, ``None`` if there is none yet."""
         return self._current
 
     @property
     def due(self) -> bool:
-        """Whether a canary has to be walked before the next verdict."""
+        """Whether a canary must run before the next verdict."""
         if self._current is None or self._contradicted:
             return True
         if self._current is Evidence.RESTARTS:
@@ -57,21 +57,21 @@ class FlowEvidence:
         return self._age(self._confirmed) >= LIFETIME
 
     def gather(self, evidence: Evidence) -> None:
-        """Take what a canary has shown."""
+        """Record the evidence of a canary."""
         self._current = evidence
         self._contradicted = False
         self._gathered = self._confirmed = self._clock.seconds()
 
     def confirm(self) -> None:
-        """Take the refusal of a login in place. It does not outweigh a canary that restarted."""
+        """Record that a login was refused in place. A canary that saw a restart prevails."""
         if self._current is not Evidence.RESTARTS:
             self._current = Evidence.IN_PLACE
             self._confirmed = self._clock.seconds()
 
     def contradict(self) -> None:
-        """Take a login whose flow began again after the password: another canary is due.
+        """Record that a flow restarted after the password of a login: a new canary is due.
 
-        A later stage that restarts the flow looks the same, so a recent canary keeps its word.
+        A later stage that restarts the flow looks the same, so a recent canary prevails.
         """
         if self._age(self._gathered) >= RECHECK_SECONDS:
             self._contradicted = True

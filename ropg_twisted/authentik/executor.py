@@ -1,4 +1,4 @@
-"""Walking one flow of Authentik through its Flow Executor API."""
+"""Client of Authentik's Flow Executor API: logs in through one flow."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from ropg_twisted.authentik.client import FlowSession
 from ropg_twisted.authentik.conversation import Conversation, FollowRedirect, Progress
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.interfaces import LoginAttempt
-from ropg_twisted.verdict import Outcome, Reason, RetryableError, UnverifiableError
+from ropg_twisted.verdict import Outcome, Reason, RetryableError, UpstreamError
 
 
 @dataclass(frozen=True, slots=True)
 class FlowExecutor:
-    """One flow of one Authentik.
+    """Logs in through one flow.
 
-    ``authentik_url``: base URL without a slash at its end. ``login_stage``: whether the flow ends
-    with a user-login stage.
+    Attributes:
+        authentik_url: base URL without a trailing slash.
+        slug: names the flow in Authentik.
+        login_stage: whether the flow has a user-login stage.
     """
 
     authentik_url: str
@@ -29,15 +31,15 @@ class FlowExecutor:
 
     @property
     def url(self) -> str:
-        """The URL of its executor.
+        """The URL of the flow's executor.
 
-        The slash and the empty query are as Authentik itself writes them: another spelling makes
-        it answer a POST with a redirect challenge instead of a 302.
+        The slash and the empty query are Authentik's own spelling. With another one it responds to
+        a POST with a redirect challenge instead of a 302.
         """
         return f"{self.authentik_url}/api/v3/flows/executor/{quote(self.slug)}/?query="
 
     def conversation(self, login: LoginAttempt, evidence: Evidence) -> Conversation:
-        """A conversation with this flow that has not begun."""
+        """Return a new conversation with this flow."""
         return Conversation(
             login,
             root=f"{self.authentik_url}/",
@@ -46,17 +48,17 @@ class FlowExecutor:
         )
 
     async def log_in(self, conversation: Conversation, session: FlowSession) -> Outcome:
-        """Log in with a browser that has been nowhere yet.
+        """Log in with a new session.
 
-        Raises :exc:`UnverifiableError` if an answer stays out or cannot be understood, and
-        :exc:`RetryableError` for a blip before the password was sent. Cancelled at its deadline, it
-        raises the former (``upstream_timeout``).
+        Raises :exc:`UpstreamError` if a response is missing or not understood, also when cancelled
+        at the deadline (``upstream_timeout``). Raises :exc:`RetryableError` for a transient error
+        before the password was sent.
         """
         try:
             response = await session.get(self.url)
             while True:
-                heard = read_executor_response(response, self.url)
-                step = conversation.receive(heard, session.cookie)
+                received = read_executor_response(response, self.url)
+                step = conversation.receive(received, session.cookie)
                 if isinstance(step, Outcome):
                     return step
                 if isinstance(step, FollowRedirect):
@@ -65,27 +67,24 @@ class FlowExecutor:
                     response = await session.post(self.url, step.body)
         except CancelledError:
             timeout = Reason.UPSTREAM_TIMEOUT
-            raise UnverifiableError(timeout, name_sent=conversation.name_sent) from None
-        except UnverifiableError as fault:
-            kind = (
-                RetryableError
-                if fault.transient and not conversation.password_sent
-                else UnverifiableError
-            )
-            raise kind(
-                fault.reason, transient=fault.transient, name_sent=conversation.name_sent
+            raise UpstreamError(timeout, name_sent=conversation.name_sent) from None
+        except UpstreamError as error:
+            is_retryable = error.transient and not conversation.password_sent
+            error_type = RetryableError if is_retryable else UpstreamError
+            raise error_type(
+                error.reason, transient=error.transient, name_sent=conversation.name_sent
             ) from None
 
     async def probe_refusal(self, login: LoginAttempt, session: FlowSession) -> Evidence:
-        """How the flow refuses ``login``, whose password is certainly wrong.
+        """Find out how the flow refuses ``login``, whose password is certainly wrong.
 
-        Nothing that comes behind the answer to the password is asked for. Raises
-        :exc:`UnverifiableError` as :meth:`walk` does, and for a flow that asks for no name.
+        Stops at the response to the password. Raises :exc:`UpstreamError` as :meth:`log_in` does,
+        and if the flow does not ask for a user name.
         """
         conversation = self.conversation(login, Evidence.RESTARTS)
         outcome = await self.log_in(conversation, session)
         if conversation.progress is Progress.OPENED:
-            raise UnverifiableError(outcome.reason)
+            raise UpstreamError(outcome.reason)
         match conversation.refused_in_place:
             case True:
                 return Evidence.IN_PLACE
@@ -95,11 +94,11 @@ class FlowExecutor:
                 return Evidence.UNKNOWN
 
     async def probe(self, session: FlowSession) -> Reason | None:
-        """Why no login could begin now, or ``None``: one GET, and nothing is sent."""
+        """Return why no login can start now, or ``None``. Makes one GET, and sends no name."""
         conversation = self.conversation(LoginAttempt("", ""), Evidence.UNKNOWN)
         try:
-            heard = read_executor_response(await session.get(self.url), self.url)
-        except UnverifiableError as unverifiable:
-            return unverifiable.reason
-        step = conversation.receive(heard, session.cookie)
+            received = read_executor_response(await session.get(self.url), self.url)
+        except UpstreamError as error:
+            return error.reason
+        step = conversation.receive(received, session.cookie)
         return step.reason if isinstance(step, Outcome) else None

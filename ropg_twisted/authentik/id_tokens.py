@@ -1,4 +1,4 @@
-"""Reading the tokens that Authentik has granted: an id token counts only if it verifies."""
+"""Verification of the id tokens in Authentik's token responses."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from jwt.exceptions import PyJWTError
 from ropg_twisted.authentik.challenges import JSONObject
 from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.interfaces import GrantedTokens
-from ropg_twisted.verdict import Reason, UnverifiableError
+from ropg_twisted.verdict import Reason, UpstreamError
 
 LEEWAY: Final = 60
-"""Seconds by which Authentik's clock and ours may differ."""
+"""Seconds that Authentik's clock and ours may differ."""
 
 
 class IDTokenVerifier:
-    """Reads token responses of the provider that publishes ``metadata``."""
+    """Reads token responses, and verifies their id tokens by the provider's ``metadata``."""
 
     def __init__(self, metadata: ProviderMetadata) -> None:
         self._metadata = metadata
 
     async def read(self, response: JSONObject, client_id: str) -> GrantedTokens:
-        """The tokens in a response to ``client_id``, with the claims of the id token, if any.
+        """Return the tokens in a response to ``client_id``, with the claims of an id token.
 
-        It must have been signed by a published key, for that client, under the published issuer.
-        Raises :exc:`UnverifiableError`.
+        The id token must be signed by a published key, for this client, by the published issuer.
+        Raises :exc:`UpstreamError` if it is not.
         """
         id_token = response.get("id_token")
         if id_token is None:
@@ -45,5 +45,5 @@ class IDTokenVerifier:
                 options={"require": ["iss", "sub", "aud", "exp", "iat"]},
             )
         except (PyJWTError, TypeError, ValueError):
-            raise UnverifiableError(Reason.PROVIDER_TOKEN) from None
+            raise UpstreamError(Reason.PROVIDER_TOKEN) from None
         return GrantedTokens(response, claims)

@@ -1,8 +1,9 @@
-"""What Authentik publishes of an application, kept: its discovery document and its keys."""
+"""Provider metadata of an application of Authentik: discovery document and keys, cached."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from jwt import PyJWK, PyJWKSet
@@ -12,25 +13,33 @@ from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.challenges import JSONObject
-from ropg_twisted.authentik.client import AuthentikClient, FlowSession, in_time
+from ropg_twisted.authentik.client import AuthentikClient, FlowSession, with_deadline
 from ropg_twisted.singleflight import SingleFlight
-from ropg_twisted.verdict import Reason, UnverifiableError
+from ropg_twisted.verdict import Reason, UpstreamError
 
 T = TypeVar("T")
 
 FRESH_SECONDS: Final = 300
+"""Maximum age of a copy that is used without a new request."""
+
 STALE_SECONDS: Final = 86400
-"""For how long an old copy counts while Authentik is down."""
+"""Maximum age of a copy while Authentik is down."""
 
 RETRY_SECONDS: Final = 30
-"""Between two looks at an Authentik that does not answer."""
+"""Minimum time between two requests to an Authentik that does not respond."""
 
 REFETCH_SECONDS: Final = 5
-"""Between two looks for a key that is not known."""
+"""Minimum time between two requests for an unknown key."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy(Generic[T]):
+    value: T
+    fetched: float
 
 
 class StaleIfErrorCache(Generic[T]):
-    """Something fetched, used while it is fresh, and for longer while it cannot be fetched."""
+    """Caches a fetched value, and serves a stale one while fetching fails (RFC 5861)."""
 
     def __init__(
         self, fetch: Callable[[], Coroutine[Deferred[Any], Any, T]], clock: IReactorTime
@@ -38,13 +47,12 @@ class StaleIfErrorCache(Generic[T]):
         self._fetch = fetch
         self._clock = clock
         self._fetching: SingleFlight[None, T] = SingleFlight()
-        self._copies: list[T] = []
-        self._fetched = 0.0
+        self._copy: _Copy[T] | None = None
         self._next_try = 0.0
         self._next_refetch = 0.0
 
     async def refetch(self) -> T:
-        """A new copy, although there is a fresh one; that one, if it was asked for just now."""
+        """Return a new copy even if there is a fresh one, unless this was called just before."""
         now = self._clock.seconds()
         if now < self._next_refetch:
             return await self.get()
@@ -52,35 +60,34 @@ class StaleIfErrorCache(Generic[T]):
         return await self._get(fresh=0)
 
     async def get(self) -> T:
-        """A fresh copy, or an older one if none is to be had.
+        """Return a fresh copy, or a stale one if fetching fails.
 
-        Raises :exc:`UnverifiableError` if there is none of that either.
+        Raises :exc:`UpstreamError` if there is no usable copy.
         """
         return await self._get(fresh=FRESH_SECONDS)
 
     async def _get(self, *, fresh: float) -> T:
-        age = self._clock.seconds() - self._fetched
-        if self._copies and age < fresh:
-            return self._copies[0]
-        usable = bool(self._copies) and age < STALE_SECONDS
-        if usable and self._clock.seconds() < self._next_try:
-            return self._copies[0]
+        now = self._clock.seconds()
+        copy = self._copy
+        if copy is not None and now - copy.fetched >= STALE_SECONDS:
+            copy = None
+        if copy is not None and (now - copy.fetched < fresh or now < self._next_try):
+            return copy.value
         try:
-            copy = await self._fetching.join(None, self._fetch)
-        except UnverifiableError:
+            value = await self._fetching.join(None, self._fetch)
+        except UpstreamError:
             self._next_try = self._clock.seconds() + RETRY_SECONDS
-            if usable:
-                return self._copies[0]
-            raise
-        self._copies = [copy]
-        self._fetched = self._clock.seconds()
-        return copy
+            if copy is None:
+                raise
+            return copy.value
+        self._copy = _Copy(value, self._clock.seconds())
+        return value
 
 
 class ProviderMetadata:
-    """The published documents of one application. ``deadline``: seconds for one fetch.
+    """The published metadata of one application.
 
-    Every method raises :exc:`UnverifiableError`.
+    ``deadline``: seconds for one request. Every method raises :exc:`UpstreamError`.
     """
 
     def __init__(
@@ -100,26 +107,26 @@ class ProviderMetadata:
         self._jwks: StaleIfErrorCache[JSONObject] = StaleIfErrorCache(self._fetch_jwks, clock)
 
     async def discovery(self) -> JSONObject | None:
-        """The discovery document, ``None`` if there is no such application and need not be one."""
+        """Return the discovery document; ``None`` without an application that need not exist."""
         return await self._discovery.get()
 
     async def lacks_key(self) -> bool:
-        """Whether there is an application whose provider signs with a shared secret."""
+        """Return whether the application exists and its provider publishes no key."""
         return await self.discovery() is not None and not await self.jwks()
 
     async def jwks(self) -> list[JSONObject]:
-        """The published keys, as JWKs; none without an application, or if its provider has none."""
+        """Return the published keys as JWKs; none without an application or a key."""
         if await self.discovery() is None:
             return []
         keys = (await self._jwks.get()).get("keys", [])
         return [key for key in keys if isinstance(key, dict)] if isinstance(keys, list) else []
 
     async def key(self, kid: str | None) -> PyJWK:
-        """The key of that id; one that is not known is looked for anew, now and then."""
-        for look in (self._jwks.get, self._jwks.refetch):
-            published = await look()
+        """Return the key with the id ``kid``. Fetches the keys again if it is unknown."""
+        for fetch in (self._jwks.get, self._jwks.refetch):
+            published = await fetch()
             if not published.get("keys"):
-                raise UnverifiableError(Reason.PROVIDER_WITHOUT_KEY)
+                raise UpstreamError(Reason.PROVIDER_WITHOUT_KEY)
             try:
                 keys = PyJWKSet.from_dict(published).keys
             except (PyJWTError, AttributeError, LookupError, TypeError, ValueError):
@@ -127,14 +134,14 @@ class ProviderMetadata:
             for key in keys:
                 if key.key_id == kid:
                     return key
-        raise UnverifiableError(Reason.PROVIDER_TOKEN)
+        raise UpstreamError(Reason.PROVIDER_TOKEN)
 
     async def _fetch_discovery(self) -> JSONObject | None:
-        return await self._in_time(self.application.discovery)
+        return await self._fetch(self.application.discovery)
 
     async def _fetch_jwks(self) -> JSONObject:
-        return await self._in_time(self.application.jwks)
+        return await self._fetch(self.application.jwks)
 
-    async def _in_time(self, fetch: Callable[[FlowSession], Coroutine[Deferred[Any], Any, T]]) -> T:
+    async def _fetch(self, request: Callable[[FlowSession], Coroutine[Deferred[Any], Any, T]]) -> T:
         session = self._client.session(None, fresh=True)
-        return await in_time(fetch(session), self._deadline, self._clock)
+        return await with_deadline(request(session), self._deadline, self._clock)

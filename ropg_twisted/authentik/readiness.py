@@ -1,4 +1,4 @@
-"""Looking at Authentik: does it answer, take our token, and refuse a wrong password in place?"""
+"""Readiness probe: is Authentik up, our token accepted, a wrong password refused in place?"""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ropg_twisted.authentik.canary import Canary
-from ropg_twisted.authentik.client import AuthentikClient, in_time
+from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.interfaces import IReadinessProbe, Readiness
 from ropg_twisted.singleflight import SingleFlight
-from ropg_twisted.verdict import OUTAGES, Reason, UnverifiableError
+from ropg_twisted.verdict import OUTAGES, Reason, UpstreamError
 
 OWN_ADDRESS: Final = "127.0.0.1"
-"""Whose looks these are, where Authentik is told an address."""
+"""The client address of probes, if Authentik is told one."""
 
 
 @implementer(IReadinessProbe)
 class ReadinessProbe:
-    """Looks whether a login could begin now.
+    """Probes whether a login can start now.
 
-    The same browsers, which never log in, serve all looks: each new one would leave a session of a
-    day in Authentik. Looks at the same moment are one. A look walks the ``canary`` only if one is
-    due. ``deadline``: seconds for a look.
+    All probes share two sessions, which never log in: a new one each time would stay in Authentik
+    for a day. Concurrent probes are one. A probe runs a canary only if one is due.
+    ``deadline``: seconds for one probe.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -48,17 +48,17 @@ class ReadinessProbe:
         self._clock = clock
         self._probes: SingleFlight[None, Readiness] = SingleFlight()
         self._session = client.session(None, fresh=True)
-        self._introduced_session = client.session(OWN_ADDRESS, fresh=True, force=True)
+        self._token_session = client.session(OWN_ADDRESS, fresh=True, force=True)
 
     async def probe(self) -> Readiness:
         """See :class:`IReadinessProbe`."""
-        return await self._probes.join(None, self._probe_in_time)
+        return await self._probes.join(None, self._probe_with_deadline)
 
-    async def _probe_in_time(self) -> Readiness:
+    async def _probe_with_deadline(self) -> Readiness:
         try:
-            return await in_time(self._probe(), self._deadline, self._clock)
-        except UnverifiableError as unverifiable:
-            return Readiness(unverifiable.reason)
+            return await with_deadline(self._probe(), self._deadline, self._clock)
+        except UpstreamError as error:
+            return Readiness(error.reason)
 
     async def _probe(self) -> Readiness:
         reason, token_refused = await self._probe_flow()
@@ -73,20 +73,21 @@ class ReadinessProbe:
         return Readiness(warning=Reason.PROVIDER_WITHOUT_KEY if without_key else None)
 
     async def _probe_flow(self) -> tuple[Reason | None, bool]:
-        """What is in the way, and whether it is our token: with one of no outpost, all is 500.
+        """Return why no login can start, and whether Authentik refuses our outpost token.
 
-        A look that brings no answer says nothing of the token.
+        It responds with a 500 to every request with a token that is not an outpost's. Without a
+        response nothing is known about the token.
         """
         if self._client_ip.outpost_token is None:
             return await self._flow.probe(self._session), False
-        reason = await self._flow.probe(self._introduced_session)
+        reason = await self._flow.probe(self._token_session)
         if reason is not Reason.UPSTREAM_STATUS:
             if reason not in OUTAGES:
                 self._client_ip.refused = False
             return reason, False
-        without = await self._flow.probe(self._session)
-        if without is not None:
-            return without, False
+        reason = await self._flow.probe(self._session)
+        if reason is not None:
+            return reason, False
         if not self._client_ip.refused:
             self.log.error("Authentik refuses ROPG_OUTPOST_TOKEN: it is not used")
         self._client_ip.refused = True

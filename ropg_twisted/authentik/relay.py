@@ -1,4 +1,4 @@
-"""Requests that Authentik answers itself, handed on and back."""
+"""Relays requests to Authentik's token and userinfo endpoints."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.challenges import JSONObject, Response, read_json
-from ropg_twisted.authentik.client import AuthentikClient, in_time
+from ropg_twisted.authentik.challenges import JSONObject, Response, parse_json, read_json
+from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.interfaces import GrantedTokens
-from ropg_twisted.verdict import Reason, UnverifiableError
+from ropg_twisted.verdict import Reason, UpstreamError
 
 PARAMETERS: Final = (
     "grant_type",
@@ -26,17 +26,17 @@ PARAMETERS: Final = (
     "refresh_token",
     "scope",
 )
-"""The parameters of a token request that are handed on."""
+"""The parameters of a token request that are relayed."""
 
 MAX_TOKENS: Final = 64
 MAX_USERINFO: Final = 8
-"""Requests of each kind that Authentik is asked at a time. Anybody may send us an access token that
-we do not know; a grant is asked for by a client of ours only."""
+"""Concurrent requests of each kind. Userinfo has fewer: anybody may send an unknown access token,
+but only our clients may ask for a grant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error answer of Authentik's token endpoint."""
+    """An error response of Authentik's token endpoint (RFC 6749 section 5.2)."""
 
     status: int
     error: str
@@ -44,10 +44,10 @@ class Refusal:
 
 
 class Relay:
-    """The way to the token and userinfo endpoints. ``deadline``: seconds for one request.
+    """Relays requests, each at most once.
 
-    Nothing is asked twice. Every method raises :exc:`UnverifiableError` if there is no answer, and
-    at once (``overloaded``) if too many requests are under way.
+    ``deadline``: seconds for one request. Every method raises :exc:`UpstreamError` if there is no
+    usable response, and immediately (``overloaded``) if there are too many requests.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class Relay:
         self._client = client
         self._deadline = deadline
         self._clock = clock
-        self._granting = _Bound(MAX_TOKENS)
-        self._telling = _Bound(MAX_USERINFO)
+        self._token_requests = _RequestLimit(MAX_TOKENS)
+        self._userinfo_requests = _RequestLimit(MAX_USERINFO)
 
     async def token(
         self,
@@ -73,47 +73,47 @@ class Relay:
         authorization: str | None,
         address: str | None,
     ) -> GrantedTokens | Refusal:
-        """What a token request comes to, for a client at ``address``."""
-        known = {name: form[name] for name in PARAMETERS if name in form}
+        """Relay a token request of a client at ``address``."""
+        relayed = {name: form[name] for name in PARAMETERS if name in form}
         session = self._client.session(address, fresh=True)
-        with self._granting.place():
-            asked = self._application.ask_for_tokens(known, authorization, session)
-            response = await in_time(asked, self._deadline, self._clock)
+        with self._token_requests.slot():
+            request = self._application.request_tokens(relayed, authorization, session)
+            response = await with_deadline(request, self._deadline, self._clock)
         return _refusal(response) or await self._tokens.read(read_json(response), client_id)
 
     async def userinfo(self, token: str) -> JSONObject | None:
-        """What a token of Authentik's says about its person; ``None`` if it is not valid."""
+        """Return the claims for an access token of Authentik; ``None`` if it is not valid."""
         session = self._client.session(None, fresh=True)
-        with self._telling.place():
-            asked = self._application.userinfo(f"Bearer {token}", session)
-            response = await in_time(asked, self._deadline, self._clock)
+        with self._userinfo_requests.slot():
+            request = self._application.userinfo(f"Bearer {token}", session)
+            response = await with_deadline(request, self._deadline, self._clock)
         return None if response.status in (401, 403) else read_json(response)
 
 
-class _Bound:
-    """So many at a time, and no more."""
+class _RequestLimit:
+    """A limit on concurrent requests, without a queue."""
 
-    def __init__(self, most: int) -> None:
-        self._left = most
+    def __init__(self, max_requests: int) -> None:
+        self._free = max_requests
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Take a place for the block. Raises :exc:`UnverifiableError` if there is none."""
-        if not self._left:
-            raise UnverifiableError(Reason.OVERLOADED)
-        self._left -= 1
+    def slot(self) -> Iterator[None]:
+        """Hold a slot during the block. Raises :exc:`UpstreamError` if none is free."""
+        if not self._free:
+            raise UpstreamError(Reason.OVERLOADED)
+        self._free -= 1
         try:
             yield
         finally:
-            self._left += 1
+            self._free += 1
 
 
 def _refusal(response: Response) -> Refusal | None:
-    """The error in a response with a status of 400 or 401, if it is one (RFC 6749 section 5.2)."""
+    """Return the error in a response with status 400 or 401, ``None`` for another status."""
     if response.status not in (400, 401):
         return None
-    body = read_json(Response(200, response.content_type, None, response.body))
+    body = parse_json(response)
     error, description = body.get("error"), body.get("error_description", "")
     if not isinstance(error, str) or not isinstance(description, str):
-        raise UnverifiableError(Reason.UPSTREAM_BODY)
+        raise UpstreamError(Reason.UPSTREAM_BODY)
     return Refusal(response.status, error, description)

@@ -1,9 +1,8 @@
-"""What is done with the session of a login that is complete: ask whose it is, and remove it."""
+"""Removal of the sessions that complete logins leave at Authentik."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from math import inf
 from typing import ClassVar, Final
 
@@ -11,63 +10,35 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ropg_twisted.authentik.challenges import UID, read_executor_response, read_json
-from ropg_twisted.authentik.client import FlowSession, in_time
+from ropg_twisted.authentik.challenges import read_executor_response
+from ropg_twisted.authentik.client import FlowSession, with_deadline
 from ropg_twisted.authentik.executor import FlowExecutor
-from ropg_twisted.interfaces import User
-from ropg_twisted.verdict import Reason, UnverifiableError
+from ropg_twisted.verdict import Reason, UpstreamError
 
 USUAL_WORKERS: Final = 8
-"""Removals at a time while few sessions wait."""
+"""Concurrent removals while few sessions wait."""
 
 QUEUE_FACTOR: Final = 16
-"""Sessions that may wait, for each check that may be at Authentik."""
+"""Maximum length of the queue, as a multiple of the concurrent checks."""
 
 LOG_SECONDS: Final = 60
-"""Shortest time between two log lines about sessions that were left."""
-
-
-async def fetch_user(authentik_url: str, session: FlowSession) -> User:
-    """Who is logged in, by ``core/users/me/``.
-
-    Raises :exc:`UnverifiableError` (``upstream_identity``) if Authentik does not say, or names
-    another user than the session cookie: claims are never guessed.
-    """
-    try:
-        body = read_json(await session.get(f"{authentik_url}/api/v3/core/users/me/"))
-        user = _user(body["user"])
-    except (UnverifiableError, LookupError, TypeError, ValueError):
-        raise UnverifiableError(Reason.UPSTREAM_IDENTITY) from None
-    logged_in = session.cookie.sub
-    if logged_in is not None and UID.fullmatch(user.sub) and user.sub != logged_in:
-        raise UnverifiableError(Reason.UPSTREAM_IDENTITY)
-    return user
-
-
-def _user(user: Mapping[str, object]) -> User:
-    sub, username = user["uid"], user["username"]
-    name, email, groups = user.get("name"), user.get("email"), user.get("groups")
-    if not (isinstance(sub, str) and sub and isinstance(username, str) and username):
-        raise ValueError
-    if not isinstance(groups, list):
-        raise ValueError
-    return User(
-        sub=sub,
-        username=username,
-        name=name if isinstance(name, str) else "",
-        email=email if isinstance(email, str) else "",
-        groups=tuple(group["name"] for group in groups if isinstance(group["name"], str)),
-    )
+"""Minimum time between two log lines about sessions that were left."""
 
 
 class SessionRemover:
-    """Removes sessions through the invalidation flow, off the way of the person who waits.
+    """Removes sessions through the invalidation flow, in the background.
 
-    One GET of the flow with the session's cookie deletes its row in Authentik, which would
-    otherwise stay for a day. Each removal has ``deadline`` seconds. Few are under way at a time, or
-    as many as wait, up to ``max_checks``; a session that finds the queue full is left.
+    One GET of the flow with the session's cookie deletes the session, which would otherwise stay
+    in Authentik for a day. Sessions wait in a queue; one that finds it full is left.
 
-    ``removed``: how many are gone. ``failed``: how many were left.
+    Args:
+        flow: the invalidation flow, ``None`` to remove nothing.
+        deadline: seconds for one removal.
+        max_checks: maximum of concurrent removals, reached while many sessions wait.
+
+    Attributes:
+        removed: number of sessions removed.
+        failed: number of sessions left.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -84,11 +55,11 @@ class SessionRemover:
         self._queue: deque[FlowSession] = deque()
         self._workers: set[Deferred[None]] = set()
         self._end = inf
-        self._untold = 0
+        self._unlogged = 0
         self._next_line = -inf
 
     def remove(self, session: FlowSession) -> None:
-        """Begin to remove the session of ``session``, if it has a complete one."""
+        """Start to remove ``session``, if its login is complete."""
         if self._flow is None or not session.cookie.authenticated:
             return
         if len(self._queue) >= QUEUE_FACTOR * self._max_checks:
@@ -102,16 +73,13 @@ class SessionRemover:
             worker.addBoth(lambda _: self._workers.discard(worker))
 
     async def finished(self) -> None:
-        """Wait for the removals under way and those that wait, one deadline at most.
-
-        What still waits then is left.
-        """
+        """Wait for all removals, at most for one deadline. Sessions that still wait are left."""
         self._end = self._clock.seconds() + self._deadline
         await DeferredList(list(self._workers))
         while self._queue:
             self._queue.popleft()
             self._leave(Reason.OVERLOADED)
-        self._tell(Reason.OVERLOADED)
+        self._log_left(Reason.OVERLOADED)
 
     async def _work(self, flow: FlowExecutor) -> None:
         while self._queue and (left := self._end - self._clock.seconds()) > 0:
@@ -119,24 +87,24 @@ class SessionRemover:
 
     async def _remove(self, flow: FlowExecutor, session: FlowSession, seconds: float) -> None:
         try:
-            answer = await in_time(session.get(flow.url), seconds, self._clock)
-            read_executor_response(answer, flow.url)
+            response = await with_deadline(session.get(flow.url), seconds, self._clock)
+            read_executor_response(response, flow.url)
             if session.cookie.authenticated:
-                raise UnverifiableError(Reason.FLOW_ERROR)
-        except UnverifiableError as unverifiable:
-            self._leave(unverifiable.reason)
+                raise UpstreamError(Reason.FLOW_ERROR)
+        except UpstreamError as error:
+            self._leave(error.reason)
         else:
             self.removed += 1
 
     def _leave(self, reason: Reason) -> None:
-        """Count a session that is left, and say so now and then, not once for each."""
+        """Count a session that is left; log it at most once in :data:`LOG_SECONDS`."""
         self.failed += 1
-        self._untold += 1
+        self._unlogged += 1
         if self._clock.seconds() >= self._next_line:
-            self._tell(reason)
+            self._log_left(reason)
 
-    def _tell(self, reason: Reason) -> None:
-        count, self._untold = self._untold, 0
+    def _log_left(self, reason: Reason) -> None:
+        count, self._unlogged = self._unlogged, 0
         if count:
             self._next_line = self._clock.seconds() + LOG_SECONDS
             self.log.warn(

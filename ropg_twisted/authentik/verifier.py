@@ -1,8 +1,7 @@
-"""One password check at Authentik, from the typed name to the person behind it."""
+"""Password verifier: one login at Authentik, from the user name to the user and the tokens."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Final
 
 from twisted.internet.defer import CancelledError
@@ -13,9 +12,10 @@ from ropg_twisted.authentik.client import AuthentikClient, FlowSession
 from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
-from ropg_twisted.authentik.sessions import SessionRemover, fetch_user
+from ropg_twisted.authentik.sessions import SessionRemover
+from ropg_twisted.authentik.users import fetch_user
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, User
-from ropg_twisted.verdict import Outcome, Reason, RetryableError, UnverifiableError, Verdict
+from ropg_twisted.verdict import Outcome, Reason, RetryableError, UpstreamError, Verdict
 
 _CANARY_OUTCOMES: Final = {
     Evidence.IN_PLACE: Outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS),
@@ -26,12 +26,14 @@ _CANARY_OUTCOMES: Final = {
 
 @implementer(IPasswordVerifier)
 class AuthentikVerifier:
-    """Checks passwords by Authentik's own login flow.
+    """Checks passwords through Authentik's own login flow.
 
-    ``evidence``: of how the flow refuses. A canary brings it, each refusal confirms it, and before
-    there is any, no answer of the flow is believed. ``application``: whose tokens a login may ask
-    for. ``checks_access``: whether its policies are asked as well. ``claims_from_username``: make
-    the claims from the typed name instead of asking Authentik whose session it is.
+    Args:
+        evidence: of how the flow refuses a password. A canary gathers it, each refusal confirms it.
+            Without any, no verdict is given.
+        application: its tokens are fetched if a login attempt asks for them.
+        checks_access: whether the policies of the application apply.
+        claims_from_username: take the user from the typed name instead of from Authentik.
     """
 
     def __init__(
@@ -53,24 +55,25 @@ class AuthentikVerifier:
         self._flow = flow
         self._client = client
         self._sessions = sessions
-        self._typed_claims = claims_from_username
+        self._claims_from_username = claims_from_username
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`.
 
-        Before the password has been sent, a blip is worth one fresh try; after it, none is. Only
-        the deadline cancels a check here. A canary is told to Authentik with our own address.
+        A transient error before the password was sent is retried once, on a new connection. Only
+        the deadline cancels a check here. A canary has our own address as that of its client.
         """
         address = self._client.own_address() if login.canary else login.address
         attempt = self._gather_evidence if login.canary else self._attempt
         try:
-            with suppress(RetryableError):
+            try:
                 return await attempt(login, self._client.session(address))
-            return await attempt(login, self._client.session(address, fresh=True))
-        except UnverifiableError as unverifiable:
-            return _unverifiable(unverifiable)
+            except RetryableError:
+                return await attempt(login, self._client.session(address, fresh=True))
+        except UpstreamError as error:
+            return _unverifiable(error)
         except CancelledError:
-            return _unverifiable(UnverifiableError(Reason.UPSTREAM_TIMEOUT))
+            return _unverifiable(UpstreamError(Reason.UPSTREAM_TIMEOUT))
 
     async def _gather_evidence(self, canary: LoginAttempt, session: FlowSession) -> CheckResult:
         evidence = await self._flow.probe_refusal(canary, session)
@@ -100,7 +103,7 @@ class AuthentikVerifier:
                 return CheckResult(outcome, user)
             granted = await self._application.fetch_tokens(login.tokens, session)
             tokens = await self._tokens.read(granted, login.tokens.client_id)
-            # Authentik's access tokens die with the session that they came from.
+            # Authentik's access tokens expire with the session that they came from.
             removes_session = False
             return CheckResult(outcome, user, tokens)
         finally:
@@ -108,14 +111,14 @@ class AuthentikVerifier:
                 self._sessions.remove(session)
 
     async def _user(self, login: LoginAttempt, session: FlowSession) -> User:
-        if self._typed_claims:
+        if self._claims_from_username:
             return User.from_username(login.username)
         return await fetch_user(self._flow.authentik_url, session)
 
 
-def _unverifiable(fault: UnverifiableError) -> CheckResult:
+def _unverifiable(error: UpstreamError) -> CheckResult:
     return CheckResult(
-        Outcome(Verdict.UNVERIFIABLE, fault.reason),
-        authentik_down=fault.authentik_down,
-        name_sent=fault.name_sent,
+        Outcome(Verdict.UNVERIFIABLE, error.reason),
+        authentik_down=error.authentik_down,
+        name_sent=error.name_sent,
     )

@@ -11,7 +11,7 @@ from ropg_twisted.oauth.clients import TokenRequest, proven_secret
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.settings.model import Client
 from ropg_twisted.telemetry.audit import AuditLog
-from ropg_twisted.verdict import UnverifiableError
+from ropg_twisted.verdict import UpstreamError
 
 
 class RelayedGrantHandler:
@@ -31,8 +31,8 @@ class RelayedGrantHandler:
             granted = await self._relay.token(
                 request.client.id, request.form, _authorization(request), request.context.address
             )
-        except UnverifiableError as unverifiable:
-            self._audit.relay(request.context, unverifiable.reason.value)
+        except UpstreamError as error:
+            self._audit.relay(request.context, error.reason.value)
             raise outage(request.client) from None
         if isinstance(granted, Refusal):
             self._audit.relay_refused(request.context, granted.error)

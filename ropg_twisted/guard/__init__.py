@@ -1,1 +1,1 @@
-"""Who may ask, how often, and how much of it reaches Authentik."""
+"""Guards around the password verifier: rate limits, caches and load limits."""

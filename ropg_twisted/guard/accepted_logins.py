@@ -1,4 +1,4 @@
-"""Names and networks with which a user's password has been accepted lately."""
+"""Memory of accepted logins: the names and networks of users."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ LIFETIME: Final = 30 * 24 * 60 * 60
 
 MAX_USERS: Final = 50_000
 MAX_NETWORKS: Final = 16
-"""Networks that are remembered for one user."""
+"""Networks remembered for one user."""
 MAX_NAMES: Final = 50_000
-"""Names that are remembered for users who are called otherwise."""
+"""Names remembered that differ from the user name at Authentik."""
 
 
 class AcceptedLogins:
-    """Logins whose password Authentik has accepted in the last 30 days.
+    """Remembers logins whose password Authentik has accepted in the last 30 days.
 
-    Kept are folded user names and networks, and no passwords: in memory, where those that were
-    accepted longest ago make way, and in the ``store`` if there is one, where they expire. What the
-    store knows is kept here as well, for the rest of its time.
+    It keeps folded user names and networks, no passwords. In memory, the oldest are dropped when it
+    is full. In the ``store``, if there is one, they expire. Entries found in the store are copied
+    to memory, with their remaining lifetime.
     """
 
     def __init__(self, store: SharedStore | None, clock: IReactorTime) -> None:
@@ -35,16 +35,15 @@ class AcceptedLogins:
         self._networks: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
 
     async def find(self, name: str, network: str | None) -> tuple[str, bool]:
-        """The user of a ``name``, and whether the user's password was accepted from ``network``.
+        """Return the user of ``name``, and whether a login of the user from ``network`` is known.
 
-        A name that has not been accepted for anybody stands for itself.
+        The user of an unknown name is the name itself.
         """
         user, known = self._find(name, network)
         if known or self._store is None:
             return user, known
-        own = (user, 0, 0)
         user, user_left, network_left = await self._store.ask(
-            lambda redis: _look_up(redis, name, user, network), otherwise=own
+            lambda redis: _read(redis, name, user, network), otherwise=(user, 0, 0)
         )
         now = self._clock.seconds()
         if user_left > 0:
@@ -54,7 +53,7 @@ class AcceptedLogins:
         return user, network_left > 0
 
     async def remember(self, name: str, user: str, network: str | None) -> None:
-        """Remember that the password of ``user`` was accepted, with that name, from there."""
+        """Remember that the password of ``user`` was accepted, as ``name`` and from ``network``."""
         end = self._clock.seconds() + LIFETIME
         if name != user:
             self._keep_user(name, user, end)
@@ -89,10 +88,8 @@ class AcceptedLogins:
             self._networks.popitem(last=False)
 
 
-def _look_up(
-    redis: RedisStorage, name: str, user: str, network: str | None
-) -> tuple[str, int, int]:
-    """The user of a ``name``, and for how many seconds this and ``network`` are remembered."""
+def _read(redis: RedisStorage, name: str, user: str, network: str | None) -> tuple[str, int, int]:
+    """Return the user of ``name``, and the seconds for which it and ``network`` are remembered."""
     client = redis.get_connection()
     left = 0
     found = client.get(_user_key(name))

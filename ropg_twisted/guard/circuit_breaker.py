@@ -1,4 +1,4 @@
-"""A circuit breaker: an Authentik that is down is left alone for a moment."""
+"""Circuit breaker: sends no checks to an Authentik that is down."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from ropg_twisted.usernames import fold
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
 
 OUTAGES_TO_OPEN: Final = 8
-"""Failures in a row, with no sign of life among them, after which the circuit breaker opens."""
+"""Failures in a row after which the circuit breaker opens."""
 
 SECONDS_OPEN: Final = 5
-"""Until a probe is let through."""
+"""Seconds until a probe passes."""
 
 _OPEN: Final = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN))
 
 _AMBIGUOUS: Final = OUTAGES | {Reason.OVERLOADED, Reason.INTERNAL_ERROR}
-"""Reasons of checks that do not show Authentik at work."""
+"""Reasons that do not show whether Authentik works."""
 
 
 @implementer(IPasswordVerifier)
 class CircuitBreaker:
-    """Answers checks by itself while Authentik is known to be down.
+    """Fails checks immediately while Authentik is known to be down.
 
-    It opens after some failures in a row. A failure before the user name was sent counts each time;
-    a later one only once for its user and its network, as a firewall before Authentik may dislike
-    what one client sends. While it is open, one check after the other goes through as a probe:
-    :data:`SECONDS_OPEN` after a probe that failed before the name was sent, at once after one that
-    was given up or told nothing. It closes with the first check that finds Authentik at work.
+    It opens after :data:`OUTAGES_TO_OPEN` failures in a row. A failure before the user name was
+    sent always counts. A later one counts once for its user and its network: a firewall may block
+    the requests of one client.
+
+    While it is open, one check at a time passes as a probe: :data:`SECONDS_OPEN` after a probe that
+    failed before the user name was sent, immediately after one that was cancelled or inconclusive.
+    It closes after the first check that shows that Authentik works.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -41,7 +43,7 @@ class CircuitBreaker:
         self._verifier = verifier
         self._clock = clock
         self._failures = 0
-        self._failed: set[str] = set()
+        self._failed_sources: set[str] = set()
         self._next_probe = 0.0
         self._probing = False
 
@@ -77,10 +79,10 @@ class CircuitBreaker:
         if self._is_open:
             return
         if check.name_sent:
-            source = _source(login)
-            if source & self._failed:
+            sources = _sources(login)
+            if sources & self._failed_sources:
                 return
-            self._failed |= source
+            self._failed_sources |= sources
         self._failures += 1
         if self._is_open:
             self._next_probe = self._clock.seconds() + SECONDS_OPEN
@@ -91,10 +93,10 @@ class CircuitBreaker:
         if self._is_open:
             self.log.info("Authentik is back: breaker closed")
         self._failures = 0
-        self._failed.clear()
+        self._failed_sources.clear()
 
 
-def _source(login: LoginAttempt) -> set[str]:
-    """The user and the network that a check came from."""
+def _sources(login: LoginAttempt) -> set[str]:
+    """Return the user and the network of a login attempt."""
     user = {f"user {fold(login.username)}"}
     return user if login.network is None else user | {f"network {login.network}"}

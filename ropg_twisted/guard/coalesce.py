@@ -1,4 +1,4 @@
-"""Identical checks at the same moment share one walk through the flow."""
+"""Coalescing: identical checks at the same moment share one login at Authentik."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ropg_twisted.singleflight import SingleFlight
 
 @implementer(IPasswordVerifier)
 class CoalescedChecks:
-    """Lets a check join one that is under way for the same name, password and code.
+    """Lets a check join a running one with the same user name, password and code.
 
-    Whatever stands inside happens once for each walk, and is not cut short by a client that hangs
-    up: the walk is cancelled when nobody waits for it any more, and ends only if it had not begun.
-    Both checks must be under the same limits: joining a check from elsewhere would be a guess that
-    uses up nobody's attempts.
+    The inner verifier runs once for all of them. It is cancelled when the last client has hung up,
+    which stops it only if it has not begun at Authentik.
+
+    Both checks must come from the same network under the same limits. Otherwise a guess could join
+    another client's check and use up none of its own attempts.
     """
 
     def __init__(self, verifier: IPasswordVerifier) -> None:
@@ -25,7 +26,8 @@ class CoalescedChecks:
         self._checks: SingleFlight[Hashable, CheckResult] = SingleFlight()
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
-        """See :class:`IPasswordVerifier`. Tokens that are fetched are for one client alone."""
-        same: Hashable = (login.username, login.password, login.code, login.network, login.rates)
-        key = same if login.tokens is None else object()
+        """See :class:`IPasswordVerifier`. Checks that fetch tokens never join another."""
+        key: Hashable = (login.username, login.password, login.code, login.network, login.rates)
+        if login.tokens is not None:
+            key = object()
         return await self._checks.join(key, lambda: self._verifier.verify(login))

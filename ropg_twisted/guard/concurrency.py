@@ -1,4 +1,4 @@
-"""A limit on concurrent checks at Authentik and on the duration of each."""
+"""Concurrency limit: bounds concurrent checks at Authentik and the duration of each."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 QUEUE_FACTOR: Final = 4
-"""Checks that may wait, for each that may be at Authentik."""
+"""Maximum length of the queue, as a multiple of the concurrent checks."""
 
 MAX_WAIT: Final = 0.5
-"""Share of the deadline that a check may wait. The rest is left for Authentik."""
+"""Part of the deadline that a check may wait. The rest is for Authentik."""
 
 _OVERLOADED: Final = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED))
 
 
 @implementer(IPasswordVerifier)
 class ConcurrencyLimit:
-    """Lets ``max_checks`` checks be at Authentik at a time; more wait in order, in a bounded queue.
+    """Lets at most ``max_checks`` checks run at a time. More wait in a bounded queue, in order.
 
-    ``deadline``: seconds for one whole check, its wait included. A check that is refused for want
-    of room is ``overloaded``, and Authentik was not asked.
+    A check that finds the queue full, or waits in it for too long, is ``overloaded``. Authentik was
+    not asked. ``deadline``: seconds for one check, including its wait.
     """
 
     def __init__(
@@ -45,39 +45,39 @@ class ConcurrencyLimit:
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`.
 
-        A check that is cancelled while it waits leaves the queue. One that has begun comes to its
-        end all the same: only its end knows what counts, and which session has to be removed.
+        A check that is cancelled while it waits leaves the queue. One that has begun runs to its
+        end: only its result tells what to count, and which session to remove.
         """
-        arrived = self._clock.seconds()
+        started = self._clock.seconds()
         if self._free and not self._queue:
             self._free -= 1
         elif len(self._queue) >= self._max_queue or not await self._wait():
             return _OVERLOADED
-        left = self._deadline - (self._clock.seconds() - arrived)
-        walk = Deferred.fromCoroutine(self._verifier.verify(login)).addTimeout(left, self._clock)
-        walk.addBoth(self._release)
-        return await _shielded(walk)
+        left = self._deadline - (self._clock.seconds() - started)
+        check = Deferred.fromCoroutine(self._verifier.verify(login)).addTimeout(left, self._clock)
+        check.addBoth(self._release)
+        return await _shielded(check)
 
     async def _wait(self) -> bool:
-        """Wait for a place in the queue's order, and say whether one came in time."""
+        """Wait in the queue. Return whether a slot came free in time."""
         expires = self._clock.seconds() + MAX_WAIT * self._deadline
-        place: Deferred[None] = Deferred(self._queue.remove)
-        self._queue.append(place)
+        slot: Deferred[None] = Deferred(self._queue.remove)
+        self._queue.append(slot)
         try:
-            await place.addTimeout(MAX_WAIT * self._deadline, self._clock)
+            await slot.addTimeout(MAX_WAIT * self._deadline, self._clock)
         except TimeoutError:
             return False
         if self._clock.seconds() >= expires:
-            # The reactor was too busy to say so in time.
+            # The reactor was too busy for the timeout to fire first.
             self._release(None)
             return False
         return True
 
     def _release(self, result: CheckResult | Failure | None) -> CheckResult | Failure | None:
-        """Free a place, and hand out all that are free.
+        """Free a slot, and give all free slots to waiting checks.
 
-        A check may end at once and free its place in here: the loop goes on with it, so that a
-        long queue is no deep recursion.
+        A check that ends immediately calls this again from within the loop. Then only the loop
+        goes on, so a long queue does not recurse deeply.
         """
         self._free += 1
         if not self._admitting:
@@ -89,13 +89,13 @@ class ConcurrencyLimit:
         return result
 
 
-async def _shielded(walk: Deferred[CheckResult]) -> CheckResult:
-    """The result of ``walk``, whatever is cancelled meanwhile."""
+async def _shielded(check: Deferred[CheckResult]) -> CheckResult:
+    """Return the result of ``check``, and ignore cancellations until then."""
     results: list[CheckResult | Failure] = []
-    walk.addBoth(results.append)
+    check.addBoth(results.append)
     while not results:
         end: Deferred[None] = Deferred()
-        walk.addBoth(end.callback)
+        check.addBoth(end.callback)
         with suppress(CancelledError):
             await end
     [result] = results

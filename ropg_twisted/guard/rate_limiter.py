@@ -1,4 +1,4 @@
-"""Counting attempts, alone or together with other daemons."""
+"""Rate limiter: counts attempts in this process and in the shared store."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ropg_twisted.guard.sliding_windows import Key, SlidingWindows
 
 
 class RateLimiter:
-    """Counts of this process and, if there is a ``store``, of all daemons that use it.
+    """Counts attempts in this process and, if there is a ``store``, for all daemons that share it.
 
-    What is counted there has been counted here before, and both must have room: a store that fails,
-    is emptied or forgets too soon gives nobody new attempts at the daemon that has counted.
+    Every attempt is counted locally first, and both counts must be below the limit. So a store that
+    fails or loses its data gives nobody new attempts at a daemon that has counted.
     """
 
     def __init__(self, store: SharedStore | None, clock: IReactorTime) -> None:
-        self._own = SlidingWindows(clock)
+        self._local = SlidingWindows(clock)
         self._store = store
 
     async def hit(self, rate: RateLimitItem, key: Key) -> bool:
-        """Count one more if there is room for it; whether there was."""
-        return self._own.has_room(rate, key) and await self.count(rate, key)
+        """Count one attempt unless the limit is reached. Return whether it was counted."""
+        return self._local.has_room(rate, key) and await self.count(rate, key)
 
     async def count(self, rate: RateLimitItem, *keys: Key) -> bool:
-        """Count one more of each, here in any case; whether the other daemons have left room."""
+        """Count one attempt for each key. Return whether the shared counts allowed it."""
         for key in keys:
-            self._own.add(rate, key)
+            self._local.add(rate, key)
 
         def ask(redis: RedisStorage) -> bool:
             hits = [_shared(redis).hit(rate, *key) for key in keys]
@@ -40,8 +40,8 @@ class RateLimiter:
         return self._store is None or await self._store.ask(ask, otherwise=True)
 
     async def has_room(self, rate: RateLimitItem, key: Key, *, cost: int = 1) -> bool:
-        """Whether there is room for ``cost`` more. Nothing is counted."""
-        if not self._own.has_room(rate, key, cost=cost):
+        """Return whether ``cost`` more attempts are allowed. Counts nothing."""
+        if not self._local.has_room(rate, key, cost=cost):
             return False
 
         def ask(redis: RedisStorage) -> bool:
@@ -50,13 +50,15 @@ class RateLimiter:
         return self._store is None or await self._store.ask(ask, otherwise=True)
 
     async def seconds_left(self, rate: RateLimitItem, key: Key) -> int:
-        """Whole seconds after which there may be room again, at least one."""
-        own = self._own.seconds_left(rate, key)
+        """Return whole seconds after which an attempt may be allowed again, at least 1."""
+        local = self._local.seconds_left(rate, key)
 
         def ask(redis: RedisStorage) -> int:
             return round(_shared(redis).get_window_stats(rate, *key).reset_time - time.time())
 
-        return own if self._store is None else max(own, await self._store.ask(ask, otherwise=own))
+        if self._store is None:
+            return local
+        return max(local, await self._store.ask(ask, otherwise=local))
 
 
 def _shared(redis: RedisStorage) -> SlidingWindowCounterRateLimiter:

@@ -1,4 +1,4 @@
-"""How often one user's password may be wrong, and how often one address may ask."""
+"""Rate limits of addresses and of users."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 @implementer(IPasswordVerifier)
 class AddressRateLimit:
-    """Limits the checks of one address, whatever comes of them. IPv6 counts by the /64."""
+    """Limits the checks of one address, with any verdict. IPv6 addresses are counted by /64."""
 
     def __init__(self, verifier: IPasswordVerifier, limiter: RateLimiter) -> None:
         self._verifier = verifier
@@ -36,14 +36,14 @@ class AddressRateLimit:
 
 @implementer(IPasswordVerifier)
 class UserRateLimit:
-    """Limits how often Authentik may refuse a password or a code of one user.
+    """Limits wrong passwords and wrong codes of one user.
 
-    A network from which the user's password was accepted lately has a budget of its own for this
-    user, all others share one: strangers use up the strangers' budget. Wrong codes are counted over
-    all networks as well, because whoever has the password can make any network an accepted one.
+    A network from which the user's password was accepted recently has a budget of its own for this
+    user. All other networks share one, so strangers use up the strangers' budget only. Wrong codes
+    are counted over all networks as well: a right password makes any network a known one.
 
-    A check under way counts as refused until it has ended, so many guesses at the same moment are
-    no way round. Once a budget is used up, the right password has to wait as well.
+    A running check counts as refused until it has ended, so concurrent guesses do not exceed the
+    limit. When a budget is used up, the right password has to wait too.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class UserRateLimit:
         self._verifier = verifier
         self._limiter = limiter
         self._accepted = accepted
-        self._under_way: Counter[Key] = Counter()
+        self._running: Counter[Key] = Counter()
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
@@ -71,7 +71,7 @@ class UserRateLimit:
                 if not await self._limiter.has_room(rate, key, cost=cost):
                     return _throttled(await self._limiter.seconds_left(rate, key))
             check = await self._verifier.verify(login)
-        # Nothing is waited for until these are counted here: no reservation is free too early.
+        # No await before these are counted locally, or a reservation would be free too early.
         if check.outcome.reason is Reason.WRONG_CREDENTIALS:
             await self._limiter.count(rate, budget)
         elif check.outcome.reason is Reason.WRONG_CODE:
@@ -84,14 +84,14 @@ class UserRateLimit:
 
     @contextmanager
     def _reserve(self, key: Key) -> Iterator[int]:
-        """Have one more under way for a while; the number of all that are."""
-        self._under_way[key] += 1
+        """Count one running check during the block. Yields the number of running checks."""
+        self._running[key] += 1
         try:
-            yield self._under_way[key]
+            yield self._running[key]
         finally:
-            self._under_way[key] -= 1
-            if not self._under_way[key]:
-                del self._under_way[key]
+            self._running[key] -= 1
+            if not self._running[key]:
+                del self._running[key]
 
 
 def _throttled(seconds: int) -> CheckResult:

@@ -1,4 +1,4 @@
-"""Cache of rejected passwords: what Authentik has just refused is not sent to it again."""
+"""Cache of rejected passwords, which are not sent to Authentik again."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ropg_twisted.usernames import fold
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 LIFETIME: Final = 600
-"""Seconds for which a refusal is remembered."""
+"""Seconds for which a rejection is remembered."""
 
 MAX_USERS: Final = 10_000
 MAX_PASSWORDS: Final = 8
-"""Refused passwords remembered for one user."""
+"""Rejected passwords remembered for one user."""
 
 _STALE: Final = CheckResult(Outcome(Verdict.REJECTED, Reason.STALE_PASSWORD))
 
 
 @implementer(IPasswordVerifier)
 class RejectedPasswords:
-    """Answers a password that was refused a short while ago, for the same user, by itself.
+    """Rejects a password that Authentik has rejected recently for the same user.
 
-    Macs repeat a stale password for days, and each try costs Authentik most of a second and the
-    user's reputation. Only hashes are kept, under a key that lives as long as the process.
+    Macs repeat a stale password for days. Each attempt costs Authentik most of a second, and lowers
+    the user's reputation score. Only keyed hashes are kept; the key lives as long as the process.
     """
 
     def __init__(self, verifier: IPasswordVerifier, clock: IReactorTime) -> None:
@@ -41,26 +41,26 @@ class RejectedPasswords:
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         user = fold(login.username)
-        mark = blake2b(f"{login.username}\0{login.password}".encode(), key=self._key).digest()
-        if self._is_rejected(user, mark):
+        digest = blake2b(f"{login.username}\0{login.password}".encode(), key=self._key).digest()
+        if self._is_rejected(user, digest):
             return _STALE
         check = await self._verifier.verify(login)
         if check.outcome.reason is Reason.WRONG_CREDENTIALS:
-            self._remember(user, mark)
+            self._remember(user, digest)
         elif check.outcome.accepts_password:
             self._rejected.pop(user, None)
         return check
 
-    def _is_rejected(self, user: str, mark: bytes) -> bool:
-        marks = self._rejected.get(user)
-        return marks is not None and marks.get(mark, 0) > self._clock.seconds()
+    def _is_rejected(self, user: str, digest: bytes) -> bool:
+        digests = self._rejected.get(user)
+        return digests is not None and digests.get(digest, 0) > self._clock.seconds()
 
-    def _remember(self, user: str, mark: bytes) -> None:
-        marks = self._rejected.setdefault(user, OrderedDict())
+    def _remember(self, user: str, digest: bytes) -> None:
+        digests = self._rejected.setdefault(user, OrderedDict())
         self._rejected.move_to_end(user)
-        marks[mark] = self._clock.seconds() + LIFETIME
-        marks.move_to_end(mark)
-        while len(marks) > MAX_PASSWORDS:
-            marks.popitem(last=False)
+        digests[digest] = self._clock.seconds() + LIFETIME
+        digests.move_to_end(digest)
+        while len(digests) > MAX_PASSWORDS:
+            digests.popitem(last=False)
         while len(self._rejected) > MAX_USERS:
             self._rejected.popitem(last=False)

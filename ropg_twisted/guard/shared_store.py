@@ -1,4 +1,4 @@
-"""The store that several daemons share, asked in threads of its own and never for long."""
+"""Shared store of counts: a Redis, used from threads and with a timeout."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ropg_twisted.settings.values import STORE_SECONDS
 T = TypeVar("T")
 
 PAUSE: Final = 5
-"""Seconds for which a store that has failed is left alone."""
+"""Seconds for which a store is not used after a failure."""
 
 MAX_THREADS: Final = 10
-"""Questions that are asked at a time."""
+"""Concurrent operations."""
 
 
 class SharedStore:
-    """A Redis by way of ``limits``. It is no more than a help: a daemon works without it as well.
+    """A Redis, through the library ``limits``. A daemon also works while it fails.
 
-    ``redis``: its client sends nothing a second time, and waits for :data:`STORE_SECONDS` at most.
+    ``redis``: its client must not retry, and must wait for at most :data:`STORE_SECONDS`.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -35,46 +35,46 @@ class SharedStore:
         self._reactor = reactor
         self._threads = ThreadPool(0, MAX_THREADS, "limits store")
         self._failed = False
-        self._ask_again = 0.0
+        self._paused_until = 0.0
 
     def start(self) -> None:
-        """Be there for questions."""
+        """Start the threads."""
         self._threads.start()
 
     def stop(self) -> None:
-        """End the threads, which takes as long as the last question."""
+        """Stop the threads. Blocks until the last operation has ended."""
         self._threads.stop()
 
-    async def ask(self, question: Callable[[RedisStorage], T], otherwise: T) -> T:
-        """Answer a ``question``; ``otherwise`` while the store fails or is left alone."""
-        if self._is_left_alone():
+    async def ask(self, operation: Callable[[RedisStorage], T], otherwise: T) -> T:
+        """Return the result of ``operation``, or ``otherwise`` while the store fails."""
+        if self._is_paused():
             return otherwise
-        end = self._reactor.seconds() + STORE_SECONDS
+        expires = self._reactor.seconds() + STORE_SECONDS
 
-        def ask_in_time() -> T:
-            # Whoever has waited for a thread too long, or in vain, leaves the store alone as well.
-            if self._is_left_alone() or self._reactor.seconds() >= end:
+        def run_in_time() -> T:
+            # The wait for a thread may have been too long, or the store have failed meanwhile.
+            if self._is_paused() or self._reactor.seconds() >= expires:
                 return otherwise
-            return question(self.redis)
+            return operation(self.redis)
 
-        answer = deferToThreadPool(self._reactor, self._threads, ask_in_time)
+        running = deferToThreadPool(self._reactor, self._threads, run_in_time)
         try:
-            heard = await answer.addTimeout(STORE_SECONDS, self._reactor)
+            result = await running.addTimeout(STORE_SECONDS, self._reactor)
         except CancelledError:
             raise
         except Exception as error:
             self._fail(type(error).__name__)
             return otherwise
-        if self._failed and not self._is_left_alone():
+        if self._failed and not self._is_paused():
             self.log.info("ROPG_LIMITS_STORE answers again: using shared counters")
             self._failed = False
-        return heard
+        return result
 
     def _fail(self, kind: str) -> None:
-        self._ask_again = self._reactor.seconds() + PAUSE
+        self._paused_until = self._reactor.seconds() + PAUSE
         if not self._failed:
             self.log.error("ROPG_LIMITS_STORE fails ({kind}): using local counters", kind=kind)
         self._failed = True
 
-    def _is_left_alone(self) -> bool:
-        return bool(self._reactor.seconds() < self._ask_again)
+    def _is_paused(self) -> bool:
+        return bool(self._reactor.seconds() < self._paused_until)

@@ -1,1 +1,1 @@
-"""What an operator sees of this program."""
+"""Log, audit log and metrics for operators."""

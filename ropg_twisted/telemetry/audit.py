@@ -1,4 +1,4 @@
-"""What is kept of each request: one line in the log, and counts."""
+"""Audit log: one log line and the counts of each request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ropg_twisted.errors import OAuthError
 from ropg_twisted.verdict import Outcome
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
-"""Seconds. A login costs Authentik about one; the deadline is 15 by default."""
+"""Seconds. A login at Authentik takes about one; the default deadline is 15."""
 
 TOKEN_ERRORS: Final = frozenset(
     (
@@ -27,14 +27,14 @@ TOKEN_ERRORS: Final = frozenset(
 """The errors of a token endpoint (RFC 6749 section 5.2)."""
 
 MAX_ERROR: Final = 100
-"""Characters of any other error that are logged."""
+"""Characters of another error that are logged."""
 
 
 class AuditLog:
-    """Writes down what became of requests. Passwords and tokens never come here.
+    """Logs and counts the results of requests. It never sees a password or a token.
 
-    What somebody has sent is quoted in messages, so that it cannot be taken for our own words, and
-    is never the label of a metric.
+    Values from outside are quoted in messages, so they cannot pass for words of the daemon. They
+    are never labels of a metric.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -76,7 +76,7 @@ class AuditLog:
         )
 
     def relay(self, context: RequestContext, result: str) -> None:
-        """Log and count one request that came to ``result``, a word of ours."""
+        """Log and count one relayed request. ``result``: one of our own words."""
         self._relayed.labels(context.grant, result).inc()
         self.log.info(
             "{grant} for {client} from {address}: {result}",
@@ -88,7 +88,7 @@ class AuditLog:
         )
 
     def relay_refused(self, context: RequestContext, error: str) -> None:
-        """Log and count one request that Authentik has refused with ``error``."""
+        """Log and count one relayed request that Authentik refused with ``error``."""
         if error in TOKEN_ERRORS:
             self.relay(context, error)
             return
@@ -104,7 +104,7 @@ class AuditLog:
         )
 
     def refused(self, request_id: str, address: str | None, error: OAuthError) -> None:
-        """Log and count one request that was refused before anybody was asked."""
+        """Log and count one request that was refused before Authentik was asked."""
         self._refused.labels(error.code).inc()
         self.log.warn(
             "request from {address} refused: {error} ({description})",

@@ -1,4 +1,4 @@
-"""Lines of the log on their way to whoever reads standard output, who may stall."""
+"""Writer of log lines to standard output, whose reader may stall."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from typing import ClassVar, Final, TextIO
 from twisted.logger import Logger
 
 MAX_LINES: Final = 4096
-"""Lines that wait for a reader; one more is dropped."""
+"""Lines that may wait. More are dropped."""
 
 DRAIN_SECONDS: Final = 2
-"""How long the end of the process waits for a reader."""
+"""Seconds that the process waits for the reader at its end."""
 
 
 class LineWriter:
-    """Writes lines to the descriptor of ``stream``, from a thread of its own.
+    """Writes lines to the descriptor of ``stream`` from a thread.
 
-    A pipe that nobody empties, or a terminal that is stopped, holds up that thread alone: lines
-    wait, up to :data:`MAX_LINES`, then they are dropped and counted, and a line says so when the
-    others have been read. The descriptor itself stays as it is: what it is open on may be shared
-    with other processes, which a change to non-blocking would break. No thread outlives a fork: a
-    process that goes to the background has a file instead.
+    A full pipe or a stopped terminal blocks only this thread. Up to :data:`MAX_LINES` wait; more
+    are dropped and counted, and a line tells how many when the reader goes on.
 
-    ``dropped``: how many lines have been.
+    The descriptor stays blocking: its file may be shared with other processes, which non-blocking
+    mode would break. A thread does not survive a fork, so a daemonized process logs to a file.
+
+    Attributes:
+        dropped: number of lines dropped.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -37,14 +38,14 @@ class LineWriter:
         self.isatty = stream.isatty
         self._descriptor = stream.fileno()
         self._encoding = stream.encoding
-        self._said = 0
+        self._reported = 0
         self._lines: deque[bytes] = deque()
         self._changed = Condition()
         atexit.register(self.drain)
         Thread(target=self._run, daemon=True).start()
 
     def write(self, line: str) -> None:
-        """Write ``line`` soon. What the stream's encoding does not have is escaped."""
+        """Queue ``line``. Characters that the stream's encoding lacks are escaped."""
         with self._changed:
             if len(self._lines) >= MAX_LINES:
                 self.dropped += 1
@@ -53,7 +54,7 @@ class LineWriter:
             self._changed.notify_all()
 
     def drain(self) -> None:
-        """Wait until all lines are written, for :data:`DRAIN_SECONDS` at most."""
+        """Wait until all lines are written, at most for :data:`DRAIN_SECONDS`."""
         with self._changed:
             self._changed.wait_for(lambda: not self._lines, DRAIN_SECONDS)
 
@@ -67,13 +68,15 @@ class LineWriter:
                 self._lines.popleft()
                 if not written:
                     self.dropped += 1
-                elif not self._lines and self.dropped > self._said:
-                    lines, self._said = self.dropped - self._said, self.dropped
-                    self.log.warn("{lines} lines of the log were dropped: nobody read", lines=lines)
+                elif not self._lines and self.dropped > self._reported:
+                    lines, self._reported = self.dropped - self._reported, self.dropped
+                    self.log.warn(
+                        "{lines} lines of the log were dropped: the reader stalled", lines=lines
+                    )
                 self._changed.notify_all()
 
     def _write(self, line: bytes) -> bool:
-        """Whether the line could be written: nobody may be there to read it any more."""
+        """Write the line. Return whether it was written: the reader may be gone."""
         while line:
             try:
                 line = line[os.write(self._descriptor, line) :]

@@ -1,4 +1,4 @@
-"""The log: one line an event, as JSON for machines or as text for people."""
+"""The log: one line per event, as JSON or as text."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ OURS: Final = "ropg_twisted"
 
 
 class LogDestination(Protocol):
-    """What lines are written to; it has ``isatty()`` as well if it may be a terminal."""
+    """A file to write lines to. It has ``isatty()`` if it may be a terminal."""
 
     def write(self, line: str, /) -> object:
-        """Write a line, which has its line end."""
+        """Write a line that ends with a newline."""
 
 
 @implementer(ILogObserver)
 class LineObserver:
-    """Writes each event of this program, and each warning of any other, as one line."""
+    """Writes each event of this program, and warnings of others, as one line."""
 
     def __init__(self, out: LogDestination, format_line: Callable[[LogEvent], str]) -> None:
         self._out = out
@@ -37,20 +37,24 @@ class LineObserver:
 
 
 def make_observer(out: LogDestination, style: str | None) -> LineObserver:
-    """An observer that writes to ``out``: ``json``, ``text``, or what fits ``out``."""
+    """Return an observer that writes to ``out``.
+
+    ``style``: ``json`` or ``text``; ``None`` is ``text`` for a terminal, otherwise ``json``.
+    """
     if style is None:
-        style = "text" if getattr(out, "isatty", bool)() else "json"
+        isatty = getattr(out, "isatty", None)
+        style = "text" if isatty is not None and isatty() else "json"
     return LineObserver(out, json_line if style == "json" else text_line)
 
 
 def json_line(event: LogEvent) -> str:
-    """The event as a JSON object: time, level, message, and every field of ours by its name."""
+    """Return the event as a JSON object: time, level, message, and the fields of the event."""
     fields = {name: _plain(value) for name, value in event.items() if not _is_internal(name)}
     return json.dumps({**_head(event), "message": _message(event), **fields})
 
 
 def text_line(event: LogEvent) -> str:
-    """The event for a person to read. What cannot be printed is escaped: no line can be forged."""
+    """Return the event as text. Unprintable characters are escaped, so no line can be forged."""
     head = _head(event)
     line = f"{head['time']} {head['level']:8} {_message(event)}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
@@ -63,7 +67,7 @@ def _head(event: LogEvent) -> dict[str, str]:
 
 
 def _message(event: LogEvent) -> str:
-    """The event's text; of an exception only kind and place, because its text may hold anything."""
+    """Return the event's text; of an exception only type and place: its text may be secret."""
     failure = event.get("log_failure") or event.get("failure")
     if failure is None:
         return formatEvent(event)
@@ -72,7 +76,7 @@ def _message(event: LogEvent) -> str:
 
 
 def failure_place(failure: Failure) -> str:
-    """Where an exception was raised, innermost function first."""
+    """Return where an exception was raised, innermost function first."""
     return " < ".join(f"{frame[0]}:{frame[2]}" for frame in reversed(failure.frames))
 
 
@@ -83,7 +87,7 @@ def _is_internal(name: str) -> bool:
 _LEGACY: Final = frozenset(
     ("time", "format", "message", "isError", "system", "failure", "why", "logLevel")
 )
-"""What Twisted's older log functions add to an event."""
+"""Fields that Twisted's legacy log functions add to an event."""
 
 
 def _plain(value: Any) -> str | int | float | bool | None:

@@ -1,4 +1,4 @@
-"""Figures that others keep, read when Prometheus asks for them."""
+"""Metrics that are read by callbacks when Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 Readings: TypeAlias = Mapping[str, tuple[str, Callable[[], float]]]
-"""By the name of a metric: what it says, and where to read it."""
+"""The help text and the callback of each metric, by its name."""
 
 
 class CallbackCollector(Collector):
-    """Reads ``counters``, which only grow, and ``gauges``."""
+    """Collects ``counters``, which only grow, and ``gauges``."""
 
     def __init__(self, counters: Readings, gauges: Readings) -> None:
         self._counters = counters
@@ -21,7 +21,7 @@ class CallbackCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """See :class:`Collector`."""
-        for name, (meaning, read) in self._counters.items():
-            yield CounterMetricFamily(name, meaning, value=read())
-        for name, (meaning, read) in self._gauges.items():
-            yield GaugeMetricFamily(name, meaning, value=read())
+        for name, (documentation, read) in self._counters.items():
+            yield CounterMetricFamily(name, documentation, value=read())
+        for name, (documentation, read) in self._gauges.items():
+            yield GaugeMetricFamily(name, documentation, value=read())
