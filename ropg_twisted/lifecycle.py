@@ -13,10 +13,10 @@ from twisted.web.server import Site
 
 from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
-from ropg_twisted.errors import ListenError, SettingError
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.server.tls import listening_endpoint
+from ropg_twisted.settings.errors import ListenError, SettingError
 
 
 class Listener(Service):

@@ -14,8 +14,8 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 
-from ropg_twisted.errors import SettingError
 from ropg_twisted.service import make_service
+from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.line_writer import LineWriter
 from ropg_twisted.telemetry.log import make_observer

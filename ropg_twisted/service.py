@@ -28,7 +28,6 @@ from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
-from ropg_twisted.errors import SettingError
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.guard.accepted_logins import AcceptedLogins
@@ -50,6 +49,7 @@ from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.server.site import BoundedSite, QuietSite
+from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.metrics import CallbackCollector

@@ -12,8 +12,8 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 from twisted.scripts._twistd_unix import ServerOptions
 
-from ropg_twisted.errors import SettingError
 from ropg_twisted.process import DaemonService, end
+from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE
 

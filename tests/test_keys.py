@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.errors import SettingError
 from ropg_twisted.oauth import keys
 from ropg_twisted.oauth.keys import KeyRing, new_key, shared_secret, thumbprint
 from ropg_twisted.oauth.keystore import KEYS_FILE, KeyStore
+from ropg_twisted.settings.errors import SettingError
 
 
 def open_keys(state_dir: Path, algorithm: str) -> KeyRing:

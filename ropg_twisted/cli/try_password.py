@@ -18,6 +18,7 @@ from ropg_twisted.cli.diagnosis import Answer, explain, explain_error
 from ropg_twisted.oauth.claims import DEFAULT_SCOPE
 from ropg_twisted.oauth.metadata import TOKEN_PATH
 from ropg_twisted.settings import values
+from ropg_twisted.settings.errors import InvalidValueError
 from ropg_twisted.settings.table import TABLE
 from ropg_twisted.tls_trust import tls_policy
 
@@ -67,7 +68,7 @@ class TryOptions(usage.Options):
         url = self["url"] or os.environ.get("PROXY_ISSUER") or DEFAULT_URL
         try:
             self["url"] = values.url(url).rstrip("/")
-        except values.InvalidValueError as wrong:
+        except InvalidValueError as wrong:
             raise usage.UsageError(f"The URL {wrong}.") from None
         try:
             secret, ca_pem = (self._content(name) for name in ("client-secret-file", "ca-file"))
