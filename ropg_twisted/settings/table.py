@@ -38,7 +38,7 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Its key in the settings file: in lower case, without ``ROPG_``."""
+        """The key in the settings file: the name in lower case, without ``ROPG_``."""
         return self.name.removeprefix("ROPG_").removeprefix("clients.").lower()
 
     @property
@@ -162,7 +162,7 @@ TABLE: Final = {
             "ROPG_STATE_DIR",
             Path,
             "/var/lib/ropg",
-            "folder of the signing keys",
+            "directory of the signing keys",
             option="state-dir",
         ),
         Setting(
