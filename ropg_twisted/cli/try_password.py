@@ -30,8 +30,8 @@ TIMEOUT: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class PasswordGrant:
-    """A token request with a password. ``url``: the base URL of the daemon."""
+class PasswordCheck:
+    """A password to check, with the client to check it as. ``url``: the base URL of the daemon."""
 
     url: str
     client_id: str
@@ -86,7 +86,7 @@ class TryOptions(CommandOptions):
         if not password:
             print("ropg: no password in UTF-8 was given", file=sys.stderr)
             return os.EX_USAGE
-        grant = PasswordGrant(
+        check = PasswordCheck(
             url=self["url"],
             client_id=self["client-id"],
             client_secret=self["client_secret"],
@@ -95,11 +95,11 @@ class TryOptions(CommandOptions):
             password=password,
         )
         client = HTTPClient(Agent(reactor, self["policy"]))
-        response = Deferred.fromCoroutine(request_token(client, grant))
+        response = Deferred.fromCoroutine(request_token(client, check))
         try:
             diagnosis = diagnose(await response.addTimeout(TIMEOUT, reactor))
         except Exception as error:
-            diagnosis = diagnose_error(error, grant.url)
+            diagnosis = diagnose_error(error, check.url)
         print("".join(c for c in diagnosis.text if c.isprintable() or c == "\n"))
         return diagnosis.exit
 
@@ -120,19 +120,19 @@ def read_password(username: str, stdin: TextIO) -> str | None:
         return None
 
 
-async def request_token(client: HTTPClient, grant: PasswordGrant) -> DaemonResponse:
+async def request_token(client: HTTPClient, check: PasswordCheck) -> DaemonResponse:
     """Send a token request. Raises any exception of the HTTP client if there is no response."""
     form = {
         "grant_type": "password",
-        "client_id": grant.client_id,
-        "client_secret": grant.client_secret,
-        "scope": grant.scope,
-        "username": grant.username,
-        "password": grant.password,
+        "client_id": check.client_id,
+        "client_secret": check.client_secret,
+        "scope": check.scope,
+        "username": check.username,
+        "password": check.password,
     }
     # Following a redirect would send the password to another place.
     response = await client.post(
-        grant.url + TOKEN_PATH,
+        check.url + TOKEN_PATH,
         data={name: value for name, value in form.items() if value},
         allow_redirects=False,
     )
