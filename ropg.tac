@@ -1,7 +1,7 @@
-"""The daemon from the environment alone: twistd -y ropg.tac"""
+"""Runs the daemon with settings from the environment: twistd -y ropg.tac"""
 
 import os
 
-from ropg_twisted.tap import make_application
+from ropg_twisted.process import make_application
 
 application = make_application(os.environ)

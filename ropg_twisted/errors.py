@@ -5,7 +5,6 @@ Bodies are byte-stable: some clients compare them whole.
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar
 
 
@@ -166,23 +165,3 @@ class MethodNotAllowedError(OAuthError):
     def __init__(self, allowed: str) -> None:
         super().__init__()
         self.allowed = allowed
-
-
-class SettingError(Exception):
-    """A setting that is missing or wrong, in one line that names it and shows a right one.
-
-    ``status``: the exit status of a process that cannot start for it (sysexits.h).
-    """
-
-    status: ClassVar[int] = os.EX_CONFIG
-
-    def __init__(self, setting: str, problem: str, example: str) -> None:
-        line = f"{setting} {problem}; for example: {example}"
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
-        self.setting = setting
-
-
-class ListenError(SettingError):
-    """An endpoint that the system does not let us listen at. It may at the next start."""
-
-    status = os.EX_OSERR

@@ -1,4 +1,4 @@
-"""What starts and stops with the daemon: its listeners, and the work under way."""
+"""Starts and stops the daemon: its listeners, and the work in progress."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from twisted.web.server import Site
 
 from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
-from ropg_twisted.errors import ListenError, SettingError
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.server.tls import listening_endpoint
+from ropg_twisted.settings.errors import ListenError, SettingError
 
 
 class Listener(Service):
-    """Serves a site at an endpoint; ``setting`` is what named it.
+    """Serves a site at an endpoint string. ``setting``: the name of the setting that has it.
 
-    Raises :exc:`SettingError` for an endpoint that cannot be understood.
+    Raises :exc:`SettingError` for an invalid endpoint string.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -38,10 +38,10 @@ class Listener(Service):
             raise self._unusable(SettingError, error) from None
 
     def privilegedStartService(self) -> None:
-        """Listen, while the process may still bind any port.
+        """Listen, before the process drops the privilege to bind low ports.
 
-        Raises :exc:`ListenError` if the system does not let it, and :exc:`SettingError` for an
-        endpoint that it can never listen at.
+        Raises :exc:`ListenError` if the system does not allow it, and :exc:`SettingError` for an
+        endpoint that can never work.
         """
         failures: list[Failure] = []
         self._endpoint.listen(self._site).addCallbacks(self._listening, failures.append)
@@ -50,14 +50,14 @@ class Listener(Service):
             raise self._unusable(ListenError if by_system else SettingError, failure.value)
 
     def stopService(self) -> Deferred[None] | None:
-        """Take no more connections; those that are there stay."""
+        """Stop listening. Open connections stay open."""
         super().stopService()
         stopped: Deferred[None] | None = self._port and self._port.stopListening()
         return stopped
 
     def _listening(self, port: Any) -> None:
         self._port = port
-        # Twisted closes a port whose socket has failed, and tells nobody.
+        # Twisted closes a port whose socket has failed, and does not report it.
         port.connectionLost = self._connection_lost
         self.log.info("listening at {endpoint}", endpoint=self._where)
 
@@ -73,9 +73,9 @@ class Listener(Service):
 
 
 class Lifecycle(Service):
-    """What the daemon looks at when it starts, and finishes before it ends.
+    """Probes Authentik at the start, and finishes the work in progress at the end.
 
-    ``grace``: seconds for the checks that are under way at the end.
+    ``grace``: the longest wait for checks in progress, in seconds.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -95,23 +95,23 @@ class Lifecycle(Service):
         self._readiness = readiness
 
     def startService(self) -> None:
-        """Say in the log whether a password could be checked."""
+        """Start, and log whether passwords can be checked."""
         super().startService()
         if self._store is not None:
             self._store.start()
         Deferred.fromCoroutine(self._probe())
 
     def stopService(self) -> Deferred[None]:
-        """Answer who waits, and remove the sessions that are left."""
+        """Answer pending requests, then remove the sessions that are left at Authentik."""
         super().stopService()
         return Deferred.fromCoroutine(self._finish())
 
     async def _probe(self) -> None:
-        now = await self._readiness.probe()
-        if now.reason is not None:
-            self.log.error("not ready: {reason}", reason=now.reason.value)
-        elif now.warning is not None:
-            self.log.warn("ready, but: {reason}", reason=now.warning.value)
+        readiness = await self._readiness.probe()
+        if readiness.reason is not None:
+            self.log.error("not ready: {reason}", reason=readiness.reason.value)
+        elif readiness.warning is not None:
+            self.log.warn("ready, but: {reason}", reason=readiness.warning.value)
         else:
             self.log.info("ready: Authentik answers, and the flow asks for a name")
 

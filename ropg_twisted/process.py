@@ -1,4 +1,4 @@
-"""The daemon as a process: its start, its signals, its limits and where its log goes."""
+"""The daemon as a process: start, signals, system limits, clock and log destination."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, NoReturn, cast
 
-from twisted.application.service import IServiceCollection, MultiService
+from twisted.application.service import Application, IServiceCollection, MultiService
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 
-from ropg_twisted.errors import SettingError
+# The name is public, but not in __all__.
+from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
+
 from ropg_twisted.service import make_service
+from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
+from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.telemetry.line_writer import LineWriter
 from ropg_twisted.telemetry.log import make_observer
 
-LOG_BYTES: Final = 10_000_000
-LOG_FILES: Final = 10
-"""How long a log file grows, and how many old ones are kept."""
+MAX_LOG_BYTES: Final = 10_000_000
+"""The size at which a log file is rotated."""
+
+MAX_LOG_FILES: Final = 10
+"""The number of rotated log files that are kept."""
 
 
 class DaemonService(MultiService):
-    """The daemon as the child of a twistd application, with a log of its own.
+    """The daemon as a child of twistd's application, with its own log observer.
 
-    ``twistd``: the options of twistd.
+    ``twistd``: the options of twistd. Raises :exc:`SettingError` for a setting that does not work.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -39,29 +46,29 @@ class DaemonService(MultiService):
         self._out = log_destination(twistd)
         self._observer = None if self._out is None else make_observer(self._out, settings.log)
         make_service(settings, reactor, self._dropped_lines).setServiceParent(self)
-        self._launch = None if in_foreground(twistd) else StartupStatus()
+        self._startup = None if in_foreground(twistd) else StartupStatus()
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
-        """Join the application, which takes its log observer from its components."""
+        """Join the application and set its log observer."""
         if self._observer is not None:
             cast(Componentized, parent).setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Start to listen. Raises :exc:`StartError`, with the cause in the log, if that fails."""
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # A core dump would hold passwords.
-        _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+        """Start to listen. Logs the cause and raises :exc:`StartError` if that fails."""
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # A core dump would contain passwords.
+        _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
         try:
             super().privilegedStartService()
         except SettingError as error:
             self.log.critical("ropg: {error}", error=str(error))
-            if self._launch is not None:
-                self._launch.failed(error)
+            if self._startup is not None:
+                self._startup.failed(error)
             raise StartError(error.status) from None
 
     def startService(self) -> None:
-        """Start; and let SIGTERM be the proper end that it is, with the exit status 0."""
+        """Start, and install the signal handlers. SIGTERM ends the process with exit status 0."""
         super().startService()
         self._reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._stop)
         match self._out:
@@ -69,10 +76,10 @@ class DaemonService(MultiService):
                 for number in (signal.SIGHUP, signal.SIGUSR1):
                     signal.signal(number, self._rotate_log)
             case LineWriter():
-                # After Ctrl-C twistd ends by the signal itself, without what is done at an exit.
+                # After Ctrl-C twistd ends by the signal itself, which skips exit handlers.
                 self._reactor.addSystemEventTrigger("after", "shutdown", self._out.drain)
-        if self._launch is not None:
-            self._launch.succeeded()
+        if self._startup is not None:
+            self._startup.succeeded()
 
     def _dropped_lines(self) -> int:
         return self._out.dropped if isinstance(self._out, LineWriter) else 0
@@ -88,17 +95,16 @@ class DaemonService(MultiService):
 class StartError(SystemExit, Exception):
     """Ends a process that could not start, with an exit status and without a traceback.
 
-    To twistd it is an error like any other, after which it removes its pid file: of a mere
-    :exc:`SystemExit` it knows nothing.
+    It is an :exc:`Exception` as well, because twistd removes its pid file for those only.
     """
 
 
 class StartupStatus:
-    """Tells the process that was started as twistd what came of the daemon in the background.
+    """Reports the start of a daemon in the background to the process that was started as twistd.
 
-    twistd's own word is a hundred bytes of an exception, and none at all if the daemon ends in
-    another way: then its first process waits for ever. So that process waits here before it waits
-    there; it is let go by the end of the daemon too.
+    twistd itself reports at most a hundred bytes of an exception, and nothing if the daemon ends in
+    another way: its first process then waits forever. So the first process waits for this report
+    before it waits for that of twistd; the end of the daemon ends the wait as well.
     """
 
     def __init__(self) -> None:
@@ -107,12 +113,12 @@ class StartupStatus:
         os.register_at_fork(after_in_parent=self._wait)
 
     def succeeded(self) -> None:
-        """Let the first process end with the status 0."""
+        """Make the first process exit with status 0."""
         os.write(self._writing, b"0")
         os.close(self._writing)
 
     def failed(self, error: SettingError) -> None:
-        """Have the first process show ``error``, and end with its status, when this one is gone."""
+        """Make the first process print ``error`` and exit with its status, once this one ends."""
         os.write(self._writing, f"{error.status} {error}".encode("ascii", "backslashreplace"))
 
     def _wait(self) -> None:
@@ -127,22 +133,61 @@ class StartupStatus:
             os._exit(int(status or os.EX_SOFTWARE))
 
 
-def end(error: SettingError) -> NoReturn:
-    """End the process with the line and the exit status of a setting that is wrong."""
+def make_daemon(
+    options: Mapping[str, Any], environ: Mapping[str, str], twistd: Mapping[str, Any]
+) -> DaemonService:
+    """Return the service of the daemon, on the global reactor.
+
+    Exits with one line on standard error if a setting is invalid. ``options``: those of ``twistd
+    ropg``. ``twistd``: those of twistd.
+    """
+    from twisted.internet import reactor
+
+    use_monotonic_clock(reactor)
+    try:
+        return DaemonService(read_settings(options, environ), twistd, reactor)
+    except SettingError as error:
+        exit_with(error)
+
+
+def make_application(environ: Mapping[str, str]) -> Componentized:
+    """Return the application of ``ropg.tac``, which takes its settings from the environment."""
+    twistd = ServerOptions()
+    twistd.parseOptions()
+    application: Componentized = Application("ropg")
+    daemon = make_daemon({}, environ, twistd)
+    daemon.setServiceParent(cast(IServiceCollection, application))
+    return application
+
+
+def use_monotonic_clock(reactor: Any) -> None:
+    """Make ``reactor`` measure time with a clock that never jumps.
+
+    Twisted's reactors use the wall clock. If that is set, all deadlines expire at once, or hours
+    late. A call that is already scheduled has a time of the wall clock, so there must not be one:
+    raises :exc:`RuntimeError`.
+    """
+    if reactor.getDelayedCalls():
+        raise RuntimeError("the clock cannot be replaced: calls are scheduled already")
+    reactor.seconds = time.monotonic
+
+
+def exit_with(error: SettingError) -> NoReturn:
+    """Print the line of an invalid setting and end the process with its exit status."""
     print(f"ropg: {error}", file=sys.stderr)
     sys.exit(error.status)
 
 
 def in_foreground(twistd: Mapping[str, Any]) -> bool:
-    """Whether twistd stays there."""
+    """Return whether twistd stays in the foreground."""
     return bool(twistd["nodaemon"] or twistd["debug"])
 
 
 def log_destination(twistd: Mapping[str, Any]) -> LogFile | LineWriter | None:
-    """Where twistd would write its log.
+    """Return the file or stream to which twistd would log.
 
-    ``None`` if it is told to do that in its own way, or in one that it refuses: from the background
-    to standard output.
+    ``None`` if twistd has to log by itself, to syslog or with ``--logger``, and for the combination
+    that it refuses: standard output in the background.
     """
     if twistd["syslog"] or twistd["logger"]:
         return None
@@ -150,6 +195,6 @@ def log_destination(twistd: Mapping[str, Any]) -> LogFile | LineWriter | None:
     if name == "-":
         return LineWriter(sys.stdout) if in_foreground(twistd) else None
     log: LogFile = LogFile.fromFullPath(
-        name, rotateLength=LOG_BYTES, maxRotatedFiles=LOG_FILES, defaultMode=0o600
+        name, rotateLength=MAX_LOG_BYTES, maxRotatedFiles=MAX_LOG_FILES, defaultMode=0o600
     )
     return log

@@ -1,4 +1,4 @@
-"""The one place that puts the daemon together."""
+"""Builds the daemon from its settings. All parts are wired here and nowhere else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
-from ropg_twisted.errors import SettingError
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.guard.chain import guarded
@@ -40,23 +39,23 @@ from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.oauth.metadata import IssuerInfo
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
-from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.server.site import BoundedSite, QuietSite
+from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.metrics import CallbackCollector
 
 STOP_SECONDS: Final = 2
-"""How much longer than one check the end may take."""
+"""Seconds that the shutdown may take in addition to the deadline of a check."""
 
 
 def make_service(
     settings: Settings, reactor: Any, dropped_lines: Callable[[], int] = lambda: 0
 ) -> MultiService:
-    """The whole daemon, not started yet.
+    """Return the whole daemon, not started yet.
 
-    ``dropped_lines``: tells how many lines of the log nobody has read. Raises :exc:`SettingError`
-    for a setting that turns out not to work.
+    ``dropped_lines``: returns the number of log lines that were dropped because nobody read them.
+    Raises :exc:`SettingError` for a setting that does not work.
     """
     keys, algorithm = _keys(settings)
     client = _client(settings, reactor)
@@ -110,16 +109,14 @@ def make_service(
         drop_on_outage=settings.drop_on_outage,
     )
     site = BoundedSite(provider.app.resource(), reactor)
-    registry.register(readers(site, sessions, dropped_lines))
+    registry.register(metric_readers(site, sessions, dropped_lines))
 
     daemon = MultiService()
     Lifecycle(site, sessions, readiness, store, settings.deadline + STOP_SECONDS).setServiceParent(
         daemon
     )
     if settings.sandbox_port is not None:
-        where = f"tcp:{settings.sandbox_port}:interface=127.0.0.1"
-        sandbox = sandbox_site(Sandbox(WallClock()))
-        Listener("AUTHENTIK_URL", where, sandbox, reactor).setServiceParent(daemon)
+        _sandbox(settings.sandbox_port, reactor).setServiceParent(daemon)
     for where in settings.listen:
         Listener("ROPG_LISTEN", where, site, reactor).setServiceParent(daemon)
     if settings.admin_listen is not None:
@@ -129,10 +126,10 @@ def make_service(
     return daemon
 
 
-def readers(
+def metric_readers(
     site: BoundedSite, sessions: SessionRemover, dropped_lines: Callable[[], int]
 ) -> CallbackCollector:
-    """The figures that others keep."""
+    """Return the metrics that are read from other objects at each scrape."""
     return CallbackCollector(
         counters={
             "ropg_sessions_removed": ("Sessions removed.", lambda: sessions.removed),
@@ -144,21 +141,29 @@ def readers(
 
 
 class WallClock:
-    """The wall clock, which the reactor's may not be."""
+    """The wall clock. The reactor's clock is monotonic in the daemon."""
 
     def seconds(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return time.time()
 
 
+def _sandbox(port: int, reactor: Any) -> Listener:
+    """Return the listener of the embedded sandbox. Only this imports the sandbox."""
+    from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+
+    where = f"tcp:{port}:interface=127.0.0.1"
+    return Listener("AUTHENTIK_URL", where, sandbox_site(Sandbox(WallClock())), reactor)
+
+
 def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:
-    """What tells the key ring now, and the algorithm that it signs with."""
+    """Return a function that returns the current key ring, and the algorithm of its key."""
     if settings.jwt_secret is not None:
         ring = shared_secret(settings.jwt_secret)
         return lambda: ring, ring.signing.algorithm
     state_dir = settings.state_dir
     if settings.sandbox_port is not None:
-        # What the sandbox's public passwords open must never be signed by a key of the real one.
+        # The passwords of the sandbox are public: its tokens must not verify with the real keys.
         state_dir = state_dir / "sandbox"
     store = KeyStore(state_dir, settings.signing_alg, time.time)
     return store.ring, settings.signing_alg
@@ -179,9 +184,9 @@ def _sessions(settings: Settings, reactor: Any) -> SessionRemover:
 def _client(settings: Settings, reactor: Any) -> AuthentikClient:
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
-        introduction = ClientIPHeaders(settings.outpost_token)
-        return make_client(reactor, ca_pem, introduction, settings.max_checks)
+        client_ip = ClientIPHeaders(settings.outpost_token)
+        return make_client(reactor, ca_pem, client_ip, settings.max_checks)
     except ValueError:
         raise SettingError(
-            "ROPG_CA_FILE", "holds no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"
+            "ROPG_CA_FILE", "contains no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"
         ) from None

@@ -1,4 +1,4 @@
-"""Whose certificates are believed."""
+"""The certificates that HTTPS clients of this package trust."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from twisted.web.iweb import IPolicyForHTTPS
 
 
 def tls_policy(ca_pem: bytes | None) -> IPolicyForHTTPS:
-    """The policy of a browser, trusting the certificates in ``ca_pem`` instead of the system's.
+    """Return a policy that verifies certificates and host names, as browsers do.
 
-    Host names are verified by service-identity. Raises :exc:`ValueError` if there is no
-    certificate in it.
+    ``ca_pem``: PEM certificates to trust instead of the system's. Raises :exc:`ValueError` if it
+    contains none.
     """
     if ca_pem is None:
         return BrowserLikePolicyForHTTPS()

@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from ropg_twisted.cli import Options
-from ropg_twisted.cli import try_password as attempt
+from ropg_twisted import __version__
+from ropg_twisted.cli import Options, try_password
 from ropg_twisted.cli.diagnosis import Exit
 from ropg_twisted.cli.try_password import TryOptions
 from ropg_twisted.errors import (
@@ -50,7 +50,7 @@ PASSWORD = "canary-pässword"
 ERRORS: tuple[tuple[OAuthError, Exit, str], ...] = (
     (InvalidGrantError(), Exit.WRONG, "Wrong: "),
     (MFARequiredError(), Exit.REFUSED, "The password is right, but a second factor"),
-    (InteractionRequiredError(), Exit.REFUSED, "only a person"),
+    (InteractionRequiredError(), Exit.REFUSED, "requires user interaction"),
     (
         AccessDeniedError(),
         Exit.REFUSED,
@@ -64,10 +64,10 @@ ERRORS: tuple[tuple[OAuthError, Exit, str], ...] = (
     (
         SlowDownError(77),
         Exit.UNKNOWN,
-        "was not looked at. Try again in 77 seconds",
+        "was not checked. Try again in 77 seconds",
     ),
-    (TemporarilyUnavailableError(), Exit.UNKNOWN, "Authentik cannot be asked now"),
-    (NotFoundError(), Exit.UNKNOWN, "HTTP 404 without an answer that this daemon gives"),
+    (TemporarilyUnavailableError(), Exit.UNKNOWN, "Authentik is not available"),
+    (NotFoundError(), Exit.UNKNOWN, "HTTP 404, but not a response of this daemon"),
     (MethodNotAllowedError("GET"), Exit.UNKNOWN, "HTTP 405"),
 )
 
@@ -239,13 +239,13 @@ class ConnectionTests(TryTestCase):
             return NOT_DONE_YET
 
         port = await self.serve(Site(Replies(cut)))
-        await self.assert_unknown("without an answer", "--url", f"http://127.0.0.1:{port}")
+        await self.assert_unknown("without a response", "--url", f"http://127.0.0.1:{port}")
 
     async def test_an_answer_that_does_not_come(self) -> None:
         """The wait has an end."""
-        self.patch(attempt, "PATIENCE", 0.1)
+        self.patch(try_password, "TIMEOUT", 0.1)
         port = await self.serve(Site(Replies(lambda request: NOT_DONE_YET)))
-        await self.assert_unknown("was given up", "--url", f"http://127.0.0.1:{port}")
+        await self.assert_unknown("Timeout: no response", "--url", f"http://127.0.0.1:{port}")
 
     async def test_certificates(self) -> None:
         """One that is not trusted is told from one for another name; --ca-file makes it trusted."""
@@ -278,6 +278,7 @@ class UsageTests(SynchronousTestCase):
             (["try", "--url", "ldap://x", "alice"], "not an http or https URL"),
             (["try", "--ca-file", str(text), "alice"], "no PEM certificates"),
             (["try", "--ca-file", "/nowhere/ca.pem", "alice"], "cannot be read"),
+            (["keys", "--signing-alg", "HS256", "list"], "is not RS256, ES256 or EdDSA"),
             (["sandbox", "--listen", "70000"], "0 to 65535"),
         ):
             error = self.assertRaises(usage.UsageError, Options().parseOptions, arguments)
@@ -315,6 +316,10 @@ class ProcessTests(TestCase):
             self.assertIn(f" {int(code)} ", out.replace("\n", " "))
 
     async def test_version(self) -> None:
-        """``ropg --version`` is that of this package."""
-        out, _, status = await self.run_("--version")
-        self.assertEqual((out[:13], status), ("ropg-twisted ", 0))
+        """``ropg --version`` is that of this package, and so is that of each command."""
+        table: Any = Options.subCommands
+        for command in ([], *([name] for name, *_ in table)):
+            out, _, status = await self.run_(*command, "--version")
+            self.assertEqual((out, status), (f"ropg-twisted {__version__}\n", 0), command)
+            out, _, _ = await self.run_(*command, "--help")
+            self.assertNotIn("Twisted version", out)

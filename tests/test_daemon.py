@@ -217,7 +217,6 @@ class MisconfiguredTests(SynchronousTestCase):
             for status, environ, name in (
                 (78, {}, "AUTHENTIK_URL"),
                 (78, {"AUTHENTIK_URL": "https://authentik.example.com"}, "PROXY_ISSUER"),
-                (78, {**fine, "ROPG_DEADLIN": "3"}, "ROPG_DEADLIN"),
                 (78, {**fine, "JWT_SECRET": "canary"}, "JWT_SECRET"),
                 (78, {**fine, "ROPG_LISTEN": "nonsense"}, "ROPG_LISTEN"),
                 (78, {**fine, "ROPG_LISTEN": "tcp:99999"}, "ROPG_LISTEN"),
@@ -231,6 +230,9 @@ class MisconfiguredTests(SynchronousTestCase):
                 self.assertIn(f"ropg: {name} ", line)
                 self.assertIn("; for example: ", line)
                 self.assertNotIn("canary", line)
+        line = self.line(78, self.FOREGROUND, **fine, ROPG_DEADLIN="3")
+        expected = "ropg: unknown setting ROPG_DEADLIN; did you mean ROPG_DEADLINE?"
+        self.assertEqual(line.rstrip(), expected)
 
     def test_so_does_each_way_to_start_it(self) -> None:
         """With and without twistd's -n, by the plugin and by the tac file."""

@@ -16,11 +16,11 @@ from limits.storage import RedisStorage
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.errors import SettingError
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import EVERYWHERE, Networks, parse_networks
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.clients import CLIENT_TABLE
+from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Client, SecondFactor, Settings
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE
@@ -415,7 +415,7 @@ CLIENT_VALUES = {
     ),
     "body": Values(
         lambda settings: settings.clients[0].unencoded,
-        {"form": False, "undecoded": True},
+        {"form": False, "unencoded": True, "undecoded": True},
         ("", "raw"),
     ),
 }
@@ -459,10 +459,12 @@ class SettingsTestCase(SynchronousTestCase):
         return ways if setting.option is None else {"option": option, **ways}
 
     def refusal(self, environ: Mapping[str, str]) -> str:
-        """What is said of wrong settings: always one line that ends with an example."""
+        """The error of wrong settings: always one line that ends with what to do about it."""
         error = self.assertRaises(SettingError, read_settings, {}, environ)
         self.assertEqual(len(str(error).splitlines()), 1, repr(str(error)))
-        self.assertIn("; for example: ", str(error))
+        self.assertRegex(
+            str(error), "; for example: |; did you mean |; see docs/|set either .+ not"
+        )
         return str(error)
 
     def complaints(self, name: str, text: str, do: Callable[[], object]) -> list[str]:
@@ -640,12 +642,33 @@ class RefusalTests(SettingsTestCase):
         """A name that looks like a setting and is none stops the start, wherever it is."""
         for name in ("ROPG_LISTENS", "ROPG_LISTENS_FILE", "ROPG_", "ROPG_FLOW_SLUG"):
             line = self.refusal({**REQUIRED, name: ""})
-            self.assertTrue(line.startswith(f"{name} is not a setting"), line)
+            self.assertTrue(line.startswith(f"unknown setting {name}; "), line)
         for key in ("listens", "ROPG_LISTEN", "ropg_listen", "FLOW_SLUG", "config"):
             environ = self.config(f'{key} = "x"')
             line = self.refusal(environ)
-            self.assertIn(f"ropg.toml: {key} is not a setting", line)
+            self.assertTrue(line.startswith(f"unknown setting {key} in /"), line)
+            self.assertIn("/ropg.toml; ", line)
         read_settings({}, {**REQUIRED, "ROPGLISTEN": "", "MY_ROPG_LISTENS": ""})
+
+    def test_the_nearest_name_is_offered(self) -> None:
+        """An unknown name is answered with the right one, written as it has to be at that place."""
+        for name, nearest in (
+            ("ROPG_LIMIT", "ROPG_LIMITS"),
+            ("ROPG_FLOW_SLUG", "FLOW_SLUG"),
+            ("ROPG_OUTPOST_TOKENS_FILE", "ROPG_OUTPOST_TOKEN_FILE"),
+            ("ROPG_CONFG", "ROPG_CONFIG"),
+        ):
+            line = self.refusal({**REQUIRED, name: "x"})
+            self.assertEqual(line, f"unknown setting {name}; did you mean {nearest}?")
+        for key, nearest in (("ROPG_LISTEN", "listen"), ("state_directory", "state_dir")):
+            line = self.refusal(self.config(f'{key} = "x"'))
+            self.assertTrue(line.endswith(f"; did you mean {nearest}?"), line)
+        line = self.refusal(self.config('[[clients]]\nid = "mac"\nscope = "openid"'))
+        expected = "unknown setting scope in [[clients]]; did you mean scopes?"
+        self.assertEqual(line, expected)
+        line = self.refusal({**REQUIRED, "ROPG_PORT_8580_TCP_ADDR": "x"})
+        expected = "unknown setting ROPG_PORT_8580_TCP_ADDR; see docs/settings.md for all"
+        self.assertEqual(line, expected)
 
     def test_wrong_files(self) -> None:
         """A file that is not what it should be is named, or the key in it."""
@@ -668,7 +691,7 @@ class RefusalTests(SettingsTestCase):
             ('[[clients]]\nsecret = "hush"', "clients.id is missing"),
             ('[[clients]]\nid = true\nsecret = "hush"', "clients.id is not a text"),
             ('[[clients]]\nid = "mac"\nsecret = ["hush"]', "clients.secret is not a text"),
-            ('[[clients]]\nid = "mac"\nsecrets = "hush"', "clients.secrets is not a setting"),
+            ('[[clients]]\nid = "mac"\nsecrets = "hush"', "unknown setting secrets in [[clients]]"),
         ):
             environ = self.config(text)
             line = self.refusal(environ)
@@ -691,9 +714,11 @@ class RefusalTests(SettingsTestCase):
         """Settings that contradict each other stop the start."""
         listed = self.config('[[clients]]\nid = "mac"\n')
         foreign = '[[clients]]\nid = "mac"\ntokens = "authentik"\nredirect_uri = "https://x"\n'
+        either_alg = "set either JWT_SECRET or ROPG_SIGNING_ALG, not"
+        either_secret = "client mac: set either secret or secret_sha256, not"
         twice = self.put('[[clients]]\nid = "mac"\n' * 2)
         for environ, named in (
-            ({"JWT_SECRET": "x" * 32, "ROPG_SIGNING_ALG": "RS256"}, "ROPG_SIGNING_ALG"),
+            ({"JWT_SECRET": "x" * 32, "ROPG_SIGNING_ALG": "RS256"}, either_alg),
             ({"ROPG_LOGIN_STAGE": "none"}, "ROPG_CLAIMS"),
             ({"ROPG_LOGIN_STAGE": "none", "ROPG_CLAIMS": "authentik"}, "ROPG_CLAIMS"),
             ({"ROPG_LOGIN_STAGE": "none", "ROPG_CLAIMS": "typed"}, "ROPG_CHECK_ACCESS"),
@@ -706,7 +731,7 @@ class RefusalTests(SettingsTestCase):
             ({"ROPG_TOKENS": "authentik"}, "clients.redirect_uri"),
             (self.config(f'{foreign}secret_sha256 = "{"0" * 64}"'), "clients.secret"),
             ({**NO_LOGIN_STAGE, **self.config(foreign)}, "ROPG_TOKENS"),
-            (self.config(f'{foreign}secret = "x"\nsecret_sha256 = "00"'), "clients.secret_sha256"),
+            (self.config(f'{foreign}secret = "x"\nsecret_sha256 = "{"0" * 64}"'), either_secret),
         ):
             line = self.refusal({**REQUIRED, **environ})
             self.assertTrue(line.startswith(f"{named} "), line)

@@ -17,10 +17,10 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from ropg_twisted.errors import SettingError
 from ropg_twisted.lifecycle import Listener
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.server.tls import listening_endpoint
+from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
 from tests.certificates import Identity, identity

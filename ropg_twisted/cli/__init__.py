@@ -1,4 +1,4 @@
-"""The ``ropg`` command: what an administrator does around the daemon."""
+"""The ``ropg`` command: administration commands."""
 
 from __future__ import annotations
 
@@ -11,54 +11,49 @@ from twisted.internet.task import react
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from ropg_twisted import __version__
 from ropg_twisted.cli.keys import KeysOptions
+from ropg_twisted.cli.options import CommandOptions
 from ropg_twisted.cli.sandbox import SandboxOptions
 from ropg_twisted.cli.try_password import TryOptions
 from ropg_twisted.telemetry.log import failure_place
 
 
-class Options(usage.Options):
+class Options(CommandOptions):
     """The table of commands.
 
-    The options of each have ``async def run(self, reactor) -> int``, which does the work and
+    The options of each command have ``async def run(self, reactor) -> int``, which runs it and
     returns the exit status. Ctrl-C cancels it.
     """
 
-    longdesc = "What an administrator does around the daemon, which itself is: twistd ropg"
+    longdesc = "Administration commands. Start the daemon with: twistd ropg"
     subCommands: ClassVar = [
-        ["try", None, TryOptions, "Ask a running daemon about one password."],
-        ["keys", None, KeysOptions, "Show, add, rotate and retire signing keys."],
-        ["sandbox", None, SandboxOptions, "Run the stand-in for Authentik alone."],
+        ["try", None, TryOptions, "Test one password against a running daemon."],
+        ["keys", None, KeysOptions, "List, add, rotate and retire signing keys."],
+        ["sandbox", None, SandboxOptions, "Run the Authentik sandbox on its own."],
     ]
 
     @property
     def synopsis(self) -> str:
-        """The first line of the help; that of a command goes on with its name."""
+        """The first line of the help. A command appends its name and its own synopsis."""
         return "Usage: ropg" if self.subCommand else "Usage: ropg COMMAND [options]"
 
-    def opt_version(self) -> None:
-        """Display the version and exit."""
-        print(f"ropg-twisted {__version__}")
-        sys.exit(0)
-
     def postOptions(self) -> None:
-        """Insist on a command."""
+        """Raise :exc:`UsageError` if there is no command."""
         if self.subCommand is None:
             raise usage.UsageError("A command is missing.")
 
 
 def main() -> None:
-    """Run the command of ``sys.argv``; ends the process with its exit status.
+    """Run the command of ``sys.argv`` and exit with its status.
 
-    That is 64 for wrong usage and 70 for a mistake in this program (sysexits.h).
+    The exit status is 64 for invalid usage and 70 for a bug in this program (sysexits.h).
     """
     options = Options()
     try:
         options.parseOptions()
     except usage.UsageError as error:
-        wrong = cast(usage.Options, getattr(options, "subOptions", options))
-        print(f"{wrong.getSynopsis()}\nropg: {error}", file=sys.stderr)
+        command = cast(usage.Options, getattr(options, "subOptions", options))
+        print(f"{command.getSynopsis()}\nropg: {error}", file=sys.stderr)
         sys.exit(os.EX_USAGE)
     react(_run, (options.subOptions,))
 
@@ -66,11 +61,11 @@ def main() -> None:
 def _run(reactor: Any, command: Any) -> Deferred[None]:
     status = Deferred.fromCoroutine(command.run(reactor))
     reactor.addSystemEventTrigger("before", "shutdown", status.cancel)
-    return status.addCallbacks(sys.exit, _unforeseen)
+    return status.addCallbacks(sys.exit, _exit_unexpectedly)
 
 
-def _unforeseen(failure: Failure) -> None:
-    """Tell kind and place only: the text of an exception may hold anything."""
+def _exit_unexpectedly(failure: Failure) -> None:
+    """Print only the kind and place of an exception: its text could contain a secret."""
     kind = type(failure.value).__qualname__
     print(f"ropg: unexpected: {kind} at {failure_place(failure)}", file=sys.stderr)
     sys.exit(os.EX_SOFTWARE)

@@ -1,4 +1,4 @@
-"""What an answer of the token endpoint, or its lack, means to the person who asked. No I/O."""
+"""Explains a response of the token endpoint, or a failure to get one. No I/O."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Exit(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the daemon said. ``payload`` is empty where it was no JSON object."""
+class DaemonResponse:
+    """A response of the token endpoint. ``payload``: empty if the body is not a JSON object."""
 
     status: int
     payload: Mapping[str, Any] = field(repr=False)
@@ -39,72 +39,74 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What came of it, in words that hold neither password nor token."""
+class Diagnosis:
+    """The result of ``ropg try``. ``text`` contains neither password nor token."""
 
     exit: Exit
     text: str
 
 
 NOT_OURS: Final = (
-    "HTTP {status} without an answer that this daemon gives: something else is at that URL, or in "
-    "front of the daemon."
+    "HTTP {status}, but not a response of this daemon: something else is at that URL, or in front "
+    "of the daemon."
 )
-_LOOK: Final = "Look in the daemon's log for request {id}."
+_SEE_LOG: Final = "Look in the daemon's log for request {id}."
 
 
-def explain(answer: Answer) -> Finding:
-    """The finding for an answer."""
-    match answer.status, answer.payload.get("error"):
+def diagnose(response: DaemonResponse) -> Diagnosis:
+    """Return the diagnosis of a response."""
+    match response.status, response.payload.get("error"):
         case 200, None:
-            return _right(answer)
+            return _right(response)
         case 400, "invalid_grant":
             text = (
-                "Wrong: Authentik refuses this user name with this password. It does not tell "
-                "unknown and disabled people from a wrong password."
+                "Wrong: Authentik rejected this user name with this password. It gives the same "
+                "answer for a wrong password, an unknown user and a disabled user."
             )
-            return Finding(Exit.WRONG, text)
+            return Diagnosis(Exit.WRONG, text)
         case 400, "interaction_required":
-            return Finding(Exit.REFUSED, _interaction(answer.payload.get("error_description")))
+            return Diagnosis(Exit.REFUSED, _interaction(response.payload.get("error_description")))
         case 400, "access_denied":
             text = "Refused by a policy of Authentik; the password may be right."
-            return Finding(Exit.REFUSED, _logged(text, answer))
+            return Diagnosis(Exit.REFUSED, _logged(text, response))
         case 403, "access_denied":
-            text = "The daemon takes no questions from the network of this machine."
-            return Finding(Exit.BAD_REQUEST, text)
+            text = "The daemon does not accept requests from the network of this machine."
+            return Diagnosis(Exit.BAD_REQUEST, text)
         case 401, "invalid_client":
             text = "The daemon does not know this client, or the client's secret is wrong."
-            return Finding(Exit.BAD_REQUEST, text)
+            return Diagnosis(Exit.BAD_REQUEST, text)
         case 400 | 413, str(code):
-            text = f"The request was refused as {code}: {answer.payload.get('error_description')}."
-            return Finding(Exit.BAD_REQUEST, text)
+            text = (
+                f"The request was refused as {code}: {response.payload.get('error_description')}."
+            )
+            return Diagnosis(Exit.BAD_REQUEST, text)
         case 429, "slow_down":
-            text = "Too many attempts: the password was not looked at."
+            text = "Too many attempts: the password was not checked."
         case 503, "temporarily_unavailable":
-            text = "Authentik cannot be asked now: nothing is known about the password."
+            text = "Authentik is not available: nothing is known about the password."
         case 301 | 302 | 303 | 307 | 308, _:
-            text = f"The URL redirects to {answer.location}; give the URL that the daemon is at."
-            return Finding(Exit.UNKNOWN, text)
+            text = f"The URL redirects to {response.location}; use the URL of the daemon itself."
+            return Diagnosis(Exit.UNKNOWN, text)
         case _:
-            return Finding(Exit.UNKNOWN, NOT_OURS.format(status=answer.status))
-    if answer.retry_after is not None:
-        text += f" Try again in {answer.retry_after} seconds."
-    return Finding(Exit.UNKNOWN, _logged(text, answer))
+            return Diagnosis(Exit.UNKNOWN, NOT_OURS.format(status=response.status))
+    if response.retry_after is not None:
+        text += f" Try again in {response.retry_after} seconds."
+    return Diagnosis(Exit.UNKNOWN, _logged(text, response))
 
 
-def explain_error(error: Exception, url: str) -> Finding:
-    """The finding for an exception of the HTTP client: no answer came from ``url``."""
-    return Finding(Exit.UNKNOWN, f"{_trouble(error, url)} Nothing is known about the password.")
+def diagnose_error(error: Exception, url: str) -> Diagnosis:
+    """Return the diagnosis of an exception of the HTTP client: no response came from ``url``."""
+    return Diagnosis(Exit.UNKNOWN, f"{_describe(error, url)} Nothing is known about the password.")
 
 
-def _right(answer: Answer) -> Finding:
+def _right(response: DaemonResponse) -> Diagnosis:
     try:
-        lifetime = int(answer.payload["expires_in"])
-        id_token = answer.payload.get("id_token")
-        # It comes straight from who signs it (OpenID Connect Core section 3.1.3.7, point 6).
+        lifetime = int(response.payload["expires_in"])
+        id_token = response.payload.get("id_token")
+        # It comes directly from its issuer (OpenID Connect Core section 3.1.3.7, point 6).
         claims = id_token and jwt.decode(id_token, options={"verify_signature": False})
     except (KeyError, TypeError, ValueError, PyJWTError):
-        return Finding(Exit.UNKNOWN, NOT_OURS.format(status=answer.status))
+        return Diagnosis(Exit.UNKNOWN, NOT_OURS.format(status=response.status))
     lines = ["Right: the password is accepted."]
     if claims:
         shown = {
@@ -116,29 +118,31 @@ def _right(answer: Answer) -> Finding:
         }
         lines += [f"  {label + ':':11}{value}" for label, value in shown.items() if value]
     else:
-        lines.append("  no id token, as the scope has no openid in it")
+        lines.append("  no id token, because the scope does not contain openid")
     lines.append(f"  {'valid for:':11}{lifetime} seconds")
-    return Finding(Exit.RIGHT, "\n".join(lines))
+    return Diagnosis(Exit.RIGHT, "\n".join(lines))
 
 
 def _interaction(description: object) -> str:
     if description == MFARequiredError.description:
-        return "The password is right, but a second factor is asked for."
-    return "The password is right, but Authentik wants something that only a person can do."
+        return "The password is right, but a second factor is required."
+    return "The password is right, but Authentik requires user interaction."
 
 
-def _logged(text: str, answer: Answer) -> str:
-    return text if answer.request_id is None else f"{text} {_LOOK.format(id=answer.request_id)}"
+def _logged(text: str, response: DaemonResponse) -> str:
+    return (
+        text if response.request_id is None else f"{text} {_SEE_LOG.format(id=response.request_id)}"
+    )
 
 
-def _trouble(error: Exception, url: str) -> str:
+def _describe(error: Exception, url: str) -> str:
     causes = [error, *(reason.value for reason in getattr(error, "reasons", ()))]
     for cause in causes:
         match cause:
             case TimeoutError() | CancelledError():
-                return f"The wait for an answer of {url} was given up."
+                return f"Timeout: no response from {url}."
             case ConnectionRefusedError():
-                return f"No daemon is at {url}: connection refused."
+                return f"No daemon listens at {url}: connection refused."
             case DNSLookupError():
                 return f"The host of {url} has no address."
             case ConnectError():
@@ -151,6 +155,6 @@ def _trouble(error: Exception, url: str) -> str:
                     return f"The certificate of {url} is not trusted here (--ca-file): {words}."
                 return f"TLS with {url} failed: {words}."
     return (
-        f"The connection to {url} ended without an answer: it does not speak HTTP, or the daemon "
-        "tells of an outage in that way (ROPG_OUTAGE=abort)."
+        f"{url} closed the connection without a response: it does not speak HTTP, or the daemon "
+        "reports an outage in this way (ROPG_OUTAGE=abort)."
     )

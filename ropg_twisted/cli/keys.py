@@ -1,4 +1,4 @@
-"""``ropg keys``: the signing keys of the daemon, which takes every change up by itself."""
+"""``ropg keys``: manages the signing keys of the daemon, which reloads them by itself."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from twisted.python import usage
 
+from ropg_twisted.cli.options import CommandOptions
 from ropg_twisted.oauth.keys import JWK, SigningKey, new_key, read_key, retire, ring_at, rotate
 from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
+from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.table import TABLE
 
 Change: TypeAlias = Callable[[list[JWK], str, float], list[JWK]]
-"""The stored keys, an algorithm or an id, and the time in; the stored keys out."""
+"""Takes the stored keys, an algorithm or a key id, and the time; returns the keys to store."""
 
 
 def _add(jwks: list[JWK], algorithm: str, now: float) -> list[JWK]:
@@ -33,39 +35,40 @@ CHANGES: Final[Mapping[str, Change]] = {
 }
 
 
-class KeysOptions(usage.Options):
+class KeysOptions(CommandOptions):
     """The options of ``ropg keys``."""
 
     synopsis = "[options] list | add | rotate | retire KID"
     longdesc = (
-        "list: show the keys. add: publish a new one, which does not sign yet. rotate: let the "
-        "key that waits, or a new one, sign as soon as it has been published for ten minutes; the "
-        "old one stays published for as long as its tokens live. retire: let a key sign no more. "
-        "The daemon takes every change up by itself. Exit status: 0 done, 1 refused."
+        "list: show the keys. add: publish a new key that does not sign yet. rotate: sign with "
+        "the key that was added, or with a new one, as soon as it has been published for ten "
+        "minutes; the old key stays published until its tokens have expired. retire: stop signing "
+        "with a key. The daemon reloads the keys by itself. Exit status: 0 done, 1 refused."
     )
     optParameters: ClassVar = [
-        ["state-dir", None, None, "Folder of the keys. [default: $ROPG_STATE_DIR, else state]"],
+        ["state-dir", None, None, "Directory of the keys. [default: $ROPG_STATE_DIR, else state]"],
         ["signing-alg", None, None, "Algorithm of a new key. [default: $ROPG_SIGNING_ALG]"],
     ]
 
     def parseArgs(self, action: str, kid: str | None = None) -> None:  # type: ignore[override]
-        """Take what is to be done."""
+        """Store the action and its key."""
         if action not in CHANGES or (action == "retire") != (kid is not None):
-            raise usage.UsageError("Say list, add, rotate, or retire and a key.")
+            raise usage.UsageError("The action must be list, add, rotate, or retire KID.")
         self["action"], self["kid"] = action, kid
 
     def postOptions(self) -> None:
-        """Take from the environment what is not said."""
+        """Complete the options from the environment. Raises :exc:`UsageError` if one is invalid."""
         folder = self["state-dir"] or os.environ.get("ROPG_STATE_DIR") or "state"
         self["path"] = Path(folder, KEYS_FILE)
         setting = TABLE["ROPG_SIGNING_ALG"]
-        algorithm = self["signing-alg"] or os.environ.get(setting.name) or setting.default
-        if algorithm not in ("RS256", "ES256", "EdDSA"):
-            raise usage.UsageError("The algorithm is RS256, ES256 or EdDSA.")
-        self["algorithm"] = algorithm
+        text = self["signing-alg"] or os.environ.get(setting.name) or None
+        try:
+            self["algorithm"] = setting.value(text)
+        except SettingError as error:
+            raise usage.UsageError(str(error)) from None
 
     async def run(self, reactor: Any) -> int:
-        """Do it, show the keys as they are then, and return the exit status."""
+        """Change the keys, print the result, and return the exit status."""
         path, now = self["path"], time.time()
         try:
             before = read_keys(path)
@@ -78,15 +81,15 @@ class KeysOptions(usage.Options):
         except OSError as error:
             return _refuse(f"{path}: {error.strerror}")
         except LookupError:
-            return _refuse("there is no such key")
+            return _refuse("there is no key with this id")
         except ValueError:
-            return _refuse("no key would be left to sign, or the file holds no keys")
+            return _refuse("no signing key would be left, or the file contains no keys")
         print("\n".join(describe(keys, now)))
         return 0
 
 
 def describe(keys: Iterable[SigningKey], now: float) -> Iterable[str]:
-    """A line for each key that is still published: its id, its algorithm, and what it does."""
+    """Yield a line for each key that is still published: its id, algorithm and state."""
     keys = [key for key in keys if now < key.published_until]
     for key in keys:
         try:

@@ -1,4 +1,4 @@
-"""``ropg sandbox``: the stand-in for Authentik alone, in the foreground."""
+"""``ropg sandbox``: runs the Authentik sandbox on its own, in the foreground."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.logger import globalLogBeginner
-from twisted.python import usage
 
-from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+from ropg_twisted.cli.options import CommandOptions
 from ropg_twisted.settings.values import SANDBOX_PORT
 from ropg_twisted.telemetry.line_writer import LineWriter
 from ropg_twisted.telemetry.log import make_observer
@@ -25,20 +24,23 @@ def _port(value: str) -> int:
     return port
 
 
-class SandboxOptions(usage.Options):
+class SandboxOptions(CommandOptions):
     """The options of ``ropg sandbox``."""
 
     synopsis = "[options]"
     longdesc = (
-        "Serves the stand-in for Authentik on 127.0.0.1 until Ctrl-C. Its front page lists its "
-        "people and their public passwords. Never let real people log in there."
+        "Serves an imitation of Authentik on 127.0.0.1 until Ctrl-C. Its front page lists its "
+        "users and their public passwords. Never let real users log in there."
     )
     optParameters: ClassVar = [
         ["listen", None, SANDBOX_PORT, "Port on 127.0.0.1; 0 takes any free one.", _port]
     ]
 
     async def run(self, reactor: Any) -> int:
-        """Serve until the end is asked for; 1 if the port cannot be had."""
+        """Serve until cancelled. Return the exit status: 1 if the port is not available."""
+        # Imported here, so that the other commands do not load the sandbox.
+        from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+
         log = make_observer(LineWriter(sys.stdout), "text")
         globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
         endpoint = TCP4ServerEndpoint(reactor, self["listen"], interface="127.0.0.1")

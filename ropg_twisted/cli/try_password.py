@@ -1,4 +1,4 @@
-"""``ropg try``: one password, asked of a running daemon as a client would."""
+"""``ropg try``: tests one password against a running daemon, as a client would."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from twisted.internet.defer import Deferred
 from twisted.python import usage
 from twisted.web.client import Agent
 
-from ropg_twisted.cli.diagnosis import Answer, explain, explain_error
+from ropg_twisted.cli.diagnosis import DaemonResponse, diagnose, diagnose_error
+from ropg_twisted.cli.options import CommandOptions
 from ropg_twisted.oauth.claims import DEFAULT_SCOPE
 from ropg_twisted.oauth.metadata import TOKEN_PATH
 from ropg_twisted.settings import values
+from ropg_twisted.settings.errors import InvalidValueError
 from ropg_twisted.settings.table import TABLE
 from ropg_twisted.tls_trust import tls_policy
 
 DEFAULT_URL: Final = "http://127.0.0.1:8580"
 
-PATIENCE: Final = 60
-"""Seconds to wait for an answer; a daemon has its own, shorter deadline."""
+TIMEOUT: Final = 60
+"""Seconds to wait for a response. The deadline of the daemon is normally shorter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What to ask of the daemon at ``url``."""
+class PasswordCheck:
+    """A password to check, with the client to check it as. ``url``: the base URL of the daemon."""
 
     url: str
     client_id: str
@@ -39,36 +41,36 @@ class Question:
     password: str = field(repr=False)
 
 
-class TryOptions(usage.Options):
+class TryOptions(CommandOptions):
     """The options of ``ropg try``."""
 
     synopsis = "[options] USERNAME"
     longdesc = (
-        "Asks a running daemon about one password, which is read from the terminal or from the "
-        "first line of standard input, and tells what came of it. Exit status: 0 the password is "
-        "right; 1 it is wrong; 2 refused although it may be right (second factor, a person is "
-        "needed, policy); 3 nothing can be said now (Authentik or the daemon is away, too many "
-        "attempts); 4 the request itself was refused (client, form, network); 64 wrong usage."
+        "Tests one password against a running daemon and explains the result. The password is "
+        "read from the terminal, or from the first line of standard input. Exit status: 0 the "
+        "password is right; 1 it is wrong; 2 refused, but it may be right (second factor, user "
+        "interaction, policy); 3 unknown (Authentik or the daemon is not available, or too many "
+        "attempts); 4 the request itself was refused (client, form, network); 64 invalid usage."
     )
     optParameters: ClassVar = [
         ["url", None, None, f"URL of the daemon. [default: $PROXY_ISSUER, else {DEFAULT_URL}]"],
-        ["client-id", None, TABLE["CLIENT_ID"].default, "The OAuth2 client to be."],
-        ["client-secret-file", None, None, "File that holds the secret of the client."],
+        ["client-id", None, TABLE["CLIENT_ID"].default, "The client_id to send."],
+        ["client-secret-file", None, None, "File that contains the secret of the client."],
         ["ca-file", None, None, "PEM certificates to trust instead of the system's."],
-        ["scope", None, " ".join(DEFAULT_SCOPE), "The scope to ask for."],
+        ["scope", None, " ".join(DEFAULT_SCOPE), "The scope to request."],
     ]
 
     def parseArgs(self, username: str) -> None:  # type: ignore[override]
-        """Take the name of the person."""
+        """Store the user name."""
         self["username"] = username
 
     def postOptions(self) -> None:
-        """Check the URL and read the files."""
+        """Check the URL and read the files. Raises :exc:`UsageError` if one of them is invalid."""
         url = self["url"] or os.environ.get("PROXY_ISSUER") or DEFAULT_URL
         try:
             self["url"] = values.url(url).rstrip("/")
-        except values.InvalidValueError as wrong:
-            raise usage.UsageError(f"The URL {wrong}.") from None
+        except InvalidValueError as problem:
+            raise usage.UsageError(f"The URL {problem}.") from None
         try:
             secret, ca_pem = (self._content(name) for name in ("client-secret-file", "ca-file"))
             self["client_secret"] = secret and secret.decode("utf-8").rstrip("\r\n")
@@ -76,15 +78,15 @@ class TryOptions(usage.Options):
         except UnicodeDecodeError:
             raise usage.UsageError("--client-secret-file is not UTF-8.") from None
         except ValueError:
-            raise usage.UsageError("--ca-file holds no PEM certificates.") from None
+            raise usage.UsageError("--ca-file contains no PEM certificates.") from None
 
     async def run(self, reactor: Any) -> int:
-        """Ask, say what came of it, and return the exit status."""
+        """Send the request, print the diagnosis, and return the exit status."""
         password = read_password(self["username"], sys.stdin)
         if not password:
             print("ropg: no password in UTF-8 was given", file=sys.stderr)
             return os.EX_USAGE
-        question = Question(
+        check = PasswordCheck(
             url=self["url"],
             client_id=self["client-id"],
             client_secret=self["client_secret"],
@@ -93,13 +95,13 @@ class TryOptions(usage.Options):
             password=password,
         )
         client = HTTPClient(Agent(reactor, self["policy"]))
-        answer = Deferred.fromCoroutine(ask(client, question))
+        response = Deferred.fromCoroutine(request_token(client, check))
         try:
-            finding = explain(await answer.addTimeout(PATIENCE, reactor))
+            diagnosis = diagnose(await response.addTimeout(TIMEOUT, reactor))
         except Exception as error:
-            finding = explain_error(error, question.url)
-        print("".join(c for c in finding.text if c.isprintable() or c == "\n"))
-        return finding.exit
+            diagnosis = diagnose_error(error, check.url)
+        print("".join(c for c in diagnosis.text if c.isprintable() or c == "\n"))
+        return diagnosis.exit
 
     def _content(self, option: str) -> bytes | None:
         try:
@@ -109,7 +111,7 @@ class TryOptions(usage.Options):
 
 
 def read_password(username: str, stdin: TextIO) -> str | None:
-    """The password that is typed, or the first line of what is not a terminal; ``None`` if none."""
+    """Return the password from a terminal, or the first line of another input; ``None`` if none."""
     try:
         if stdin.isatty():
             return getpass(f"Password of {username}: ")
@@ -118,19 +120,19 @@ def read_password(username: str, stdin: TextIO) -> str | None:
         return None
 
 
-async def ask(client: HTTPClient, question: Question) -> Answer:
-    """Send one token request. Raises what the HTTP client raises if no answer comes."""
+async def request_token(client: HTTPClient, check: PasswordCheck) -> DaemonResponse:
+    """Send a token request. Raises any exception of the HTTP client if there is no response."""
     form = {
         "grant_type": "password",
-        "client_id": question.client_id,
-        "client_secret": question.client_secret,
-        "scope": question.scope,
-        "username": question.username,
-        "password": question.password,
+        "client_id": check.client_id,
+        "client_secret": check.client_secret,
+        "scope": check.scope,
+        "username": check.username,
+        "password": check.password,
     }
-    # A redirect that is followed would carry the password to wherever it points.
+    # Following a redirect would send the password to another place.
     response = await client.post(
-        question.url + TOKEN_PATH,
+        check.url + TOKEN_PATH,
         data={name: value for name, value in form.items() if value},
         allow_redirects=False,
     )
@@ -140,10 +142,10 @@ async def ask(client: HTTPClient, question: Question) -> Answer:
         payload = None
 
     def header(name: str) -> str | None:
-        found: str | None = response.headers.getRawHeaders(name, [None])[0]
-        return found
+        value: str | None = response.headers.getRawHeaders(name, [None])[0]
+        return value
 
-    return Answer(
+    return DaemonResponse(
         status=response.code,
         payload=payload if isinstance(payload, dict) else {},
         request_id=header("X-Request-ID"),

@@ -13,8 +13,8 @@ from typing import ClassVar, Final
 
 from twisted.logger import Logger
 
-from ropg_twisted.errors import SettingError
 from ropg_twisted.oauth.keys import JWK, KeyRing, SigningKey, new_key, read_key, ring_at
+from ropg_twisted.settings.errors import SettingError
 
 KEYS_FILE: Final = "keys.json"
 

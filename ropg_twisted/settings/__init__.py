@@ -1,1 +1,1 @@
-"""How one daemon is told what to do."""
+"""The settings of the daemon: their table, their sources, and their errors."""

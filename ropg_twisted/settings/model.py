@@ -14,30 +14,34 @@ from limits.storage import RedisStorage
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks
 
+GRANTS: Final = ("password", "authorization_code", "refresh_token")
+"""The grant types that the token endpoint serves."""
+
+SIGNING_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
+"""The algorithms of keys in the key store."""
+
 
 class SecondFactor(StrEnum):
-    """What is told of a right password that a second factor must follow."""
+    """The answer to a right password in a flow that then asks for a second factor."""
 
     REFUSED = "interaction_required"
-    """That a person is needed."""
+    """The error ``interaction_required``."""
     TOKENS = "tokens"
-    """That it is right: tokens."""
+    """Tokens: the password alone is enough."""
     CODE = "code"
-    """The same as ``REFUSED``, unless its code came with the password."""
-
-
-GRANTS: Final = ("password", "authorization_code", "refresh_token")
+    """Tokens if a valid code came with the password, else as ``REFUSED``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An OAuth2 client. Without a secret it is a public one (RFC 6749 section 2.1).
+    """An OAuth2 client. Without a secret it is a public client (RFC 6749 section 2.1).
 
-    ``secret_hash``: SHA-256 of its secret, where the secret itself is not known. ``scopes``: those
-    that it may have, ``None`` for any. ``extra_scopes``: those that it gets without asking.
-    ``upstream_tokens``: a password brings Authentik's own tokens, by way of ``redirect_uri``.
-    ``aliases``: pairs of a new name and the claim that it stands for. ``drop_on_outage``: an
-    outage drops its connection. ``unencoded``: it sends forms without escapes.
+    ``secret_hash``: SHA-256 of the secret, set instead of ``secret``. ``scopes``: the scopes that
+    it may have, ``None`` for any. ``extra_scopes``: scopes that it gets without asking.
+    ``upstream_tokens``: a password grant returns Authentik's own tokens, fetched with
+    ``redirect_uri``. ``aliases``: pairs of a new claim name and the claim that it copies.
+    ``drop_on_outage``: an outage drops the connection. ``unencoded``: the client sends forms
+    without percent-encoding.
     """
 
     id: str
@@ -56,49 +60,53 @@ class Client:
 
     @property
     def proof(self) -> bytes | None:
-        """The SHA-256 of the secret that it has to show, ``None`` if it need not."""
+        """The SHA-256 of the secret that it must present; ``None`` for a public client."""
         if self.secret is not None:
             return sha256(self.secret.encode()).digest()
         return self.secret_hash
 
     def narrow(self, scope: Iterable[str]) -> tuple[str, ...]:
-        """What it may have of ``scope``, each word once."""
+        """Return the words of ``scope`` that it may have, each once."""
         return tuple(
             word for word in dict.fromkeys(scope) if self.scopes is None or word in self.scopes
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How one daemon runs. Durations are in seconds."""
+    """The settings of one daemon. Durations are in seconds.
+
+    A field without a default always has a value, from its row of ``settings/table.py``.
+    """
 
     authentik_url: str
     """Base URL of Authentik without a slash at its end."""
-    sandbox_port: int | None
-    """Where the embedded stand-in listens on 127.0.0.1, if that is what is asked."""
+    sandbox_port: int | None = None
+    """Port of the embedded sandbox on 127.0.0.1, if it is the Authentik of this daemon."""
     flow_slug: str
-    app_slug: str | None
-    """The application; ``None`` for one that is called as the first client, if there is one."""
+    app_slug: str | None = None
+    """Slug of the application; ``None`` for the id of the first client, if there is such one."""
     checks_access: bool
     clients: tuple[Client, ...]
     issuer: str
-    jwt_secret: str | None = field(repr=False)
+    jwt_secret: str | None = field(default=None, repr=False)
     listen: tuple[str, ...]
-    admin_listen: str | None
+    admin_listen: str | None = None
     state_dir: Path
     signing_alg: str
     token_lifetime: int
     login_stage: bool
     claims_from_username: bool
-    invalidation_flow: str | None
-    ca_file: Path | None
-    outpost_token: str | None = field(repr=False)
-    trusted_proxies: Networks
+    invalidation_flow: str | None = None
+    ca_file: Path | None = None
+    outpost_token: str | None = field(default=None, repr=False)
+    trusted_proxies: Networks = field(default=Networks())
     allowed_networks: Networks
     deadline: float
     max_checks: int
-    limits_store: RedisStorage | None = field(repr=False)
-    """Where attempts are counted for several daemons. It knows a password."""
+    limits_store: RedisStorage | None = field(default=None, repr=False)
+    """The store of counts that daemons share; ``None`` for this daemon's memory. It has a
+    password."""
     drop_on_outage: bool
-    """Whether an outage cuts connections where no client says otherwise."""
-    log: str | None
+    """Drop connections on an outage, for clients without a setting of their own."""
+    log: str | None = None

@@ -1,7 +1,11 @@
-"""Reading the settings: option over environment over file over default.
+"""Reads the settings from their sources, in this order of precedence:
 
-Every environment name may end in ``_FILE`` to name a file that holds the value, and a file of the
-setting's name in ``$CREDENTIALS_DIRECTORY`` (systemd's LoadCredential) counts as well.
+1. option of ``twistd ropg``
+2. environment variable
+3. file that the environment variable with ``_FILE`` after its name points to
+4. file of the setting's name in ``$CREDENTIALS_DIRECTORY`` (systemd's LoadCredential)
+5. settings file
+6. default
 """
 
 from __future__ import annotations
@@ -11,16 +15,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ropg_twisted.errors import SettingError
-from ropg_twisted.networks import Networks
-from ropg_twisted.settings.clients import check_clients, read_client
+from ropg_twisted.settings.clients import read_client
+from ropg_twisted.settings.combinations import check_combinations
+from ropg_twisted.settings.errors import SettingError, UnknownSettingError
 from ropg_twisted.settings.model import Client, Settings
-from ropg_twisted.settings.table import CONFIG, TABLE, Setting
-from ropg_twisted.settings.values import SANDBOX
+from ropg_twisted.settings.table import CONFIG, TABLE, Setting, attributes
+from ropg_twisted.settings.values import Upstream
 
 
 class _Sources:
-    """Where a setting's value may come from, in the order in which they count."""
+    """The sources of settings but for the defaults, in their order of precedence."""
 
     def __init__(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> None:
         self._options = options
@@ -28,15 +32,18 @@ class _Sources:
         self._file: dict[str, Any] = {}
 
     def check_names(self) -> None:
-        """A name that looks like ours and is not is a mistake worth stopping for."""
-        known = {*TABLE, CONFIG.name}
+        """Raise :exc:`SettingError` for an unknown ``ROPG_`` variable: it is probably a typo."""
+        known = [name + suffix for name in (*TABLE, CONFIG.name) for suffix in ("", "_FILE")]
         for name in self._environ:
-            if name.startswith("ROPG_") and not known & {name, name.removesuffix("_FILE")}:
-                raise SettingError(name, "is not a setting", ", ".join(sorted(known)))
+            if name.startswith("ROPG_") and name not in known:
+                raise UnknownSettingError(name, known)
 
     def read_file(self) -> list[Mapping[str, object]]:
-        """Read the settings file, if there is one; the tables of its clients come back."""
-        path = self.value(CONFIG)
+        """Read the settings file, if there is one, and return its tables of clients.
+
+        Raises :exc:`SettingError` if it is not TOML or has an unknown key.
+        """
+        path = CONFIG.value(self.text(CONFIG))
         if path is None:
             return []
         try:
@@ -44,33 +51,23 @@ class _Sources:
         except (ValueError, RecursionError) as error:
             raise SettingError(CONFIG.name, f"is not TOML ({error})", 'client_id = "mac"') from None
         clients = _tables(self._file.pop("clients", []))
-        known = {setting.key for setting in TABLE.values()}
+        known = [setting.key for setting in TABLE.values()]
         for key in self._file:
             if key not in known:
-                raise SettingError(f"{path}: {key}", "is not a setting", ", ".join(sorted(known)))
+                raise UnknownSettingError(key, known, f" in {path}")
         return clients
 
-    def is_given(self, setting: Setting) -> bool:
-        """Whether any source names it."""
-        return self._raw(setting) is not None
-
-    def value(self, setting: Setting) -> Any:
-        """Its checked value, its default, or ``None``.
-
-        Raises :exc:`SettingError` if it is wrong, or missing and required.
-        """
-        return setting.value(self._raw(setting))
-
-    def _raw(self, setting: Setting) -> str | None:
+    def text(self, setting: Setting) -> str | None:
+        """Return the text of a setting from its first source; ``None`` if there is none."""
         option = self._options.get(setting.option) if setting.option else None
         if option:
             return " ".join(option) if isinstance(option, list) else str(option)
         value = self._environ.get(setting.name)
-        if value or (value == "" and setting.may_be_empty):
+        if value or (value is not None and setting.may_be_empty):
             return value
-        secret = self._environ.get(f"{setting.name}_FILE")
-        if secret:
-            return _file_content(f"{setting.name}_FILE", Path(secret))
+        path = self._environ.get(f"{setting.name}_FILE")
+        if path:
+            return _file_content(f"{setting.name}_FILE", Path(path))
         credential = Path(self._environ.get("CREDENTIALS_DIRECTORY") or "/nowhere", setting.name)
         if credential.is_file():
             return _file_content(setting.name, credential)
@@ -78,97 +75,57 @@ class _Sources:
 
 
 def _file_content(name: str, path: Path) -> str:
-    """The text of a file without the line end that editors leave."""
+    """Return the text of a file without the line end that editors leave."""
     try:
         return path.read_text("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
-        # A secret that was put where its file's name belongs must not be shown.
-        raise SettingError(name, "names a file that cannot be read", "/run/secrets/x") from None
+        # The path is not shown: somebody may have put the secret itself there.
+        raise SettingError(name, "is a file that cannot be read", "/run/secrets/x") from None
 
 
 def _tables(value: object) -> list[Mapping[str, object]]:
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return value
-    raise SettingError("clients", "is not a list of tables", '[[clients]] and id = "mac" below it')
+    raise SettingError("clients", "is not a list of tables", '[[clients]], then id = "mac"')
 
 
 def _clients(
     tables: list[Mapping[str, object]], value: Mapping[str, Any], *, named: bool
 ) -> tuple[Client, ...]:
-    """All clients: those of the file, and that of CLIENT_ID if it is ``named`` or the only one."""
+    """Return the clients of the file, and that of CLIENT_ID if it is ``named`` or the only one."""
     clients = [read_client(table, value) for table in tables]
-    if value["CLIENT_SECRET"] and tables and not named:
-        raise SettingError("CLIENT_SECRET", "belongs to no client", "CLIENT_ID=jamf-connect")
     if named or not clients:
         given = {"id": value["CLIENT_ID"], "secret": value["CLIENT_SECRET"]}
         clients.append(read_client(given, value))
-    if len({client.id for client in clients}) < len(clients):
-        raise SettingError("clients", "name the same id twice", 'id = "mac"')
-    check_clients(clients, value)
     return tuple(clients)
 
 
-def _state_directory(environ: Mapping[str, str]) -> Path:
-    """The first of the directories that systemd has made, or ``state`` here."""
+def _default_state_dir(environ: Mapping[str, str]) -> Path:
+    """Return the first directory that systemd made for the unit, else ``state``."""
     return Path(environ.get("STATE_DIRECTORY", "").partition(":")[0] or "state")
 
 
 def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """The settings from parsed options (keyed by option name) and the environment.
+    """Return the settings of parsed options (by option name) and the environment.
 
-    Raises :exc:`SettingError` for the first that is wrong or missing.
+    Raises :exc:`SettingError` for the first setting that is unknown, invalid or missing.
     """
     sources = _Sources(options, environ)
     sources.check_names()
     tables = sources.read_file()
-    value = {name: sources.value(setting) for name, setting in TABLE.items()}
-
-    if value["JWT_SECRET"] and sources.is_given(TABLE["ROPG_SIGNING_ALG"]):
-        raise SettingError(
-            "ROPG_SIGNING_ALG", "cannot be had together with JWT_SECRET", "leave one of them out"
-        )
-    if value["ROPG_LOGIN_STAGE"] == "none" and value["ROPG_CLAIMS"] != "typed":
-        raise SettingError(
-            "ROPG_CLAIMS",
-            "must be typed, because a flow without a login stage tells nobody's name",
-            "ROPG_CLAIMS=typed",
-        )
-    if value["ROPG_LOGIN_STAGE"] == "none" and value["ROPG_CHECK_ACCESS"] != "off":
-        raise SettingError(
-            "ROPG_CHECK_ACCESS",
-            "must be off, because a flow without a login stage leaves no session to ask with",
-            "ROPG_CHECK_ACCESS=off",
-        )
-
-    authentik_url: str = value["AUTHENTIK_URL"]
-    sandbox_port = None
-    if authentik_url.startswith(SANDBOX):
-        sandbox_port = int(authentik_url.removeprefix(SANDBOX))
-        authentik_url = f"http://127.0.0.1:{sandbox_port}"
-    return Settings(
-        authentik_url=authentik_url,
-        sandbox_port=sandbox_port,
-        flow_slug=value["FLOW_SLUG"],
-        app_slug=value["ROPG_APP_SLUG"],
-        checks_access=value["ROPG_CHECK_ACCESS"] == "on",
-        clients=_clients(tables, value, named=sources.is_given(TABLE["CLIENT_ID"])),
-        issuer=value["PROXY_ISSUER"],
-        jwt_secret=value["JWT_SECRET"],
-        listen=value["ROPG_LISTEN"],
-        admin_listen=value["ROPG_ADMIN_LISTEN"],
-        state_dir=value["ROPG_STATE_DIR"] or _state_directory(environ),
-        signing_alg=value["ROPG_SIGNING_ALG"],
-        token_lifetime=value["ROPG_TOKEN_LIFETIME"],
-        login_stage=value["ROPG_LOGIN_STAGE"] == "required",
-        claims_from_username=value["ROPG_CLAIMS"] == "typed",
-        invalidation_flow=value["ROPG_INVALIDATION_FLOW"],
-        ca_file=value["ROPG_CA_FILE"],
-        outpost_token=value["ROPG_OUTPOST_TOKEN"],
-        trusted_proxies=value["ROPG_TRUSTED_PROXIES"] or Networks(),
-        allowed_networks=value["ROPG_ALLOWED_NETWORKS"],
-        deadline=value["ROPG_DEADLINE"],
-        max_checks=value["ROPG_MAX_CHECKS"],
-        limits_store=value["ROPG_LIMITS_STORE"],
-        drop_on_outage=value["ROPG_OUTAGE"] == "abort",
-        log=value["ROPG_LOG"],
-    )
+    texts = {name: sources.text(setting) for name, setting in TABLE.items()}
+    value = {name: setting.value(texts[name]) for name, setting in TABLE.items()}
+    given = {name for name, text in texts.items() if text is not None}
+    if tables:
+        given.add("clients")
+    upstream: Upstream = value["AUTHENTIK_URL"]
+    arguments = {
+        "state_dir": _default_state_dir(environ),
+        **attributes(Settings, TABLE.values(), value),
+        "authentik_url": upstream.url,
+        "sandbox_port": upstream.sandbox_port,
+        "clients": _clients(tables, value, named="CLIENT_ID" in given),
+    }
+    settings = Settings(**arguments)
+    check_combinations(settings, given)
+    return settings

@@ -1,23 +1,27 @@
-"""Every setting: its names, its check, its default and its meaning, in one table."""
+"""The table of all settings: names, parser, default and meaning of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from ropg_twisted.errors import SettingError
 from ropg_twisted.settings import values
+from ropg_twisted.settings.errors import InvalidValueError, SettingError
+from ropg_twisted.settings.model import SIGNING_ALGORITHMS, Client, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of a table.
+    """One row of the table of settings, or of the table of a client's settings.
 
-    ``name`` is the environment's; in the file it is written in small letters without ``ROPG_``.
-    A client's settings are in the file only. ``parse`` raises for a value that it does not take.
+    ``name``: its name in the environment; the settings of a client are in the file only.
+    ``parse``: a parser of :mod:`~ropg_twisted.settings.values`. ``option``: its option of ``twistd
+    ropg``. ``may_be_empty``: an empty text means ``None``. ``repeatable``: the file may have a
+    list. ``sets``: its attribute of :class:`Settings` or :class:`Client`, if that is not ``key``.
+    ``inherits``: the setting of the daemon that applies to a client without this one.
     """
 
     name: str
@@ -29,24 +33,27 @@ class Setting:
     required: bool = False
     may_be_empty: bool = False
     repeatable: bool = False
+    sets: str | None = None
+    inherits: str | None = None
 
     @property
     def key(self) -> str:
-        """Its name in its table of the file."""
+        """The key in the settings file: the name in lower case, without ``ROPG_``."""
         return self.name.removeprefix("ROPG_").removeprefix("clients.").lower()
 
     @property
     def assignment(self) -> str:
-        """A right way to set it."""
+        """A line that sets it to its example."""
         if self.name.isupper():
             return f"{self.name}={self.example}"
         return f'{self.key} = "{self.example}"'
 
     def value(self, raw: str | None) -> Any:
-        """What a text stands for, or the default where there is none.
+        """Return the parsed value of ``raw``, or the default if that is ``None``.
 
-        An empty text is none of a secret, which would leave a door open. Raises
-        :exc:`SettingError` for a wrong text, and for none if it is required.
+        An empty text is an error, not a missing value: an empty secret would disable
+        authentication. Raises :exc:`SettingError` for an invalid text, and for ``None`` if a value
+        is required.
         """
         if raw is None:
             raw = self.default
@@ -56,23 +63,38 @@ class Setting:
             return None
         try:
             if not raw.strip():
-                raise values.InvalidValueError("is empty")
+                raise InvalidValueError("is empty")
             return self.parse(raw)
-        except values.InvalidValueError as wrong:
-            raise SettingError(self.name, str(wrong), self.assignment) from None
+        except InvalidValueError as problem:
+            raise SettingError(self.name, str(problem), self.assignment) from None
 
     def text_in_file(self, value: object) -> str | None:
-        """A value of the settings file, as the text that the environment would have."""
+        """Return a value of the settings file as the text that the environment would have.
+
+        Raises :exc:`SettingError` for a type that it does not accept.
+        """
         match value:
             case None | str():
                 return value
             case int() | float() if not isinstance(value, bool):
-                # Python does not write numbers of thousands of digits, and none is a setting.
+                # Python refuses to format a number of thousands of digits; no setting has one.
                 with suppress(ValueError):
                     return str(value)
             case list() if self.repeatable and all(isinstance(item, str) for item in value):
                 return " ".join(value)
         raise SettingError(self.name, "is not a text or a number", self.assignment)
+
+
+def attributes(
+    kind: type[Settings] | type[Client], rows: Iterable[Setting], value: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments for ``kind`` among ``value``, which has values by names of settings.
+
+    ``None`` is left out, so that the default of ``kind`` applies.
+    """
+    names = {field.name for field in fields(kind)}
+    found = {row.sets or row.key: value[row.name] for row in rows}
+    return {name: each for name, each in found.items() if name in names and each is not None}
 
 
 DEFAULT_LIMITS: Final = "user 10 per 15 minutes, address 60 per minute"
@@ -84,7 +106,7 @@ TABLE: Final = {
             "AUTHENTIK_URL",
             values.authentik,
             "https://authentik.example.com",
-            "base URL of Authentik; sandbox: runs the embedded stand-in",
+            "base URL of Authentik; sandbox: runs the embedded sandbox instead",
             option="authentik",
             required=True,
         ),
@@ -111,6 +133,7 @@ TABLE: Final = {
             "https://ropg.example.com",
             "public base URL of this service, and the issuer of its tokens",
             option="issuer",
+            sets="issuer",
             required=True,
         ),
         Setting(
@@ -139,14 +162,14 @@ TABLE: Final = {
             "ROPG_STATE_DIR",
             Path,
             "/var/lib/ropg",
-            "folder of the signing keys",
+            "directory of the signing keys",
             option="state-dir",
         ),
         Setting(
             "ROPG_SIGNING_ALG",
-            values.one_of("RS256", "ES256", "EdDSA"),
+            values.one_of(*SIGNING_ALGORITHMS),
             "RS256",
-            "algorithm of the signing key: RS256, ES256 or EdDSA",
+            "algorithm of the signing key: " + ", ".join(SIGNING_ALGORITHMS),
             default="RS256",
             option="signing-alg",
         ),
@@ -155,7 +178,7 @@ TABLE: Final = {
         ),
         Setting(
             "ROPG_LOGIN_STAGE",
-            values.one_of("required", "none"),
+            values.login_stage,
             "required",
             "none if the flow has no user-login stage",
             default="required",
@@ -164,42 +187,44 @@ TABLE: Final = {
             "ROPG_APP_SLUG",
             values.slug,
             "jamf-connect",
-            "application in Authentik; by default one called as the client, if there is one",
+            "slug of the application in Authentik; by default the id of the first client",
             option="application",
         ),
         Setting(
             "ROPG_CHECK_ACCESS",
-            values.one_of("on", "off"),
+            values.check_access,
             "on",
-            "off: do not ask Authentik whether the person may use the application",
+            "off: do not ask Authentik whether the user may use the application",
             default="on",
+            sets="checks_access",
         ),
         Setting(
             "ROPG_MFA",
             values.second_factor,
             "interaction_required",
-            "a second factor after a right password: interaction_required, tokens or code",
+            "answer if a second factor is required: interaction_required, tokens or code",
             default="interaction_required",
         ),
         Setting(
             "ROPG_TOKENS",
-            values.one_of("own", "authentik"),
+            values.upstream_tokens,
             "own",
-            "authentik: a password brings Authentik's own tokens",
+            "authentik: a password grant returns Authentik's own tokens",
             default="own",
         ),
         Setting(
             "ROPG_CLAIMS",
-            values.one_of("authentik", "typed"),
+            values.claims_from_username,
             "authentik",
-            "typed for claims made of the typed name only",
+            "typed: take the claims from the user name only",
             default="authentik",
+            sets="claims_from_username",
         ),
         Setting(
             "ROPG_INVALIDATION_FLOW",
             values.slug,
             "default-invalidation-flow",
-            "flow that removes the session after each check; empty to leave it",
+            "flow that removes the session after each check; empty to keep it",
             default="default-invalidation-flow",
             may_be_empty=True,
         ),
@@ -213,24 +238,24 @@ TABLE: Final = {
             "ROPG_OUTPOST_TOKEN",
             values.text,
             "the token of an outpost",
-            "lets Authentik see the clients' own addresses",
+            "makes Authentik see the addresses of the clients",
         ),
         Setting(
             "ROPG_TRUSTED_PROXIES",
             values.networks,
             "127.0.0.1 10.0.0.0/8",
-            "networks whose X-Forwarded-For is believed; unix for a UNIX socket",
+            "networks whose X-Forwarded-For is trusted; unix for a UNIX socket",
             repeatable=True,
         ),
         Setting(
             "ROPG_ALLOWED_NETWORKS",
             values.networks,
             "10.0.0.0/8 2001:db8::/32",
-            "networks that may ask at all",
+            "networks that may send requests; unix for a UNIX socket",
             default="0.0.0.0/0 ::/0 unix",
             repeatable=True,
         ),
-        Setting("ROPG_DEADLINE", values.deadline, "15", "seconds for one whole check", "15"),
+        Setting("ROPG_DEADLINE", values.deadline, "15", "seconds for one check", "15"),
         Setting(
             "ROPG_MAX_CHECKS",
             values.max_checks,
@@ -242,22 +267,23 @@ TABLE: Final = {
             "ROPG_LIMITS",
             values.rates,
             DEFAULT_LIMITS,
-            "failed checks of a user, and checks of an address; off for any number",
+            "limits of failed checks of a user and of checks from an address; off for none",
             default=DEFAULT_LIMITS,
         ),
         Setting(
             "ROPG_LIMITS_STORE",
             values.store,
             "redis://127.0.0.1:6379/0",
-            "where attempts are counted; redis:// shares the counts among several daemons",
+            "where attempts are counted; redis:// shares the counts between daemons",
             default="memory://",
         ),
         Setting(
             "ROPG_OUTAGE",
-            values.one_of("503", "abort"),
+            values.drop_on_outage,
             "503",
-            "abort: cut the connection, for clients that take every answer for a wrong password",
+            "abort: drop the connection, for clients that read every error as a wrong password",
             default="503",
+            sets="drop_on_outage",
         ),
         Setting(
             "ROPG_LOG",
@@ -269,5 +295,5 @@ TABLE: Final = {
 }
 
 CONFIG: Final = Setting(
-    "ROPG_CONFIG", values.readable, "/etc/ropg.toml", "TOML file of settings", option="config"
+    "ROPG_CONFIG", values.readable, "/etc/ropg.toml", "settings file (TOML)", option="config"
 )

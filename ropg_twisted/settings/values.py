@@ -1,12 +1,15 @@
-"""Checks of single values: a text in, the value of its setting out."""
+"""Parsers of single values: each takes a text and returns the value in its final type.
+
+Raises :exc:`InvalidValueError` for a text that it does not accept.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import limits
@@ -17,86 +20,109 @@ from limits.storage import RedisStorage
 
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks, parse_networks
+from ropg_twisted.settings.errors import InvalidValueError
 from ropg_twisted.settings.model import GRANTS, SecondFactor
+
+T = TypeVar("T")
 
 SANDBOX: Final = "sandbox:"
 SANDBOX_PORT: Final = 8581
 
-MOST_ATTEMPTS: Final = 1_000_000
-LONGEST_WINDOW: Final = 31 * 86400
-"""How many attempts a rate may allow, and in how many seconds."""
+MAX_ATTEMPTS: Final = 1_000_000
+"""The most attempts that a rate may allow."""
+
+MAX_WINDOW: Final = 31 * 86400
+"""The longest period of a rate, in seconds."""
 
 STORE_SECONDS: Final = 0.5
-"""How long a shared store of counts may take for one answer, the wait for a thread included."""
+"""Seconds for one answer of a shared store of counts, including the wait for a thread."""
 
 
-class InvalidValueError(Exception):
-    """What is wrong with a value, to be followed by an example."""
+class Upstream(NamedTuple):
+    """The Authentik to ask. ``sandbox_port``: the port of the embedded sandbox, if it is that."""
+
+    url: str
+    sandbox_port: int | None = None
 
 
 def text(value: str) -> str:
+    """Return a text of printable characters."""
     if not value.isprintable():
-        raise InvalidValueError("holds characters that cannot be printed")
+        raise InvalidValueError("contains characters that cannot be printed")
     return value
 
 
 def slug(value: str) -> str:
+    """Return a slug, as Django defines it."""
     if not value.replace("-", "").replace("_", "").isalnum() or not value.isascii():
         raise InvalidValueError("is not a slug of letters, digits, - and _")
     return value
 
 
 def url(value: str) -> str:
-    """An absolute http or https URL without query, fragment or user."""
+    """Return an absolute http or https URL without query, fragment or user."""
     try:
         url = URL.from_text(value)
-        url.to_uri()  # What the HTTP client will do, and some hosts do not survive.
+        url.to_uri()  # The HTTP client does the same later; it fails for some hosts.
     except (URLParseError, ValueError):
         raise InvalidValueError("is not a URL") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidValueError("is not an http or https URL")
     if url.userinfo or url.query or url.fragment or "?" in value or "#" in value:
-        raise InvalidValueError("holds more than scheme, host, port and path")
+        raise InvalidValueError("has more than scheme, host, port and path")
     if not value.isprintable() or " " in value:
-        raise InvalidValueError("holds blanks or characters that cannot be printed")
+        raise InvalidValueError("contains spaces or characters that cannot be printed")
     if not 0 < (url.port or 0) < 65536:
-        raise InvalidValueError("has a port that does not exist")
+        raise InvalidValueError("has a port outside 1 to 65535")
     return value
 
 
-def authentik(value: str) -> str:
+def authentik(value: str) -> Upstream:
+    """Return the Authentik of a base URL, or the sandbox of ``sandbox:`` or ``sandbox:PORT``."""
     if not value.startswith(SANDBOX):
-        return url(value).rstrip("/")
+        return Upstream(url(value).rstrip("/"))
     port = value.removeprefix(SANDBOX) or str(SANDBOX_PORT)
     if not _is_whole(port, 1, 65535):
-        raise InvalidValueError("names a sandbox by something else than a port")
-    return SANDBOX + port
+        raise InvalidValueError("has a sandbox port outside 1 to 65535")
+    return Upstream(f"http://127.0.0.1:{int(port)}", int(port))
 
 
 def secret(value: str) -> str:
-    if not value.isprintable():
-        raise InvalidValueError("holds characters that cannot be printed")
+    """Return a secret of HS256, which needs 32 bytes (RFC 7518 section 3.2)."""
+    text(value)
     if len(value.encode()) < 32:
         raise InvalidValueError("is shorter than 32 bytes")
     return value
 
 
-def one_of(*words: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value not in words:
-            raise InvalidValueError("is not " + " or ".join(words))
-        return value
+def choice(meanings: Mapping[str, T]) -> Callable[[str], T]:
+    """Return a parser of words; each stands for the value that it has in ``meanings``."""
+
+    def parse(value: str) -> T:
+        if value not in meanings:
+            *others, last = meanings
+            raise InvalidValueError(f"is not {', '.join(others)} or {last}")
+        return meanings[value]
 
     return parse
 
 
-def second_factor(value: str) -> SecondFactor:
-    """What is made of a second factor."""
-    return SecondFactor(one_of(*SecondFactor)(value))
+def one_of(*words: str) -> Callable[[str], str]:
+    """Return a parser that accepts these words only."""
+    return choice({word: word for word in words})
+
+
+check_access = choice({"on": True, "off": False})
+login_stage = choice({"required": True, "none": False})
+claims_from_username = choice({"authentik": False, "typed": True})
+upstream_tokens = choice({"own": False, "authentik": True})
+drop_on_outage = choice({"503": False, "abort": True})
+unencoded = choice({"form": False, "unencoded": True, "undecoded": True})
+second_factor = choice({factor.value: factor for factor in SecondFactor})
 
 
 def sha256_hex(value: str) -> bytes:
-    """A SHA-256 in hexadecimal digits."""
+    """Return the bytes of a SHA-256 in hexadecimal digits."""
     try:
         digest = bytes.fromhex(value)
     except ValueError:
@@ -107,17 +133,18 @@ def sha256_hex(value: str) -> bytes:
 
 
 def words(value: str) -> tuple[str, ...]:
-    """Words with blanks between them."""
+    """Return words that are separated by spaces."""
     return tuple(text(value).split())
 
 
 def grants(value: str) -> tuple[str, ...]:
-    """Grants that are served here."""
-    return tuple(one_of(*GRANTS)(word) for word in value.split())
+    """Return grant types, separated by spaces."""
+    grant = one_of(*GRANTS)
+    return tuple(grant(word) for word in value.split())
 
 
 def aliases(value: str) -> tuple[tuple[str, str], ...]:
-    """New names of claims, each with ``=`` and the claim that it stands for."""
+    """Return pairs of a new claim name and the claim that it copies, from ``new=old`` words."""
     pairs = [tuple(part.split("=")) for part in text(value).replace(",", " ").split()]
     if not all(len(pair) == 2 and all(pair) for pair in pairs):
         raise InvalidValueError("is not a list of new=old")
@@ -125,12 +152,14 @@ def aliases(value: str) -> tuple[tuple[str, str], ...]:
 
 
 def lifetime(value: str) -> int:
+    """Return the lifetime of a token, in seconds."""
     if not _is_whole(value, 60, 86400):
         raise InvalidValueError("is not a whole number of seconds from 60 to 86400")
     return int(value)
 
 
 def deadline(value: str) -> float:
+    """Return the longest duration of a check, in seconds."""
     try:
         seconds = float(value)
     except ValueError:
@@ -141,7 +170,7 @@ def deadline(value: str) -> float:
 
 
 def max_checks(value: str) -> int:
-    """How many checks may be under way."""
+    """Return the number of checks at Authentik at a time."""
     if not _is_whole(value, 1, 10_000):
         raise InvalidValueError("is not a whole number from 1 to 10000")
     return int(value)
@@ -152,7 +181,7 @@ def _is_whole(value: str, least: int, most: int) -> bool:
 
 
 def networks(value: str) -> Networks:
-    """Networks, with blanks or commas between them."""
+    """Return networks that are separated by spaces or commas."""
     try:
         return parse_networks(value.replace(",", " ").split())
     except ValueError as error:
@@ -160,7 +189,7 @@ def networks(value: str) -> Networks:
 
 
 def rates(value: str) -> Rates:
-    """Rates by their kind, or ``off``."""
+    """Return the rates of a list such as ``user 5 per day, address 60/minute``, or of ``off``."""
     if value == "off":
         return Rates()
     found: dict[str, RateLimitItem] = {}
@@ -171,22 +200,22 @@ def rates(value: str) -> Rates:
         except ValueError:
             raise InvalidValueError("is not a list of rates") from None
         if kind in found:
-            raise InvalidValueError("names a rate twice")
-        # The library takes 0 minutes for one.
+            raise InvalidValueError("has two rates of the same kind")
+        # limits reads 0 minutes as 1 minute.
         if re.search("(?<![0-9])0+(?![0-9])", rate):
-            raise InvalidValueError("has a rate of nothing, or for no time")
-        if item.amount > MOST_ATTEMPTS or item.get_expiry() > LONGEST_WINDOW:
-            raise InvalidValueError("has a rate of over a million, or for over 31 days")
+            raise InvalidValueError("has a rate of 0 attempts or of 0 time")
+        if item.amount > MAX_ATTEMPTS or item.get_expiry() > MAX_WINDOW:
+            raise InvalidValueError("has a rate of over a million attempts, or for over 31 days")
         found[kind] = item
     if not found.keys() <= {"user", "address"}:
-        raise InvalidValueError("names other rates than user and address")
+        raise InvalidValueError("has a rate that is not of user or address")
     return Rates(**found)
 
 
 def store(value: str) -> RedisStorage | None:
-    """A store of counts that daemons can share, not connected yet; ``None`` for no such store.
+    """Return a store of counts that daemons share, not connected yet; ``None`` for ``memory://``.
 
-    What redis-py says of a URL is not told: it may quote a password.
+    The errors of redis-py are not shown: they may quote a password.
     """
     if value == "memory://":
         return None
@@ -199,11 +228,11 @@ def store(value: str) -> RedisStorage | None:
         options: dict[str, Any] = {
             "socket_timeout": STORE_SECONDS,
             "socket_connect_timeout": STORE_SECONDS,
-            # What is sent twice is counted twice.
+            # An attempt that is sent again would be counted twice.
             "retry": Retry(NoBackoff(), 0),
         }
         storage = RedisStorage(value, **options)
-        # Only a connection takes its options up, and knows which there are.
+        # Options are checked only when a connection is made from them.
         pool = storage.storage.connection_pool
         connection = pool.connection_class(**pool.connection_kwargs)
         times = (connection.socket_timeout, connection.socket_connect_timeout)
@@ -216,26 +245,28 @@ def store(value: str) -> RedisStorage | None:
         fits = False
     if not fits:
         raise InvalidValueError(
-            "is not a URL of a Redis: its host, port, path or options are wrong"
+            "is not the URL of a Redis: its host, port, path or options are invalid"
         )
     return storage
 
 
 def _is_redis(url: SplitResult) -> bool:
-    """Whether there is a place in a URL, and nothing that redis-py overlooks."""
+    """Return whether a URL says where the store is, and has no part that redis-py ignores."""
     if url.scheme == "redis+unix":
-        place = len(url.path) > 1
+        is_located = len(url.path) > 1
     else:
-        place = bool(url.hostname and re.fullmatch(r"/?[0-9]{0,4}", url.path))
+        is_located = bool(url.hostname and re.fullmatch(r"/?[0-9]{0,4}", url.path))
     options = url.query.split("&") if url.query else []
-    return place and not url.fragment and all("=" in option for option in options)
+    return is_located and not url.fragment and all("=" in option for option in options)
 
 
 def endpoints(value: str) -> tuple[str, ...]:
+    """Return endpoint strings that are separated by spaces."""
     return tuple(value.split())
 
 
 def readable(value: str) -> Path:
+    """Return the path of a file that can be read."""
     path = Path(value)
     try:
         path.read_bytes()

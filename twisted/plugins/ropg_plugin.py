@@ -1,4 +1,4 @@
-"""Makes ``twistd ropg`` known to twistd."""
+"""The twistd plugin: makes ``twistd ropg`` available."""
 
 from twisted.application.service import ServiceMaker
 
