@@ -57,7 +57,7 @@ class API:
         self._metadata = metadata
         self._readiness = readiness
         self._clients = clients
-        self._aborts = drop_on_outage
+        self._drop_on_outage = drop_on_outage
 
     @app.route(TOKEN_PATH, methods=["POST"])
     async def token(self, request: BoundedRequest) -> bytes:
@@ -79,7 +79,7 @@ class API:
         """
         [named] = request.args.get(b"client_id", [b""])[:1]
         client = self._clients.find(named.decode("latin-1"))
-        drop_on_outage = self._aborts if client is None else client.drop_on_outage
+        drop_on_outage = self._drop_on_outage if client is None else client.drop_on_outage
         if drop_on_outage and (await self._readiness.probe()).reason is not None:
             raise AbortedError
         try:
@@ -104,7 +104,7 @@ class API:
         return readiness_body(request, await self._readiness.probe())
 
     @app.handle_errors(OAuthError)
-    def refused(self, request: IRequest, failure: Failure) -> bytes:
+    def oauth_error(self, request: IRequest, failure: Failure) -> bytes:
         """An error that has an answer of its own, or none at all."""
         error = failure.value
         assert isinstance(error, OAuthError)
@@ -123,7 +123,7 @@ class API:
         return error_body(request, NotFoundError())
 
     @app.handle_errors(Exception)
-    def unexpected(self, request: IRequest, failure: Failure) -> bytes:
+    def internal_error(self, request: IRequest, failure: Failure) -> bytes:
         """A mistake of ours: the client learns nothing of it."""
         self.log.failure("internal_error", failure, request=cast(BoundedRequest, request).id)
         return error_body(request, TemporarilyUnavailableError())

@@ -23,7 +23,7 @@ class NetworkPolicy:
         forwarded_for = [value.decode("latin-1") for value in hops]
         return client_address(peer, forwarded_for, self.trusted_proxies)
 
-    def admit(self, address: Address | None) -> None:
+    def check(self, address: Address | None) -> None:
         """Raise :exc:`NetworkNotAllowedError` for a client that may not ask."""
         if address not in self.allowed:
             raise NetworkNotAllowedError

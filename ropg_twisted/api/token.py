@@ -53,7 +53,7 @@ class TokenEndpoint:
         address = self._network_policy.client_address(request)
         known = None if address is None else str(address)
         try:
-            self._network_policy.admit(address)
+            self._network_policy.check(address)
             answer = self._accept(request, known)
         except OAuthError as error:
             self._audit.refused(request.id, known, error)
@@ -70,7 +70,7 @@ class TokenEndpoint:
         if grant_type == "password":
             client = self._clients.authenticate(credentials)
         else:
-            client = self._clients.named(credentials)
+            client = self._clients.identify(credentials)
         if grant_type not in client.grants:
             raise UnauthorizedClientError
         context = RequestContext(request.id, client.id, grant_type, address)

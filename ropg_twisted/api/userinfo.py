@@ -23,7 +23,7 @@ class UserinfoEndpoint:
 
     async def answer(self, request: BoundedRequest) -> dict[str, Any]:
         """The claims. Raises :exc:`OAuthError` for every other answer (RFC 6750 section 3.1)."""
-        self._network_policy.admit(self._network_policy.client_address(request))
+        self._network_policy.check(self._network_policy.client_address(request))
         form: Form = {}
         if request.method == b"POST" and request.read_body():
             check_form(request.header("Content-Type"), b"")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ropg_twisted.authentik.relay import Refusal, Relay
 from ropg_twisted.errors import AbortedError, OAuthError, RelayedError, TemporarilyUnavailableError
-from ropg_twisted.oauth.clients import TokenRequest, proven_secret
+from ropg_twisted.oauth.clients import TokenRequest, matching_secret
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.settings.model import Client
 from ropg_twisted.telemetry.audit import AuditLog
@@ -51,7 +51,7 @@ def _authorization(request: TokenRequest) -> str | None:
         return None
     decoded, raw = credentials.secrets or ("", "")
     likely = decoded if "%" in raw else raw
-    secret = proven_secret(request.client, credentials) or likely
+    secret = matching_secret(request.client, credentials) or likely
     return "Basic " + b64encode(f"{credentials.id}:{secret}".encode()).decode("ascii")
 
 

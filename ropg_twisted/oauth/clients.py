@@ -39,12 +39,12 @@ class Clients:
         A public client has nothing to prove, and a secret that it sends is not looked at. Raises
         :exc:`InvalidClientError` for an unknown client and for a wrong secret, which look alike.
         """
-        client = self.named(credentials)
-        if client.proof is not None and proven_secret(client, credentials) is None:
+        client = self.identify(credentials)
+        if client.proof is not None and matching_secret(client, credentials) is None:
             raise InvalidClientError(basic=credentials.basic)
         return client
 
-    def named(self, credentials: ClientCredentials) -> Client:
+    def identify(self, credentials: ClientCredentials) -> Client:
         """The client that ``credentials`` name.
 
         Raises :exc:`InvalidClientError` for an unknown one.
@@ -55,7 +55,7 @@ class Clients:
         return client
 
 
-def proven_secret(client: Client, credentials: ClientCredentials) -> str | None:
+def matching_secret(client: Client, credentials: ClientCredentials) -> str | None:
     """That reading of the secret in ``credentials`` which is the one of ``client``, if any is."""
     for secret in credentials.secrets:
         if client.proof and compare_digest(client.proof, sha256(secret.encode()).digest()):

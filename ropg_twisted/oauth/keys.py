@@ -23,7 +23,7 @@ JWK: TypeAlias = dict[str, Any]
 PUBLISH_AHEAD: Final = 600
 """Seconds for which a new key is published before it signs: twice as long as clients keep keys."""
 
-LONGEST_TOKEN: Final = 86400
+MAX_TOKEN_LIFETIME: Final = 86400
 """Seconds for which an old key stays published: no token may live longer."""
 
 _GENERATE: Final[Mapping[str, Callable[[], JWK]]] = {
@@ -34,7 +34,7 @@ _GENERATE: Final[Mapping[str, Callable[[], JWK]]] = {
 
 _YEAR_10000: Final = 253402300800
 
-_LONGEST: Final = 1400
+_MAX_MEMBER: Final = 1400
 """Characters of a member of a key; RSA with 8192 bits has as many."""
 
 _PUBLIC: Final[Mapping[str, tuple[str, ...]]] = {
@@ -88,7 +88,7 @@ def ring_at(now: float, keys: Iterable[SigningKey], algorithm: str) -> KeyRing:
         key
         for key in published
         if key.algorithm == algorithm
-        if key.signs_from <= now and now + LONGEST_TOKEN <= key.published_until
+        if key.signs_from <= now and now + MAX_TOKEN_LIFETIME <= key.published_until
     ]
     return KeyRing(max(reversed(signing), key=lambda key: key.signs_from), published)
 
@@ -117,7 +117,7 @@ def _read_key(jwk: JWK) -> SigningKey:
     if jwk["alg"] not in _GENERATE or "d" not in jwk:
         raise ValueError
     # Large numbers, and primes that have to be found first, would take minutes.
-    if any(len(str(member)) > _LONGEST for member in jwk.values()):
+    if any(len(str(member)) > _MAX_MEMBER for member in jwk.values()):
         raise ValueError
     if jwk["kty"] == "RSA" and "p" not in jwk:
         raise ValueError
@@ -126,22 +126,22 @@ def _read_key(jwk: JWK) -> SigningKey:
         raise TypeError
     if public["use"] != "sig" or not public["kid"]:
         raise ValueError
-    _moment(jwk.get("iat", 0))
+    _timestamp(jwk.get("iat", 0))
     signs_from = jwk.get("nbf", 0)
     key = SigningKey(
         algorithm=jwk["alg"],
         private=PyJWK(jwk).key,
         kid=jwk["kid"],
         public=public,
-        signs_from=inf if signs_from is None else _moment(signs_from),
-        published_until=_moment(jwk["exp"]) if "exp" in jwk else inf,
+        signs_from=inf if signs_from is None else _timestamp(signs_from),
+        published_until=_timestamp(jwk["exp"]) if "exp" in jwk else inf,
     )
     proof = jwt.encode({}, key.private, key.algorithm)
     jwt.decode(proof, PyJWK(public), [key.algorithm])
     return key
 
 
-def _moment(seconds: object) -> float:
+def _timestamp(seconds: object) -> float:
     """Seconds since the epoch, within the years that can be written."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise TypeError
@@ -165,7 +165,7 @@ def rotate(jwks: Iterable[JWK], algorithm: str, now: float) -> list[JWK]:
     following["nbf"] = max(int(now), following.get("iat", int(now)) + PUBLISH_AHEAD)
     for jwk in jwks:
         if jwk["alg"] == algorithm and jwk.get("nbf", 0) is not None and jwk is not following:
-            jwk.setdefault("exp", following["nbf"] + LONGEST_TOKEN)
+            jwk.setdefault("exp", following["nbf"] + MAX_TOKEN_LIFETIME)
     return jwks
 
 
@@ -180,7 +180,7 @@ def retire(jwks: Iterable[JWK], kid: str, now: float) -> list[JWK]:
     if not found:
         raise LookupError(kid)
     leaving = found[0]
-    leaving["exp"] = min(leaving.get("exp", inf), int(now) + LONGEST_TOKEN)
+    leaving["exp"] = min(leaving.get("exp", inf), int(now) + MAX_TOKEN_LIFETIME)
     ring_at(now + 1, map(read_key, jwks), leaving["alg"])
     return jwks
 

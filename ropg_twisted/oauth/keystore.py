@@ -18,7 +18,7 @@ from ropg_twisted.oauth.keys import JWK, KeyRing, SigningKey, new_key, read_key,
 
 KEYS_FILE: Final = "keys.json"
 
-MAX_BYTES: Final = 256 * 1024
+MAX_FILE_SIZE: Final = 256 * 1024
 """Of a key file; a key has two thousand at most."""
 
 
@@ -39,14 +39,14 @@ class KeyStore:
         self._path = state_dir / KEYS_FILE
         self._algorithm = algorithm
         self._now = now
-        self._outlived = False
+        self._no_valid_key = False
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._path.exists():
-                write_keys(self._path, [self._new()], replace=False)
+                write_keys(self._path, [self._new_key()], replace=False)
             self._keys = self._read()
             if not self._can_sign():
-                write_keys(self._path, [*read_keys(self._path), self._new()])
+                write_keys(self._path, [*read_keys(self._path), self._new_key()])
                 self._keys = self._read()
             self._ring = ring_at(self._now(), self._keys, self._algorithm)
             return
@@ -59,17 +59,17 @@ class KeyStore:
     def ring(self) -> KeyRing:
         """The key ring now; the last one, if no key may sign any more or if the clock jumps."""
         if self._stamp() != self._seen:
-            self._take_up_change()
+            self._reload()
         try:
             self._ring = ring_at(self._now(), self._keys, self._algorithm)
-            self._outlived = False
+            self._no_valid_key = False
         except ValueError:
-            if not self._outlived:
+            if not self._no_valid_key:
                 self.log.error("keys.json has no key that may sign now: the last one goes on")
-            self._outlived = True
+            self._no_valid_key = True
         return self._ring
 
-    def _take_up_change(self) -> None:
+    def _reload(self) -> None:
         try:
             keys = self._read()
             ring_at(self._now(), keys, self._algorithm)
@@ -87,7 +87,7 @@ class KeyStore:
             return False
         return True
 
-    def _new(self) -> JWK:
+    def _new_key(self) -> JWK:
         return new_key(self._algorithm, self._now(), signs_from=int(self._now()))
 
     def _read(self) -> tuple[SigningKey, ...]:
@@ -113,11 +113,11 @@ def read_keys(path: Path) -> list[JWK]:
     Raises :exc:`OSError`, and :exc:`ValueError` for what is no file, or none of JWKs.
     """
     # A pipe that nobody writes to would be waited for.
-    with open(path, "rb", opener=_open_at_once) as file:
+    with open(path, "rb", opener=_open_nonblocking) as file:
         if not S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("not a regular file")
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
+        content = file.read(MAX_FILE_SIZE + 1)
+    if len(content) > MAX_FILE_SIZE:
         raise ValueError("too large")
     try:
         document = json.loads(content.decode("ascii"))
@@ -129,7 +129,7 @@ def read_keys(path: Path) -> list[JWK]:
     return keys
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -145,7 +145,7 @@ def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None
             file.flush()
             os.fsync(file.fileno())
         if replace:
-            _give_to_owner_of(path, draft)
+            _copy_owner(path, draft)
             os.replace(draft, path)
         else:
             with suppress(FileExistsError):
@@ -154,7 +154,7 @@ def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None
         Path(draft).unlink(missing_ok=True)
 
 
-def _give_to_owner_of(path: Path, draft: str) -> None:
+def _copy_owner(path: Path, draft: str) -> None:
     """What root changes must stay readable for the daemon."""
     owner = os.stat(path)
     with suppress(PermissionError):

@@ -15,7 +15,7 @@ USERINFO_PATH: Final = "/userinfo"
 
 TOKEN_CLAIMS: Final = ("iss", "aud", "azp", "exp", "iat", "auth_time", "jti", "amr", "nonce")
 
-NOT_OURS: Final = (
+AUTHENTIK_ONLY: Final = (
     "introspection_endpoint",
     "revocation_endpoint",
     "backchannel_logout_supported",
@@ -53,7 +53,7 @@ def own_document(provided: IssuerInfo) -> dict[str, Any]:
 
 def relaying_document(provided: IssuerInfo, theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Authentik's document ``theirs``, with us in the place of its token issuer."""
-    kept = {name: value for name, value in theirs.items() if name not in NOT_OURS}
+    kept = {name: value for name, value in theirs.items() if name not in AUTHENTIK_ONLY}
     return {
         **kept,
         **_ours(provided),

@@ -38,11 +38,11 @@ class Reissuer:
         claims = {**with_aliases(tokens.id_claims, client), "iss": self._issuer}
         access_token = response.get("access_token")
         if "at_hash" in claims and isinstance(access_token, str):
-            claims["at_hash"] = _half_hash(access_token, signing.algorithm)
+            claims["at_hash"] = _at_hash(access_token, signing.algorithm)
         return {**response, "id_token": sign(signing, "JWT", claims)}
 
 
-def _half_hash(token: str, algorithm: str) -> str:
+def _at_hash(token: str, algorithm: str) -> str:
     hashed = sha512 if algorithm == "EdDSA" else sha256
     digest = hashed(token.encode()).digest()
     return urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode("ascii")

@@ -22,7 +22,7 @@ from twisted.protocols._sni import PEMObjects, SNIConnectionCreator
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-UNUSABLE: Final = (OSError, ValueError, CryptoError, TLSError, VerifyError)
+CERTIFICATE_ERRORS: Final = (OSError, ValueError, CryptoError, TLSError, VerifyError)
 """What certificate files that do not fit are told by."""
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -34,7 +34,7 @@ def listening_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
 
     ``ssl:`` and ``tls:`` mean what they mean to Twisted, but their files are looked at for each
     new connection. A ``certKey`` may hold its chain. Raises whatever Twisted does for a string
-    that it cannot read, and :data:`UNUSABLE` for files that do not fit.
+    that it cannot read, and :data:`CERTIFICATE_ERRORS` for files that do not fit.
     """
     kind, *parts = re.split(r"(?<!\\):", description)
     if kind == "ssl":
@@ -66,7 +66,7 @@ def _unquoted(value: str) -> str:
 def certificate_folder(path: str) -> ConnectionCreator:
     """The ``*.pem`` files of a folder, each name with its own certificate.
 
-    Raises :data:`UNUSABLE` if there is none with its key.
+    Raises :data:`CERTIFICATE_ERRORS` if there is none with its key.
     """
     names = PEMObjects.fromDirectory(FilePath(path)).inferDomainMapping()
     contexts = {name.encode("ascii"): options.getContext() for name, options in names.items()}
@@ -89,7 +89,7 @@ class ConnectionCreator(Protocol):
 class CertificateFiles:
     """A key, its certificate and the chain of that, from PEM files.
 
-    Raises :data:`UNUSABLE` if they are not there or do not fit together.
+    Raises :data:`CERTIFICATE_ERRORS` if they are not there or do not fit together.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class ReloadingConnectionCreator:
             try:
                 self._current = self._make()
                 self.log.info("renewed certificate: in use from now on")
-            except UNUSABLE as error:
+            except CERTIFICATE_ERRORS as error:
                 kind = type(error).__name__
                 self.log.error("renewed certificate: unusable ({kind}), old one kept", kind=kind)
         return self._current.serverConnectionForTLS(protocol)
