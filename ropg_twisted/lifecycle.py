@@ -65,7 +65,6 @@ class Listener(Service):
         port = self._port
         if self.running:
             self.log.critical("no longer listening at {endpoint}", endpoint=self._where)
-            self._port = None
         type(port).connectionLost(port, reason)
 
     def _unusable(self, kind: type[SettingError], error: BaseException | None) -> SettingError:

@@ -56,6 +56,13 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
+def end_all_in(folder: Path) -> None:
+    """End all processes whose working directory is ``folder``."""
+    for pid in processes_in(folder):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 class Process:
     """A child whose output is read line by line, and that is ended with the block of its test."""
 

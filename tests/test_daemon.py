@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -19,7 +18,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.users import USERS
 from tests.certificates import make_certificate
-from tests.daemon import TWISTD, Daemon, Process, SandboxProcess, processes_in, wait_until
+from tests.daemon import (
+    TWISTD,
+    Daemon,
+    Process,
+    SandboxProcess,
+    end_all_in,
+    processes_in,
+    wait_until,
+)
 
 RIGHT = "correct horse battery staple"
 TAC = Path(__file__).resolve().parent.parent / "ropg.tac"
@@ -190,13 +197,10 @@ class MisconfiguredTests(SynchronousTestCase):
         """The last thing that a failing start says; neither pid file nor process stays."""
         folder = Path(self.mktemp()).resolve()
         folder.mkdir()
-        try:
-            with Process(str(TWISTD), *way, environ=environ, folder=folder) as process:
-                self.assertEqual(process.wait(), status, process.output)
-            wait_until(lambda: not processes_in(folder), "the daemon has ended")
-        finally:
-            for pid in processes_in(folder):
-                os.kill(pid, signal.SIGKILL)
+        self.addCleanup(end_all_in, folder)
+        with Process(str(TWISTD), *way, environ=environ, folder=folder) as process:
+            self.assertEqual(process.wait(), status, process.output)
+        wait_until(lambda: not processes_in(folder), "the daemon has ended")
         said = "".join(process.output)
         self.assertEqual(said.count("ropg: "), 1, said)
         self.assertTrue(len(process.output) == 1 or "-n" in way, said)

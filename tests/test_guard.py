@@ -693,6 +693,14 @@ class ConcurrencyLimitTests(SynchronousTestCase):
         self.verifier.waiting[0].callback(RIGHT)
         self.assertEqual(self.asked(), "abd")
 
+    def test_who_asks_again_at_once_is_behind_those_who_wait(self) -> None:
+        """A place that comes free in the middle of an answer is for the next in the queue."""
+        checks = [ask(self.limit, name) for name in "abcd"]
+        checks[2].addCallback(lambda _: ask(self.limit, "c again"))
+        self.limit._verifier = at_once = FixedVerifier(RIGHT)
+        self.verifier.waiting[0].callback(RIGHT)
+        self.assertEqual([login.username for login in at_once.asked], ["c", "d", "c again"])
+
     def test_a_walk_comes_to_its_end_whoever_gives_up(self) -> None:
         """Authentik is at work until then, and what it says counts."""
         checks = [ask(self.limit, name) for name in "abc"]

@@ -30,6 +30,13 @@ SMALLEST = 4096
 """Bytes of the smallest pipe."""
 
 
+def read(descriptor: int) -> bytes:
+    """What comes next. Fails if nothing does in time."""
+    if not select.select([descriptor], [], [], PATIENCE)[0]:
+        raise AssertionError("nothing comes")
+    return os.read(descriptor, SMALLEST)
+
+
 @contextmanager
 def pipe(encoding: str = "utf-8") -> Iterator[tuple[int, TextIO]]:
     """Both ends of a small pipe, the second for text."""
@@ -60,7 +67,7 @@ class LineWriterTests(SynchronousTestCase):
             for line in lines:
                 writer.write(line)
             writer.drain()
-            self.assertEqual(os.read(reading, SMALLEST).decode(), "".join(lines))
+            self.assertEqual(read(reading).decode(), "".join(lines))
 
     def test_what_the_encoding_lacks_is_escaped(self) -> None:
         """No line is lost for a letter."""
@@ -73,7 +80,7 @@ class LineWriterTests(SynchronousTestCase):
                 writer = LineWriter(out)
                 writer.write("Jürgen 李\n")
                 writer.drain()
-                self.assertEqual(os.read(reading, 99).decode(encoding), f"{shown}\n")
+                self.assertEqual(read(reading).decode(encoding), f"{shown}\n")
 
     def test_a_reader_who_stalls_holds_up_nobody(self) -> None:
         """Lines wait for the reader, then they are dropped and counted, and a line says so."""
@@ -81,19 +88,18 @@ class LineWriterTests(SynchronousTestCase):
             writer = LineWriter(out)
             log = self.attach(writer)
             number = 0
-            while writer.dropped < 7:
+            while writer.dropped < 7 and number < 10 * MAX_LINES:
                 log.info("{number}", number=(number := number + 1))
-            read: list[dict[str, Any]] = []
-            with os.fdopen(os.dup(reading)) as lines:
-                while not read or "lines" not in read[-1]:
-                    read.append(json.loads(lines.readline()))
-            *others, last = read
+            data = b""
+            while b"dropped" not in data or not data.endswith(b"\n"):
+                data += read(reading)
+            *others, last = map(json.loads, data.splitlines())
             self.assertEqual((last["level"], last["lines"]), ("warn", 7))
             numbers = [line["number"] for line in others]
             self.assertEqual((len(numbers), numbers), (number - 7, sorted(numbers)))
             self.assertGreaterEqual(len(numbers), MAX_LINES)
             log.info("{number}", number=0)
-            self.assertEqual(json.loads(os.read(reading, SMALLEST))["number"], 0)
+            self.assertEqual(json.loads(read(reading))["number"], 0)
 
     def test_a_terminal_is_known_and_may_be_stopped(self) -> None:
         """People there get text, and those who stop it for a while (Ctrl-S) miss nothing."""
@@ -106,7 +112,7 @@ class LineWriterTests(SynchronousTestCase):
             self.assertEqual(select.select([terminal], [], [], 0)[0], [])
             tcflow(device, TCOON)
             writer.drain()
-            line = os.read(terminal, SMALLEST)
+            line = read(terminal)
             self.assertEqual(line, b"1970-01-01T00:00:00.000+00:00 warn     \r\n")
 
     def test_a_reader_who_has_gone_is_not_waited_for(self) -> None:
@@ -127,12 +133,12 @@ class LineWriterTests(SynchronousTestCase):
         with pipe() as (reading, out):
             os.set_blocking(out.fileno(), False)
             writer = LineWriter(out)
-            lines = [f"line {number}\n" for number in range(1000)]
+            lines = [f"line {number} {'x' * 3 * SMALLEST}\n" for number in range(100)]
             for line in lines:
                 writer.write(line)
             data = b""
             while data.count(b"\n") < len(lines):
-                data += os.read(reading, SMALLEST)
+                data += read(reading)
             self.assertEqual(data.decode(), "".join(lines))
 
 

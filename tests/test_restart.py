@@ -25,7 +25,9 @@ from tests.daemon import (
     Daemon,
     Process,
     SandboxProcess,
+    end_all_in,
     free_port,
+    processes_in,
     wait_until,
 )
 
@@ -290,23 +292,21 @@ class DaemonizedTests(RestartTestCase):
     def test_it_answers_and_logs_and_ends(self) -> None:
         """The log is in twistd.log, the pid in its file, and SIGTERM to that ends it."""
         with SandboxProcess(self.folder) as sandbox:
-            port = free_port()
-            log, pidfile = self.folder / "twistd.log", self.folder / "ropg.pid"
+            port, folder = free_port(), self.folder / "daemon"
+            folder.mkdir()
+            self.addCleanup(end_all_in, folder)
+            log, pidfile = folder / "twistd.log", folder / "ropg.pid"
             with Process(
                 *(str(TWISTD), "--pidfile", str(pidfile), "ropg"),
                 *("--listen", f"tcp:{port}:interface=127.0.0.1"),
                 environ=self.environ(sandbox.url),
-                folder=self.folder,
+                folder=folder,
             ) as parent:
                 self.assertEqual(parent.wait(), 0, parent.output)
-            pid = int(pidfile.read_text())
-            try:
-                wait_until(lambda: not is_refused(port), "the daemon listens")
-                client = Client(port, keeps=False, right=True)
-                self.assertEqual(client.check(USUAL_PASSWORD), "200 tokens")
-            finally:
-                os.kill(pid, signal.SIGTERM)
-            wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the daemon ends")
+            client = Client(port, keeps=False, right=True)
+            self.assertEqual(client.check(USUAL_PASSWORD), "200 tokens")
+            os.kill(int(pidfile.read_text()), signal.SIGTERM)
+            wait_until(lambda: not processes_in(folder), "the daemon ends")
             self.assertFalse(pidfile.exists())
             lines = [json.loads(line) for line in log.read_text().splitlines()]
             self.assertIn("verified", [line.get("reason") for line in lines])

@@ -166,6 +166,7 @@ class SessionRemoverTests(SynchronousTestCase):
         self.clock.advance(DEADLINE / 2)
         self.successResultOf(end)
         self.assertEqual(self.counts(), (0, MAX_CHECKS + MAX_QUEUE))
+        self.assertEqual(sum(one.asked for one in self.browsers), 2 * MAX_CHECKS)
         self.assertEqual(sum(count for count, _ in self.said()), MAX_CHECKS + MAX_QUEUE)
         self.assertEqual((len(self.said()), self.clock.getDelayedCalls()), (2, []))
 

@@ -235,7 +235,7 @@ TABLE: Final = {
             "ROPG_MAX_CHECKS",
             values.max_checks,
             "64",
-            "checks at Authentik at a time; more wait, until their deadline",
+            "checks at Authentik at a time; four times as many wait",
             default="64",
         ),
         Setting(
