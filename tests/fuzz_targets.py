@@ -224,7 +224,7 @@ def cookie(data: bytes) -> None:
 class _SaysWho:
     """Stands for a browser that is logged in: every GET is answered with the same body."""
 
-    session = SessionCookie("first", authenticated=True)
+    cookie = SessionCookie("first", authenticated=True)
 
     def __init__(self, body: bytes) -> None:
         self._response = Response(200, "application/json", None, body)

@@ -401,8 +401,15 @@ class ReprTests(SynchronousTestCase):
             shown = f"{instance!r} {instance} {[instance]}"
             self.assertNotIn("hidden", shown, kind)
             checked |= {kind.__name__} if names else set()
-        expected = {"Settings", "Client", "Login", "PasswordGrant", "ClientCredentials"}
-        expected |= {"SigningKey", "Introduction", "Response", "Challenge", "Session", "Answer"}
+        expected = {"Settings", "Client", "LoginAttempt", "PasswordGrant", "ClientCredentials"}
+        expected |= {
+            "SigningKey",
+            "ClientIPHeaders",
+            "Response",
+            "Challenge",
+            "SessionCookie",
+            "Answer",
+        }
         self.assertEqual(expected - checked, set())
 
     def test_no_exception_of_a_request_shows_it(self) -> None:
