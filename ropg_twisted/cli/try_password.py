@@ -15,8 +15,8 @@ from twisted.python import usage
 from twisted.web.client import Agent
 
 from ropg_twisted.cli.diagnosis import Answer, explain, explain_error
-from ropg_twisted.oauth.claims import DEFAULT_SCOPE
 from ropg_twisted.oauth.metadata import TOKEN_PATH
+from ropg_twisted.oauth.scopes import DEFAULT_SCOPE
 from ropg_twisted.settings import values
 from ropg_twisted.settings.table import TABLE
 from ropg_twisted.tls_trust import tls_policy
