@@ -13,7 +13,7 @@ from ropg_twisted.interfaces import User
 from ropg_twisted.oauth.keys import KeyRing, shared_secret
 from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.oauth.request import PasswordGrant
-from ropg_twisted.oauth.tokens import TokenIssuer, TokenResponse
+from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
 
 ISSUER = "https://ropg.example.com"
@@ -27,10 +27,10 @@ def grant(scope: str = "", nonce: str | None = None) -> PasswordGrant:
     return PasswordGrant("alice", "hush", tuple(scope.split()), nonce)
 
 
-def issue(ring: KeyRing, scope: str = "", nonce: str | None = None) -> TokenResponse:
+def issue(ring: KeyRing, scope: str = "", nonce: str | None = None) -> dict[str, Any]:
     """The token response for Alice."""
     issuer = TokenIssuer(ISSUER, lambda: ring, 600, lambda: NOW)
-    return issuer.issue(Client("mac"), grant(scope, nonce), ALICE, amr=["pwd"])
+    return dict(issuer.issue(Client("mac"), grant(scope, nonce), ALICE, amr=["pwd"]))
 
 
 def read(token: str, key: Any, algorithm: str) -> dict[str, Any]:
