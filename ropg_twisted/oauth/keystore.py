@@ -1,4 +1,4 @@
-"""The keys on disk: a private JWK Set that daemons read and ``ropg keys`` changes."""
+"""The key file: a private JWK Set that the daemon reads and ``ropg keys`` changes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ropg_twisted.oauth.keys import JWK, KeyRing, SigningKey, new_key, read_key,
 KEYS_FILE: Final = "keys.json"
 
 MAX_FILE_SIZE: Final = 256 * 1024
-"""Of a key file; a key has two thousand at most."""
+"""Maximum size of a key file in bytes. A key has at most 2,000."""
 
 
 class KeyStore:
     """The keys in ``<state_dir>/keys.json``, a private JWK Set (RFC 7517) of mode 0600.
 
-    It is made at the first start, and gets a new key if none in it can sign with ``algorithm``;
-    the others stay published. When the file is changed, the change is taken up; a file that
-    is no good leaves the old keys in use, and one that others can read is warned of. ``now``: the
-    wall clock, in seconds since the epoch.
+    The file is created at the first start, and gets a new key if none in it can sign with
+    ``algorithm``; the others stay published. A changed file is reloaded. If it is unusable, the old
+    keys stay in use. If other users can read it, a warning is logged. ``now``: returns the time in
+    seconds since the epoch.
 
     Raises :exc:`SettingError` if the keys cannot be read or written at the start.
     """
@@ -57,7 +57,10 @@ class KeyStore:
         raise SettingError("ROPG_STATE_DIR", problem, "ROPG_STATE_DIR=/var/lib/ropg")
 
     def ring(self) -> KeyRing:
-        """The key ring now; the last one, if no key may sign any more or if the clock jumps."""
+        """Return the current key ring.
+
+        The last one stays in use if no key may sign now: all have expired, or the clock jumped.
+        """
         if self._stamp() != self._seen:
             self._reload()
         try:
@@ -99,7 +102,7 @@ class KeyStore:
         return tuple(read_key(jwk) for jwk in read_keys(self._path))
 
     def _stamp(self) -> tuple[int, int, int] | None:
-        """What tells that the file has changed; ``None`` while it is not there."""
+        """Return a value that changes with the file, ``None`` while the file is missing."""
         try:
             stat = os.stat(self._path)
         except OSError:
@@ -108,11 +111,12 @@ class KeyStore:
 
 
 def read_keys(path: Path) -> list[JWK]:
-    """The stored JWKs.
+    """Return the JWKs in a key file.
 
-    Raises :exc:`OSError`, and :exc:`ValueError` for what is no file, or none of JWKs.
+    Raises :exc:`OSError` if it cannot be read, and :exc:`ValueError` if it is not a regular file
+    with a JWK Set.
     """
-    # A pipe that nobody writes to would be waited for.
+    # Opening a pipe without a writer would block.
     with open(path, "rb", opener=_open_nonblocking) as file:
         if not S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("not a regular file")
@@ -134,9 +138,9 @@ def _open_nonblocking(path: str, flags: int) -> int:
 
 
 def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None:
-    """Write a key file whole or not at all. Raises :exc:`OSError`.
+    """Write a key file atomically. Raises :exc:`OSError` if that fails.
 
-    Without ``replace``, a file that another daemon has written in the meantime stays.
+    ``replace``: if false, a file that another daemon has written in the meantime stays.
     """
     descriptor, draft = tempfile.mkstemp(prefix=".keys-", dir=path.parent)
     try:
@@ -155,7 +159,7 @@ def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None
 
 
 def _copy_owner(path: Path, draft: str) -> None:
-    """What root changes must stay readable for the daemon."""
+    """Give ``draft`` the owner of ``path``, so that the daemon can read what root writes."""
     owner = os.stat(path)
     with suppress(PermissionError):
         os.chown(draft, owner.st_uid, owner.st_gid)
