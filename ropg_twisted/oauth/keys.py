@@ -49,7 +49,7 @@ _PUBLIC: Final[Mapping[str, tuple[str, ...]]] = {
 class SigningKey:
     """A signing key. A shared secret has no ``kid`` and no public JWK.
 
-    ``private``: the key object of PyJWT for ``algorithm``, or the shared secret.
+    ``private``: a private key of the cryptography package, or the shared secret.
     ``signs_from``, ``published_until``: seconds since the epoch, ``inf`` for never.
     """
 

@@ -114,8 +114,8 @@ def parse_password_grant(form: Form) -> PasswordGrant:
 def split_code(typed: str) -> tuple[str, str | None]:
     """Split what the user typed into the password and the code of a second factor.
 
-    The code follows the last ``;``, as in Authentik's LDAP and RADIUS outposts: six digits, or
-    eight letters and digits. Anything else after a ``;`` belongs to the password.
+    The code follows the last ``;``, as in Authentik's own outposts: six digits, or eight letters
+    and digits. Anything else after a ``;`` belongs to the password.
 
     Returns ``typed`` and ``None`` if there is no code.
     """
