@@ -1,6 +1,6 @@
-"""Every error answer of the OAuth endpoints: status, code and text, each in one place.
+"""The status, code and text of every error of the OAuth endpoints, and errors of settings.
 
-Bodies are byte-stable: some clients compare them whole.
+Never change a text: some clients compare the whole body.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import ClassVar
 
 
 class OAuthError(Exception):
-    """An answer of RFC 6749 section 5.2: a JSON object of ``error`` and ``error_description``.
+    """An error response (RFC 6749 section 5.2).
 
-    ``status``: the HTTP status. ``code``: the value of ``error``. ``description``: a text for
-    people that names no value that a client has sent.
+    ``status``: the HTTP status. ``code``: the value of ``error``. ``description``: the value of
+    ``error_description``; it repeats nothing that the client has sent.
     """
 
     status: int = 400
@@ -33,16 +33,16 @@ class InvalidRequestError(OAuthError):
 
 
 class RequestTooLargeError(InvalidRequestError):
-    """The body is larger than the limit."""
+    """The body exceeds the limit."""
 
     status = 413
     description = "The request is too large"
 
 
 class InvalidClientError(OAuthError):
-    """The client is not known, or its secret is wrong.
+    """The client is unknown, or its secret is wrong.
 
-    ``basic``: it tried HTTP Basic, and must be challenged to (RFC 6749 section 5.2).
+    ``basic``: the client used HTTP Basic, so the response has a challenge (RFC 6749 section 5.2).
     """
 
     status = 401
@@ -55,7 +55,10 @@ class InvalidClientError(OAuthError):
 
 
 class InvalidTokenError(OAuthError):
-    """An access token that is not valid (RFC 6750 section 3.1). ``given``: there was one."""
+    """The access token is invalid or missing (RFC 6750 section 3.1).
+
+    ``given``: whether the request has a token.
+    """
 
     status = 401
     code = "invalid_token"
@@ -74,7 +77,7 @@ class UnauthorizedClientError(OAuthError):
 
 
 class RelayedError(OAuthError):
-    """An error that Authentik has answered with."""
+    """An error of Authentik's token endpoint, passed on."""
 
     def __init__(self, status: int, code: str, description: str) -> None:
         super().__init__(description)
@@ -83,47 +86,47 @@ class RelayedError(OAuthError):
 
 
 class UnsupportedGrantTypeError(OAuthError):
-    """A grant that is not served here."""
+    """The grant type is not supported."""
 
     code = "unsupported_grant_type"
     description = "The grant type is not supported"
 
 
 class InvalidGrantError(OAuthError):
-    """Wrong credentials. Himmelblau knows them by this very text."""
+    """The credentials are wrong. Himmelblau recognizes that by this text."""
 
     code = "invalid_grant"
     description = "Invalid username or password"
 
 
 class InteractionRequiredError(OAuthError):
-    """The password is right, and something that only a person can do comes next."""
+    """The password is right, but the next step needs the user."""
 
     code = "interaction_required"
     description = "User interaction required"
 
 
 class MFARequiredError(InteractionRequiredError):
-    """The password is right, and a second factor comes next."""
+    """The password is right, but a second factor is required."""
 
     description = "Multi-factor authentication required"
 
 
 class AccessDeniedError(OAuthError):
-    """Refused for another reason than the password."""
+    """Access is denied for a reason other than the password."""
 
     code = "access_denied"
     description = "Access denied"
 
 
 class NetworkNotAllowedError(AccessDeniedError):
-    """The network of the client may not ask."""
+    """The client's network is not allowed."""
 
     status = 403
 
 
 class SlowDownError(OAuthError):
-    """Too many attempts. ``retry_after``: seconds after which there may be room again."""
+    """Too many attempts. ``retry_after``: seconds until another attempt may succeed."""
 
     status = 429
     code = "slow_down"
@@ -135,7 +138,7 @@ class SlowDownError(OAuthError):
 
 
 class TemporarilyUnavailableError(OAuthError):
-    """Nothing can be said about the password now. ``retry_after``: as of :class:`SlowDownError`."""
+    """The password cannot be checked now. ``retry_after``: as in :class:`SlowDownError`."""
 
     status = 503
     code = "temporarily_unavailable"
@@ -144,11 +147,14 @@ class TemporarilyUnavailableError(OAuthError):
 
 
 class AbortedError(TemporarilyUnavailableError):
-    """The same, for a client that takes every answer for a wrong password: it gets none."""
+    """The same, answered by dropping the connection.
+
+    For clients that take every response for a wrong password.
+    """
 
 
 class NotFoundError(OAuthError):
-    """No such path."""
+    """The path does not exist."""
 
     status = 404
     code = "not_found"
@@ -156,7 +162,7 @@ class NotFoundError(OAuthError):
 
 
 class MethodNotAllowedError(OAuthError):
-    """A method that the path does not take. ``allowed``: those that it takes."""
+    """The path does not accept the method. ``allowed``: the methods that it accepts."""
 
     status = 405
     code = "method_not_allowed"

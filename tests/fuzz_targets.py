@@ -33,16 +33,16 @@ from ropg_twisted.authentik.users import fetch_user
 from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import LoginAttempt
 from ropg_twisted.networks import client_address, network_of, parse_networks
-from ropg_twisted.oauth.claims import SCOPES, claims_of
+from ropg_twisted.oauth.claims import claims_of
+from ropg_twisted.oauth.forms import parse_form, parse_unencoded_form
 from ropg_twisted.oauth.request import (
     CONTROL,
     MAX_USERNAME,
     parse_client,
-    parse_form,
     parse_grant_type,
     parse_password_grant,
-    parse_unencoded_form,
 )
+from ropg_twisted.oauth.scopes import SCOPES
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
 from tests.fakes import RIGHT, Connection, FixedVerifier, post, provider_site

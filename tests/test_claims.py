@@ -7,7 +7,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.interfaces import User
-from ropg_twisted.oauth.claims import CLAIMS, SCOPES, claims_of, granted_scope
+from ropg_twisted.oauth.claims import CLAIMS, claims_of
+from ropg_twisted.oauth.scopes import SCOPES, granted_scope
 from ropg_twisted.settings.model import Client
 
 ALICE = User("uid-1", "alice", "Alice Ä.", "alice@example.com", ("staff", "admins"))

@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.api.app import API
 from ropg_twisted.interfaces import User
-from ropg_twisted.oauth.claims import SCOPES, granted_scope
 from ropg_twisted.oauth.keys import shared_secret
 from ropg_twisted.oauth.metadata import DISCOVERY_PATH, IssuerInfo, own_document
 from ropg_twisted.oauth.request import PasswordGrant
+from ropg_twisted.oauth.scopes import SCOPES, granted_scope
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
 

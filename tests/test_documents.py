@@ -15,7 +15,7 @@ from ropg_twisted.authentik.metadata import (
     STALE_SECONDS,
     StaleIfErrorCache,
 )
-from ropg_twisted.oauth.metadata import NOT_OURS
+from ropg_twisted.oauth.metadata import AUTHENTIK_ONLY
 from ropg_twisted.verdict import Reason, UpstreamError
 from tests.fakes import ISSUER
 from tests.memory import AUTHENTIK, DISCOVERY, JWKS, OAUTH, Daemon, signing_key
@@ -172,7 +172,7 @@ class DocumentsTests(SynchronousTestCase):
             else:
                 self.assertEqual(value, ours.get(name, theirs.get(name)), name)
         self.assertEqual(set(document) - set(theirs), set())
-        self.assertEqual(set(theirs) - set(document), set(NOT_OURS))
+        self.assertEqual(set(theirs) - set(document), set(AUTHENTIK_ONLY))
         # What clients look for that were not made for us.
         self.assertTrue(document["authorization_endpoint"].startswith(AUTHENTIK))
         self.assertTrue(document["device_authorization_endpoint"].startswith(AUTHENTIK))

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.oauth.request import Form, parse_form, parse_unencoded_form
+from ropg_twisted.oauth.forms import Form, parse_form, parse_unencoded_form
 from ropg_twisted.settings.model import Client
 from tests.fakes import FORM, RIGHT, Connection, FixedVerifier, Reply, post, provider_site
 

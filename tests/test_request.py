@@ -13,18 +13,20 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.errors import InvalidRequestError, OAuthError
-from ropg_twisted.oauth.request import (
+from ropg_twisted.oauth.forms import (
     MAX_FIELDS,
+    Form,
+    check_form,
+    parse_form,
+    parse_unencoded_form,
+)
+from ropg_twisted.oauth.request import (
     MAX_USERNAME,
     ClientCredentials,
-    Form,
     PasswordGrant,
-    check_form,
     parse_client,
-    parse_form,
     parse_grant_type,
     parse_password_grant,
-    parse_unencoded_form,
 )
 
 URLENCODED = "application/x-www-form-urlencoded"

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.oauth.keys import (
     JWK,
-    LONGEST_TOKEN,
+    MAX_TOKEN_LIFETIME,
     PUBLISH_AHEAD,
     KeyRing,
     new_key,
@@ -61,7 +61,7 @@ class RotationTests(SynchronousTestCase):
     def test_an_old_key_stays_published_for_as_long_as_its_tokens_live(self) -> None:
         """The longest token of its last moment expires before it goes."""
         after = rotate(self.jwks, "EdDSA", NOW)
-        last = NOW + PUBLISH_AHEAD + LONGEST_TOKEN
+        last = NOW + PUBLISH_AHEAD + MAX_TOKEN_LIFETIME
         self.assertEqual(len(ring(after, last - 1).published), 2)
         self.assertEqual(len(ring(after, last).published), 1)
 
@@ -108,7 +108,7 @@ class RotationTests(SynchronousTestCase):
         for kid, moment in tokens:
             if moment <= now:
                 published = {key.kid for key in ring(jwks, max(now, moment)).published}
-                expired = now >= moment + LONGEST_TOKEN
+                expired = now >= moment + MAX_TOKEN_LIFETIME
                 self.assertTrue(expired or kid in published)
 
 
@@ -155,7 +155,7 @@ class LiveKeysTests(SynchronousTestCase):
             jwt.get_unverified_header(before)["kid"], jwt.get_unverified_header(after)["kid"]
         )
         self.assertTrue(all(map(self.verifies, (before, within, after))))
-        self.now += LONGEST_TOKEN
+        self.now += MAX_TOKEN_LIFETIME
         self.assertEqual([self.verifies(t) for t in (within, after)], [False, True])
 
     def test_a_bad_file_leaves_the_old_keys_in_use(self) -> None:
@@ -256,10 +256,10 @@ class LiveKeysTests(SynchronousTestCase):
             self.now = now
             self.assertTrue(self.verifies(self.token()))
         self.assertEqual(len(log), 1)
-        self.change(lambda jwks: [{**jwks[0], "exp": int(self.now) + 2 * LONGEST_TOKEN}])
+        self.change(lambda jwks: [{**jwks[0], "exp": int(self.now) + 2 * MAX_TOKEN_LIFETIME}])
         self.token()
         log.clear()
-        self.now += 3 * LONGEST_TOKEN
+        self.now += 3 * MAX_TOKEN_LIFETIME
         self.assertTrue(self.verifies(before))
         self.assertTrue(self.verifies(self.token()))
         self.assertEqual([event["log_level"].name for event in log], ["error"])

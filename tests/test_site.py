@@ -185,6 +185,15 @@ class BoundTests(SiteTestCase):
         self.peers(1)
         self.assertEqual([peer.is_open for peer in peers], [True, False, True])
 
+    def test_who_has_been_answered_is_idle_again(self) -> None:
+        """An old answer does not keep a connection for ever."""
+        peers = self.peers(3)
+        for peer in peers:
+            self.assertEqual(peer.send(HEALTH).statuses, [200])
+            self.clock.advance(1)
+        self.peers(1)
+        self.assertEqual([peer.is_open for peer in peers], [False, True, True])
+
     def test_who_is_being_answered_stays(self) -> None:
         """A check under way is not cut for a newcomer, even if the newcomer has to go."""
         peers = self.peers(3)
@@ -479,6 +488,7 @@ class MalformedTests(SiteTestCase):
         for digits in (20, 1000, 5000):
             head = TOKEN + b"Content-Length: " + b"9" * digits + b"\r\n\r\n"
             self.assert_refused(f"{digits} digits", head)
+            self.assertIn(self.peer().send(head).statuses, ([400], [413]), digits)
 
     def test_a_path_that_is_not_utf_8_is_not_there(self) -> None:
         """Such a path is answered in JSON, as any other that is not there, and not worth a line."""

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography import x509
+from OpenSSL.SSL import Context
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel
+from twisted.protocols._sni import PEMObjects
+from twisted.python.filepath import FilePath
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from ropg_twisted.lifecycle import Listener
@@ -279,6 +282,19 @@ class FilesTests(TLSTestCase):
             self.write(both(OTHER), "c:d.pem")
             self.assertEqual(await self.visit(port, OTHER), OTHER.certificate, where)
 
+    async def test_parameters_of_a_folder_may_be_named(self) -> None:
+        """As in every endpoint string; an escaped ``=`` names none."""
+        self.folder = self.folder / "a=b"
+        self.folder.mkdir()
+        self.write(both(LEAF))
+        path = str(self.folder).replace("=", r"\=")
+        for where in (
+            f"tls:{path}:port=0:interface=127.0.0.1",
+            f"tls:path={path}:port=0:backlog=5:interface=127.0.0.1",
+            f"tls:interface=127.0.0.1:{path}:0",
+        ):
+            self.assertEqual(await self.visit(await self.serve(where), LEAF), LEAF.certificate)
+
     async def test_a_folder_serves_each_name_its_own(self) -> None:
         """By the name that a client asks for (SNI); for a name that is not there, any."""
         hosts = [identity(name) for name in ("a.example.com", "b.example.com")]
@@ -287,6 +303,10 @@ class FilesTests(TLSTestCase):
         port = await self.serve(self.tls)
         for host, name in zip(hosts, ("a.example.com", "b.example.com"), strict=True):
             self.assertEqual(await self.visit(port, host, name=name), host.certificate)
+        wildcard = identity("*.example.org")
+        self.write(both(wildcard), "wildcard.pem")
+        seen = await self.visit(port, wildcard, name="x.example.org")
+        self.assertEqual(seen, wildcard.certificate)
         with self.assertRaises(ssl.SSLCertVerificationError):
             await self.visit(port, *hosts, name="c.example.com")
         self.assert_quiet()
@@ -338,6 +358,23 @@ class WrongFilesTests(SynchronousTestCase):
                 taken.append(where.replace(str(folder), ""))
         self.assertEqual(taken, [])
         self.flushWarnings()
+
+
+class TwistedContractTests(SynchronousTestCase):
+    """Private names of Twisted: each does what is relied on, or this fails."""
+
+    def test_pem_objects_map_each_name_to_a_context_that_switches(self) -> None:
+        """A folder becomes contexts by name, each made once."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        for number, name in enumerate(("a.example.com", "*.example.org")):
+            (folder / f"{number}.pem").write_text(both(identity(name)))
+        (folder / "other.txt").write_text("no certificate")
+        options = PEMObjects.fromDirectory(FilePath(str(folder))).inferDomainMapping()
+        self.assertEqual(set(options), {"a.example.com", "*.example.org"})
+        for option in options.values():
+            self.assertIsInstance(option.getContext(), Context)
+            self.assertIs(option.getContext(), option.getContext())
 
 
 class NegotiationTests(TLSTestCase):

@@ -30,7 +30,7 @@ def grant(scope: str = "", nonce: str | None = None) -> PasswordGrant:
 def issue(ring: KeyRing, scope: str = "", nonce: str | None = None) -> dict[str, Any]:
     """The token response for Alice."""
     issuer = TokenIssuer(ISSUER, lambda: ring, 600, lambda: NOW)
-    return issuer.issue(Client("mac"), grant(scope, nonce), ALICE, amr=["pwd"])
+    return dict(issuer.issue(Client("mac"), grant(scope, nonce), ALICE, amr=["pwd"]))
 
 
 def read(token: str, key: Any, algorithm: str) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.interfaces import CheckResult, LoginAttempt
+from ropg_twisted.networks import Networks
 from ropg_twisted.server.request import MAX_BODY, MAX_DISCARDED
 from ropg_twisted.server.site import IDLE_SECONDS
 from ropg_twisted.settings.model import Client
@@ -124,6 +126,26 @@ class TokenEndpointTests(SynchronousTestCase):
         [reply] = Connection(provider_site(verifier)).send(post("", target=target)).replies
         self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
         self.assertEqual(verifier.asked, [])
+
+    def test_every_request_that_is_refused_is_logged_once(self) -> None:
+        """In each phase before the answer: network, form, client and grant."""
+        nobody = NetworkPolicy(Networks(), Networks())
+        client = Client("mac", grants=("password",))
+        other = {**GOOD, "grant_type": "refresh_token"}
+        for policy, form, error in (
+            (nobody, GOOD, "access_denied"),
+            (None, {"grant_type": ""}, "invalid_request"),
+            (None, {**GOOD, "grant_type": "magic"}, "unsupported_grant_type"),
+            (None, {**GOOD, "client_id": "other"}, "invalid_client"),
+            (None, other, "unauthorized_client"),
+            (None, {**GOOD, "username": " "}, "invalid_request"),
+        ):
+            events = CapturedLog(self).events
+            site = provider_site(FixedVerifier(RIGHT), client, network_policy=policy)
+            [reply] = Connection(site).send(post(urlencode(form))).replies
+            self.assertEqual(reply.json["error"], error)
+            logged = [(event["error"], event["address"]) for event in events if "error" in event]
+            self.assertEqual(logged, [(error, "192.0.2.7")], form)
 
     def test_the_password_arrives_as_it_was_typed(self) -> None:
         """Blanks, quotes, signs and letters of any script survive the form."""

@@ -1,1 +1,1 @@
-"""Routes: which URL does what."""
+"""The HTTP API: routes and endpoints."""

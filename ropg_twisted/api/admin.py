@@ -1,4 +1,4 @@
-"""The admin listener: metrics, readiness, and a page for a person to look at."""
+"""The admin listener: metrics, readiness, and a status page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = """<!DOCTYPE html>
 
 
 class Admin:
-    """What operators see. It names no person."""
+    """The routes for operators. None shows anything about a user."""
 
     app: ClassVar[Klein] = Klein()
 
@@ -34,18 +34,18 @@ class Admin:
 
     @app.route("/metrics", methods=["GET"])
     def metrics(self, request: IRequest) -> bytes:
-        """All metrics, in the text format of Prometheus."""
+        """Return all metrics in the Prometheus text format."""
         request.setHeader("Content-Type", CONTENT_TYPE_LATEST)
         return generate_latest(self._registry)
 
     @app.route("/ready", methods=["GET"])
     async def ready(self, request: IRequest) -> bytes:
-        """A password could be checked now, or why not."""
+        """Return whether a password could be checked now, and the reason if not."""
         return readiness_body(request, await self._readiness.probe())
 
     @app.route("/", methods=["GET"])
     async def page(self, request: IRequest) -> bytes:
-        """The state, and every count that is not zero."""
+        """Return a page with the readiness and every metric that is not zero."""
         rows = [
             f"<tr><td>{escape(_label(sample.name, sample.labels))}<td>{sample.value:g}"
             for family in self._registry.collect()
@@ -63,7 +63,9 @@ def _label(name: str, labels: dict[str, str]) -> str:
     return " ".join([name.removeprefix("ropg_").replace("_", " "), *labels.values()])
 
 
-def _state(now: Readiness) -> str:
-    if now.reason is not None:
-        return f"Not ready: {now.reason.value}"
-    return "Ready" if now.warning is None else f"Ready, but: {now.warning.value}"
+def _state(readiness: Readiness) -> str:
+    if readiness.reason is not None:
+        return f"Not ready: {readiness.reason.value}"
+    if readiness.warning is not None:
+        return f"Ready, but: {readiness.warning.value}"
+    return "Ready"

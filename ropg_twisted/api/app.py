@@ -1,8 +1,8 @@
-"""Every route, and what becomes of every exception."""
+"""The routes of the OpenID provider, and the response to each exception."""
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar, Final
 
 from klein import Klein
 from twisted.logger import Logger
@@ -20,23 +20,23 @@ from ropg_twisted.errors import (
     OAuthError,
     TemporarilyUnavailableError,
 )
+from ropg_twisted.grants.outcomes import outage_error
 from ropg_twisted.interfaces import IReadinessProbe
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.metadata import DISCOVERY_PATH, JWKS_PATH, TOKEN_PATH, USERINFO_PATH
 from ropg_twisted.server.request import BoundedRequest
 from ropg_twisted.server.responses import error_body, json_body, readiness_body
-from ropg_twisted.server.site import BoundedChannel
 from ropg_twisted.verdict import UpstreamError
 
-CACHE = "public, max-age=300"
-"""How long discovery and keys may be kept."""
+CACHE: Final = "public, max-age=300"
+"""The Cache-Control header of the discovery document and the keys."""
 
 
 class API:
-    """The OpenID provider that clients see.
+    """The OpenID provider.
 
-    ``drop_on_outage``: whether an outage drops the connections of clients without a setting of
-    their own.
+    ``drop_on_outage``: whether discovery drops the connection in an outage, if the request names no
+    client that has a setting of its own.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -57,65 +57,65 @@ class API:
         self._metadata = metadata
         self._readiness = readiness
         self._clients = clients
-        self._aborts = drop_on_outage
+        self._drop_on_outage = drop_on_outage
 
     @app.route(TOKEN_PATH, methods=["POST"])
     async def token(self, request: BoundedRequest) -> bytes:
-        """Grant tokens."""
+        """Answer a token request (RFC 6749 section 3.2)."""
         return json_body(request, await self._token.answer(request))
 
     @app.route(USERINFO_PATH, methods=["GET", "POST"])
     async def userinfo(self, request: BoundedRequest) -> bytes:
-        """Say whose an access token is."""
+        """Answer a userinfo request (OpenID Connect Core section 5.3)."""
         return json_body(request, await self._userinfo.answer(request))
 
     @app.route(DISCOVERY_PATH, methods=["GET"])
     async def discovery(self, request: BoundedRequest) -> bytes:
-        """OpenID Connect Discovery 1.0 section 4.
+        """Return the discovery document (OpenID Connect Discovery 1.0 section 4).
 
-        Some clients fetch it before each check, and take a failure of it, but no other answer, for
-        an outage. A client whose outages are others than usual names itself in the URL, by
-        ``?client_id=``.
+        Some clients fetch it before each check, and recognize an outage only by a dropped
+        connection here. ``?client_id=`` in the URL selects the setting of that client.
         """
-        [named] = request.args.get(b"client_id", [b""])[:1]
-        client = self._clients.find(named.decode("latin-1"))
-        drop_on_outage = self._aborts if client is None else client.drop_on_outage
+        client_id = request.args.get(b"client_id", [b""])[0]
+        client = self._clients.find(client_id.decode("latin-1"))
+        drop_on_outage = self._drop_on_outage if client is None else client.drop_on_outage
         if drop_on_outage and (await self._readiness.probe()).reason is not None:
             raise AbortedError
         try:
             document = await self._metadata.discovery()
         except UpstreamError:
-            raise (AbortedError if drop_on_outage else TemporarilyUnavailableError) from None
+            raise outage_error(drop_on_outage=drop_on_outage) from None
         return json_body(request, document, cache="no-store" if drop_on_outage else CACHE)
 
     @app.route(JWKS_PATH, methods=["GET"])
     async def jwks(self, request: BoundedRequest) -> bytes:
-        """A JWK Set (RFC 7517 section 5)."""
+        """Return the JWK Set (RFC 7517 section 5)."""
         return json_body(request, await self._metadata.jwks(), cache=CACHE)
 
     @app.route("/health", methods=["GET"])
     def health(self, request: BoundedRequest) -> bytes:
-        """The process lives."""
+        """Return that the process is alive."""
         return json_body(request, {"status": "healthy"})
 
     @app.route("/ready", methods=["GET"])
     async def ready(self, request: BoundedRequest) -> bytes:
-        """A password could be checked now, or why not."""
+        """Return whether a password could be checked now, and the reason if not."""
         return readiness_body(request, await self._readiness.probe())
 
     @app.handle_errors(OAuthError)
-    def refused(self, request: IRequest, failure: Failure) -> bytes:
-        """An error that has an answer of its own, or none at all."""
+    def oauth_error(self, request: IRequest, failure: Failure) -> bytes:
+        """Answer with the error, or drop the connection for an :exc:`AbortedError`."""
         error = failure.value
+        assert isinstance(request, BoundedRequest)
         assert isinstance(error, OAuthError)
         if isinstance(error, AbortedError):
-            cast(BoundedChannel, cast(BoundedRequest, request).channel).abort()
+            request.abort()
             return b""
         return error_body(request, error)
 
     @app.handle_errors(exceptions.HTTPException)
     def no_route(self, request: IRequest, failure: Failure) -> bytes:
-        """A path or a method that is not here."""
+        """Answer a request for an unknown path, or with a method that its path does not accept."""
         error = failure.value
         if isinstance(error, exceptions.MethodNotAllowed):
             allowed = ", ".join(sorted(error.valid_methods or ()))
@@ -123,7 +123,8 @@ class API:
         return error_body(request, NotFoundError())
 
     @app.handle_errors(Exception)
-    def unexpected(self, request: IRequest, failure: Failure) -> bytes:
-        """A mistake of ours: the client learns nothing of it."""
-        self.log.failure("internal_error", failure, request=cast(BoundedRequest, request).id)
+    def internal_error(self, request: IRequest, failure: Failure) -> bytes:
+        """Log an internal error. The client gets no details of it."""
+        assert isinstance(request, BoundedRequest)
+        self.log.failure("internal_error", failure, request=request.id)
         return error_body(request, TemporarilyUnavailableError())

@@ -1,4 +1,4 @@
-"""The two documents that clients begin with: discovery and keys."""
+"""The metadata endpoints: the discovery document and the JWK Set."""
 
 from __future__ import annotations
 
@@ -12,30 +12,37 @@ from ropg_twisted.verdict import UpstreamError
 
 
 class MetadataEndpoint:
-    """What is published: Authentik's documents, with ours in them, or ours alone.
+    """Merges Authentik's metadata with our own.
 
-    ``keys``: tells the key ring now.
+    ``info``: our issuer. ``upstream``: Authentik's metadata. ``keys``: returns the current key
+    ring.
     """
 
     def __init__(
-        self, provided: IssuerInfo, documents: ProviderMetadata, keys: Callable[[], KeyRing]
+        self, info: IssuerInfo, upstream: ProviderMetadata, keys: Callable[[], KeyRing]
     ) -> None:
-        self._provided = provided
-        self._documents = documents
+        self._info = info
+        self._upstream = upstream
         self._keys = keys
 
     async def discovery(self) -> dict[str, Any]:
-        """The discovery document. Raises :exc:`UpstreamError` if Authentik does not answer."""
-        theirs = await self._documents.discovery()
-        if theirs is None:
-            return own_document(self._provided)
-        return relaying_document(self._provided, theirs)
+        """Return the discovery document (OpenID Connect Discovery 1.0 section 3).
+
+        Raises :exc:`UpstreamError` if Authentik does not answer.
+        """
+        upstream = await self._upstream.discovery()
+        if upstream is None:
+            return own_document(self._info)
+        return relaying_document(self._info, upstream)
 
     async def jwks(self) -> dict[str, Any]:
-        """Our keys, and those of Authentik's that clients may meet on its access tokens."""
-        ours = self._keys().jwks()["keys"]
+        """Return our keys and Authentik's, which sign the access tokens that it grants.
+
+        Authentik's are left out if it does not answer.
+        """
+        own = self._keys().jwks()["keys"]
         try:
-            theirs = await self._documents.jwks()
+            upstream = await self._upstream.jwks()
         except UpstreamError:
-            theirs = []
-        return {"keys": [*ours, *theirs]}
+            upstream = []
+        return {"keys": [*own, *upstream]}

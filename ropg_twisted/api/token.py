@@ -1,38 +1,29 @@
-"""The token endpoint: a request's way from its bytes to the grant that it asks for."""
+"""The token endpoint (RFC 6749 section 3.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any, TypeAlias
-
-from twisted.internet.defer import Deferred
+from collections.abc import Mapping
 
 from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError, UnauthorizedClientError, UnsupportedGrantTypeError
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
-from ropg_twisted.oauth.clients import Clients, TokenRequest
+from ropg_twisted.oauth.clients import Clients
+from ropg_twisted.oauth.forms import Form, check_form, parse_form, parse_unencoded_form
 from ropg_twisted.oauth.request import (
-    Form,
-    check_form,
+    TokenRequest,
     parse_client,
-    parse_form,
     parse_grant_type,
     parse_password_grant,
-    parse_unencoded_form,
 )
 from ropg_twisted.server.request import BoundedRequest
 from ropg_twisted.settings.model import GRANTS
 from ropg_twisted.telemetry.audit import AuditLog
 
-Answer: TypeAlias = Callable[[], Coroutine[Deferred[Any], Any, dict[str, Any]]]
-"""What comes to the token response, or raises :exc:`OAuthError`."""
-
 
 class TokenEndpoint:
-    """``POST /oauth/token`` (RFC 6749 section 3.2)."""
+    """``POST /oauth/token``."""
 
     def __init__(
         self,
@@ -48,38 +39,47 @@ class TokenEndpoint:
         self._relayed = relayed
         self._audit = audit
 
-    async def answer(self, request: BoundedRequest) -> dict[str, Any]:
-        """The token response. Raises :exc:`OAuthError` for every other answer."""
-        address = self._network_policy.client_address(request)
-        known = None if address is None else str(address)
+    async def answer(self, request: BoundedRequest) -> Mapping[str, object]:
+        """Return the token response. Raises :exc:`OAuthError` for every other answer.
+
+        A request that is refused in phases 1 to 4 is logged here; the grant handlers log theirs.
+        """
+        client_address = self._network_policy.client_address(request)
+        address = None if client_address is None else str(client_address)
         try:
-            self._network_policy.admit(address)
-            answer = self._accept(request, known)
+            # 1. Check the network.
+            self._network_policy.check(client_address)
+
+            # 2. Read the form.
+            form = self._read_form(request)
+            grant_type = parse_grant_type(form)
+            if grant_type not in GRANTS:
+                raise UnsupportedGrantTypeError
+            is_password = grant_type == "password"
+
+            # 3. Authenticate the client. Authentik does that for the grants relayed to it.
+            credentials = parse_client(form, request.header("Authorization"))
+            if is_password:
+                client = self._clients.authenticate(credentials)
+            else:
+                client = self._clients.identify(credentials)
+
+            # 4. Check the grant.
+            if grant_type not in client.grants:
+                raise UnauthorizedClientError
+            password_grant = parse_password_grant(form) if is_password else None
         except OAuthError as error:
-            self._audit.refused(request.id, known, error)
+            self._audit.refused(request.id, address, error)
             raise
-        return await answer()
 
-    def _accept(self, request: BoundedRequest, address: str | None) -> Answer:
-        """Understand a request, and find who answers it."""
-        form = self._parse(request)
-        grant_type = parse_grant_type(form)
-        if grant_type not in GRANTS:
-            raise UnsupportedGrantTypeError
-        credentials = parse_client(form, request.header("Authorization"))
-        if grant_type == "password":
-            client = self._clients.authenticate(credentials)
-        else:
-            client = self._clients.named(credentials)
-        if grant_type not in client.grants:
-            raise UnauthorizedClientError
+        # 5. Answer.
         context = RequestContext(request.id, client.id, grant_type, address)
-        asked = TokenRequest(context, client, credentials, form)
-        if grant_type == "password":
-            return partial(self._passwords.answer, asked, parse_password_grant(form))
-        return partial(self._relayed.answer, asked)
+        token_request = TokenRequest(context, client, credentials, form)
+        if password_grant is None:
+            return await self._relayed.answer(token_request)
+        return await self._passwords.answer(token_request, password_grant)
 
-    def _parse(self, request: BoundedRequest) -> Form:
+    def _read_form(self, request: BoundedRequest) -> Form:
         body = request.read_body()
         check_form(request.header("Content-Type"), request.uri.partition(b"?")[2])
         unencoded = parse_unencoded_form(body)

@@ -14,10 +14,14 @@ from twisted.internet.defer import Deferred
 from twisted.python import usage
 from twisted.web.client import Agent
 
-from ropg_twisted.cli.diagnosis import DaemonResponse, diagnose, diagnose_error
+from ropg_twisted.cli.diagnosis import (
+    DaemonResponse,
+    diagnose,
+    diagnose_error,
+)
 from ropg_twisted.cli.options import CommandOptions
-from ropg_twisted.oauth.claims import DEFAULT_SCOPE
 from ropg_twisted.oauth.metadata import TOKEN_PATH
+from ropg_twisted.oauth.scopes import DEFAULT_SCOPE
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import InvalidValueError
 from ropg_twisted.settings.table import TABLE

@@ -1,1 +1,1 @@
-"""The OAuth2 grants that the token endpoint answers."""
+"""Handlers for the OAuth2 grants of the token endpoint."""

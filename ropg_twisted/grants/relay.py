@@ -1,23 +1,24 @@
-"""The grants that Authentik answers itself: authorization code and refresh token."""
+"""The grants that are relayed to Authentik: authorization code and refresh token."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any
+from collections.abc import Mapping
 
 from ropg_twisted.authentik.relay import Refusal, Relay
-from ropg_twisted.errors import AbortedError, OAuthError, RelayedError, TemporarilyUnavailableError
-from ropg_twisted.oauth.clients import TokenRequest, proven_secret
+from ropg_twisted.errors import RelayedError
+from ropg_twisted.grants.outcomes import outage_error
+from ropg_twisted.oauth.clients import matching_secret
 from ropg_twisted.oauth.reissue import Reissuer
-from ropg_twisted.settings.model import Client
+from ropg_twisted.oauth.request import TokenRequest
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.verdict import UpstreamError
 
 
 class RelayedGrantHandler:
-    """Hands ``authorization_code`` and ``refresh_token`` on to Authentik (RFC 6749 4.1.3, 6).
+    """Relays ``authorization_code`` and ``refresh_token`` (RFC 6749 sections 4.1.3 and 6).
 
-    Authentik authenticates the client: its secret there may be another than the one here.
+    Authentik authenticates the client: its secret there may differ from the one in the settings.
     """
 
     def __init__(self, relay: Relay, reissuer: Reissuer, audit: AuditLog) -> None:
@@ -25,36 +26,32 @@ class RelayedGrantHandler:
         self._reissuer = reissuer
         self._audit = audit
 
-    async def answer(self, request: TokenRequest) -> dict[str, Any]:
-        """The token response. Raises :exc:`OAuthError` for every other answer."""
+    async def answer(self, request: TokenRequest) -> Mapping[str, object]:
+        """Return the token response. Raises :exc:`OAuthError` for every other answer."""
+        client = request.client
         try:
             granted = await self._relay.token(
-                request.client.id, request.form, _authorization(request), request.context.address
+                client.id, request.form, _authorization(request), request.context.address
             )
         except UpstreamError as error:
             self._audit.relay(request.context, error.reason.value)
-            raise outage(request.client) from None
+            raise outage_error(drop_on_outage=client.drop_on_outage) from None
         if isinstance(granted, Refusal):
             self._audit.relay_refused(request.context, granted.error)
             raise RelayedError(granted.status, granted.error, granted.description)
         self._audit.relay(request.context, "tokens")
-        return self._reissuer.reissue(granted, request.client)
+        return self._reissuer.reissue(granted, client)
 
 
 def _authorization(request: TokenRequest) -> str | None:
-    """HTTP Basic as Authentik reads it: it takes the secret as it stands, and decodes nothing.
+    """Return the Authorization header for Authentik, which does not form-decode the secret.
 
-    A secret that is not known here is taken as form-encoded only if it looks like that.
+    If the settings do not tell the client's secret, one with a ``%`` in it counts as form-encoded.
     """
     credentials = request.credentials
     if not credentials.basic:
         return None
     decoded, raw = credentials.secrets or ("", "")
-    likely = decoded if "%" in raw else raw
-    secret = proven_secret(request.client, credentials) or likely
+    guess = decoded if "%" in raw else raw
+    secret = matching_secret(request.client, credentials) or guess
     return "Basic " + b64encode(f"{credentials.id}:{secret}".encode()).decode("ascii")
-
-
-def outage(client: Client) -> OAuthError:
-    """What a client is told when Authentik cannot be asked."""
-    return AbortedError() if client.drop_on_outage else TemporarilyUnavailableError()

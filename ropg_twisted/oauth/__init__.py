@@ -1,1 +1,1 @@
-"""What OAuth2 and OpenID Connect clients see of this program."""
+"""OAuth2 and OpenID Connect: parsing requests, authenticating clients, signing tokens."""

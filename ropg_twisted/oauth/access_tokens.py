@@ -1,4 +1,4 @@
-"""Our own access tokens, read back (RFC 9068 section 4, RFC 6750)."""
+"""Reading and validating our own access tokens (RFC 9068 section 4, RFC 6750)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from jwt.exceptions import PyJWTError
 
 from ropg_twisted.errors import InvalidRequestError, InvalidTokenError
 from ropg_twisted.oauth.claims import CLAIMS
+from ropg_twisted.oauth.forms import Form
 from ropg_twisted.oauth.keys import KeyRing
-from ropg_twisted.oauth.request import Form
 
 
 def bearer_token(authorization: str | None, form: Form) -> str:
-    """The access token of a request, in its header or its form (RFC 6750 sections 2.1 and 2.2).
+    """Return the access token in the header or form of a request (RFC 6750 sections 2.1, 2.2).
 
-    Raises :exc:`InvalidTokenError` if there is none, :exc:`InvalidRequestError` if there are two.
+    Raises :exc:`InvalidTokenError` if there is none or it is malformed, and
+    :exc:`InvalidRequestError` if there are two.
     """
     scheme, _, in_header = (authorization or "").partition(" ")
     in_form = form.get("access_token")
@@ -36,16 +37,16 @@ def bearer_token(authorization: str | None, form: Form) -> str:
 
 
 class AccessTokens:
-    """The access tokens of one issuer. ``keys``: tells the key ring now."""
+    """The access tokens of one issuer. ``keys``: returns the current key ring."""
 
     def __init__(self, issuer: str, keys: Callable[[], KeyRing]) -> None:
         self._issuer = issuer
         self._keys = keys
 
     def userinfo(self, token: str) -> dict[str, Any] | None:
-        """What a token of ours says about its person; ``None`` for a token that is not ours.
+        """Return the claims about the user in ``token``, ``None`` if the token is not ours.
 
-        Raises :exc:`InvalidTokenError` for one of ours that is not valid, or not any more.
+        Raises :exc:`InvalidTokenError` if it is ours but invalid or expired.
         """
         try:
             header = jwt.get_unverified_header(token)
@@ -54,15 +55,15 @@ class AccessTokens:
         if header.get("typ") != "at+jwt":
             return None
         ring = self._keys()
-        ours = [key for key in (ring.signing, *ring.published) if key.kid == header.get("kid")]
-        if not ours:
+        keys = [key for key in (ring.signing, *ring.published) if key.kid == header.get("kid")]
+        if not keys:
             raise InvalidTokenError
-        key = ours[0]
-        verifying = key.private if key.public is None else PyJWK(key.public)
+        key = keys[0]
+        verification_key = key.private if key.public is None else PyJWK(key.public)
         try:
             claims = jwt.decode(
                 token,
-                verifying,
+                verification_key,
                 algorithms=[key.algorithm],
                 issuer=self._issuer,
                 options={"require": ["iss", "sub", "exp"], "verify_aud": False},

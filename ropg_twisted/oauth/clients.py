@@ -1,26 +1,14 @@
-"""The clients that may ask, and how they prove to be themselves."""
+"""The registered clients and their authentication (RFC 6749 section 2.3)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
 
-from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import InvalidClientError
-from ropg_twisted.oauth.request import ClientCredentials, Form
+from ropg_twisted.oauth.request import ClientCredentials
 from ropg_twisted.settings.model import Client
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """A token request (RFC 6749 section 3.2) by a client that is known."""
-
-    context: RequestContext
-    client: Client
-    credentials: ClientCredentials
-    form: Form = field(repr=False)
 
 
 class Clients:
@@ -30,33 +18,35 @@ class Clients:
         self._clients = {client.id: client for client in clients}
 
     def find(self, client_id: str | None) -> Client | None:
-        """The client of that id, whoever it is that says so."""
+        """Return the client with this id, without authenticating it."""
         return None if client_id is None else self._clients.get(client_id)
 
-    def authenticate(self, credentials: ClientCredentials) -> Client:
-        """The client that ``credentials`` belong to (RFC 6749 section 2.3).
+    def identify(self, credentials: ClientCredentials) -> Client:
+        """Return the client that ``credentials`` name, without authenticating it.
 
-        A public client has nothing to prove, and a secret that it sends is not looked at. Raises
-        :exc:`InvalidClientError` for an unknown client and for a wrong secret, which look alike.
-        """
-        client = self.named(credentials)
-        if client.proof is not None and proven_secret(client, credentials) is None:
-            raise InvalidClientError(basic=credentials.basic)
-        return client
-
-    def named(self, credentials: ClientCredentials) -> Client:
-        """The client that ``credentials`` name.
-
-        Raises :exc:`InvalidClientError` for an unknown one.
+        Raises :exc:`InvalidClientError` if it is unknown.
         """
         client = self._clients.get(credentials.id)
         if client is None:
             raise InvalidClientError(basic=credentials.basic)
         return client
 
+    def authenticate(self, credentials: ClientCredentials) -> Client:
+        """Return the client that ``credentials`` name if their secret is right.
 
-def proven_secret(client: Client, credentials: ClientCredentials) -> str | None:
-    """That reading of the secret in ``credentials`` which is the one of ``client``, if any is."""
+        A public client needs no secret; if it sends one, the secret is ignored.
+
+        Raises :exc:`InvalidClientError` if the client is unknown or the secret is wrong. The two
+        errors look the same.
+        """
+        client = self.identify(credentials)
+        if client.proof is not None and matching_secret(client, credentials) is None:
+            raise InvalidClientError(basic=credentials.basic)
+        return client
+
+
+def matching_secret(client: Client, credentials: ClientCredentials) -> str | None:
+    """Return the reading of the secret that is the client's own, ``None`` if no reading is."""
     for secret in credentials.secrets:
         if client.proof and compare_digest(client.proof, sha256(secret.encode()).digest()):
             return secret

@@ -1,10 +1,9 @@
-"""Keys that sign tokens, and the set that is published of them. No I/O."""
+"""Signing keys, their rotation, and the published JWK Set. No I/O."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -17,14 +16,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.utils import base64url_encode
 
 JWK: TypeAlias = dict[str, Any]
 
 PUBLISH_AHEAD: Final = 600
-"""Seconds for which a new key is published before it signs: twice as long as clients keep keys."""
+"""Seconds between publishing a new key and signing with it: twice the clients' cache lifetime."""
 
-LONGEST_TOKEN: Final = 86400
-"""Seconds for which an old key stays published: no token may live longer."""
+MAX_TOKEN_LIFETIME: Final = 86400
+"""Maximum lifetime of a token in seconds. An old key stays published for this long."""
 
 _GENERATE: Final[Mapping[str, Callable[[], JWK]]] = {
     "RS256": lambda: RSAAlgorithm.to_jwk(generate_rsa(65537, 2048), as_dict=True),
@@ -34,21 +34,22 @@ _GENERATE: Final[Mapping[str, Callable[[], JWK]]] = {
 
 _YEAR_10000: Final = 253402300800
 
-_LONGEST: Final = 1400
-"""Characters of a member of a key; RSA with 8192 bits has as many."""
+_MAX_MEMBER: Final = 1400
+"""Maximum number of characters in a member of a JWK, enough for RSA with 8192 bits."""
 
 _PUBLIC: Final[Mapping[str, tuple[str, ...]]] = {
     "RSA": ("e", "kty", "n"),
     "EC": ("crv", "kty", "x", "y"),
     "OKP": ("crv", "kty", "x"),
 }
-"""The public members of each type of key, which are those of its thumbprint."""
+"""The required public members of each key type, which make up its thumbprint (RFC 7638)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key that signs. A shared secret has no ``kid`` and nothing to publish.
+    """A signing key. A shared secret has no ``kid`` and no public JWK.
 
+    ``private``: a private key of the cryptography package, or the shared secret.
     ``signs_from``, ``published_until``: seconds since the epoch, ``inf`` for never.
     """
 
@@ -62,42 +63,46 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The key that signs now, and all keys whose tokens may be in use, or soon will be."""
+    """The current signing key, and all published keys: past, current and upcoming."""
 
     signing: SigningKey
     published: tuple[SigningKey, ...] = ()
 
     def jwks(self) -> dict[str, list[JWK]]:
-        """The JWK Set to publish."""
+        """Return the public JWK Set (RFC 7517 section 5)."""
         return {"keys": [key.public for key in self.published if key.public is not None]}
 
 
 def shared_secret(secret: str) -> KeyRing:
-    """HS256 with a secret that the clients know as well."""
+    """Return a key ring for HS256 with a secret that is shared with the clients."""
     return KeyRing(SigningKey("HS256", secret))
 
 
 def ring_at(now: float, keys: Iterable[SigningKey], algorithm: str) -> KeyRing:
-    """The key ring at a time.
+    """Return the key ring at the time ``now``, in seconds since the epoch.
 
-    A key signs only as long as it will be published for longer than any of its tokens can live.
-    The newest of them signs. Raises :exc:`ValueError` if there is none for ``algorithm``.
+    The newest key for ``algorithm`` signs. A key signs only while it stays published for at least
+    the maximum lifetime of a token.
+
+    Raises :exc:`ValueError` if no key can sign.
     """
     published = tuple(key for key in keys if now < key.published_until)
     signing = [
         key
         for key in published
         if key.algorithm == algorithm
-        if key.signs_from <= now and now + LONGEST_TOKEN <= key.published_until
+        if key.signs_from <= now and now + MAX_TOKEN_LIFETIME <= key.published_until
     ]
     return KeyRing(max(reversed(signing), key=lambda key: key.signs_from), published)
 
 
 def new_key(algorithm: str, now: float, *, signs_from: float | None) -> JWK:
-    """A new private JWK, as it is stored; ``signs_from`` is ``None`` for not yet.
+    """Return a new private JWK for the key file.
 
-    Beside the members of RFC 7517 it has ``iat``, since when it is published, and ``nbf``, from
-    when it signs; a key that has been replaced has ``exp`` as well, until when it is published.
+    In addition to the members of RFC 7517 it has ``iat``, the time since it is published, and
+    ``nbf``, the time from which it signs. A replaced key also has ``exp``, the time until which it
+    is published. ``signs_from``: the value of ``nbf``; ``None`` for a key that waits for a
+    rotation.
     """
     jwk = _GENERATE[algorithm]()
     jwk.pop("key_ops", None)
@@ -106,18 +111,18 @@ def new_key(algorithm: str, now: float, *, signs_from: float | None) -> JWK:
 
 
 def read_key(jwk: Any) -> SigningKey:
-    """A stored key. Raises :exc:`ValueError` for anything that cannot sign."""
+    """Return the signing key in a private JWK. Raises :exc:`ValueError` if it cannot sign."""
     try:
         return _read_key(jwk)
-    except Exception as error:  # Three libraries have read it, each with errors of its own.
+    except Exception as error:  # Three libraries parse it, each with its own errors.
         raise ValueError("not a key that can sign") from error
 
 
 def _read_key(jwk: JWK) -> SigningKey:
     if jwk["alg"] not in _GENERATE or "d" not in jwk:
         raise ValueError
-    # Large numbers, and primes that have to be found first, would take minutes.
-    if any(len(str(member)) > _LONGEST for member in jwk.values()):
+    # Huge numbers, and RSA keys without their primes, would take minutes to load.
+    if any(len(str(member)) > _MAX_MEMBER for member in jwk.values()):
         raise ValueError
     if jwk["kty"] == "RSA" and "p" not in jwk:
         raise ValueError
@@ -126,7 +131,7 @@ def _read_key(jwk: JWK) -> SigningKey:
         raise TypeError
     if public["use"] != "sig" or not public["kid"]:
         raise ValueError
-    _moment(jwk.get("iat", 0))
+    _timestamp(jwk.get("iat", 0))
     signs_from = jwk.get("nbf", 0)
     private = PyJWK(jwk).key
     jwt.encode({}, private, jwk["alg"])
@@ -135,13 +140,13 @@ def _read_key(jwk: JWK) -> SigningKey:
         private=private,
         kid=jwk["kid"],
         public=public,
-        signs_from=inf if signs_from is None else _moment(signs_from),
-        published_until=_moment(jwk["exp"]) if "exp" in jwk else inf,
+        signs_from=inf if signs_from is None else _timestamp(signs_from),
+        published_until=_timestamp(jwk["exp"]) if "exp" in jwk else inf,
     )
 
 
-def _moment(seconds: object) -> float:
-    """Seconds since the epoch, within the years that can be written."""
+def _timestamp(seconds: object) -> float:
+    """Return seconds since the epoch as a float. Raises an error beyond the year 9999."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise TypeError
     if not 0 <= seconds < _YEAR_10000:
@@ -150,42 +155,42 @@ def _moment(seconds: object) -> float:
 
 
 def rotate(jwks: Iterable[JWK], algorithm: str, now: float) -> list[JWK]:
-    """The stored keys after a rotation.
+    """Return the stored keys after a rotation.
 
-    The key that waits, or a new one, signs as soon as it has been published for long enough. The
-    keys before it stay published until their last token has expired.
+    The waiting key, or a new one, signs once it has been published for :data:`PUBLISH_AHEAD`. The
+    older keys stay published until their last tokens have expired.
     """
     jwks = [dict(jwk) for jwk in jwks]
     waiting = [jwk for jwk in jwks if jwk["alg"] == algorithm and jwk.get("nbf", 0) is None]
     if not waiting:
         waiting = [new_key(algorithm, now, signs_from=None)]
         jwks += waiting
-    following = waiting[0]
-    following["nbf"] = max(int(now), following.get("iat", int(now)) + PUBLISH_AHEAD)
+    successor = waiting[0]
+    successor["nbf"] = max(int(now), successor.get("iat", int(now)) + PUBLISH_AHEAD)
     for jwk in jwks:
-        if jwk["alg"] == algorithm and jwk.get("nbf", 0) is not None and jwk is not following:
-            jwk.setdefault("exp", following["nbf"] + LONGEST_TOKEN)
+        if jwk["alg"] == algorithm and jwk.get("nbf", 0) is not None and jwk is not successor:
+            jwk.setdefault("exp", successor["nbf"] + MAX_TOKEN_LIFETIME)
     return jwks
 
 
 def retire(jwks: Iterable[JWK], kid: str, now: float) -> list[JWK]:
-    """The stored keys after one has been told to sign no more; it stays published for a day.
+    """Return the stored keys after retiring one, which signs no more but stays published for a day.
 
-    Raises :exc:`LookupError` if there is no such key, and :exc:`ValueError` if no other could sign
-    in its place.
+    Raises :exc:`LookupError` if there is no such key, and :exc:`ValueError` if no other key could
+    sign.
     """
     jwks = [dict(jwk) for jwk in jwks]
     found = [jwk for jwk in jwks if jwk["kid"] == kid]
     if not found:
         raise LookupError(kid)
-    leaving = found[0]
-    leaving["exp"] = min(leaving.get("exp", inf), int(now) + LONGEST_TOKEN)
-    ring_at(now + 1, map(read_key, jwks), leaving["alg"])
+    retired = found[0]
+    retired["exp"] = min(retired.get("exp", inf), int(now) + MAX_TOKEN_LIFETIME)
+    ring_at(now + 1, map(read_key, jwks), retired["alg"])
     return jwks
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:
-    """The SHA-256 thumbprint of a JWK (RFC 7638)."""
+    """Return the SHA-256 thumbprint of a JWK (RFC 7638)."""
     members = {name: jwk[name] for name in _PUBLIC[jwk["kty"]]}
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode("ascii")
-    return urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode("ascii")
+    return base64url_encode(hashlib.sha256(canonical).digest()).decode("ascii")

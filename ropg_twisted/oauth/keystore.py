@@ -1,4 +1,4 @@
-"""The keys on disk: a private JWK Set that daemons read and ``ropg keys`` changes."""
+"""The key file: a private JWK Set that the daemon reads and ``ropg keys`` changes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ropg_twisted.settings.errors import SettingError
 
 KEYS_FILE: Final = "keys.json"
 
-MAX_BYTES: Final = 256 * 1024
-"""Of a key file; a key has two thousand at most."""
+MAX_FILE_SIZE: Final = 256 * 1024
+"""Maximum size of a key file in bytes. A key has at most 2,000."""
 
 
 class KeyStore:
     """The keys in ``<state_dir>/keys.json``, a private JWK Set (RFC 7517) of mode 0600.
 
-    It is made at the first start, and gets a new key if none in it can sign with ``algorithm``;
-    the others stay published. When the file is changed, the change is taken up; a file that
-    is no good leaves the old keys in use, and one that others can read is warned of. ``now``: the
-    wall clock, in seconds since the epoch.
+    The file is created at the first start, and gets a new key if none in it can sign with
+    ``algorithm``; the others stay published. A changed file is reloaded. If it is unusable, the old
+    keys stay in use. If other users can read it, a warning is logged. ``now``: returns the time in
+    seconds since the epoch.
 
     Raises :exc:`SettingError` if the keys cannot be read or written at the start.
     """
@@ -39,14 +39,14 @@ class KeyStore:
         self._path = state_dir / KEYS_FILE
         self._algorithm = algorithm
         self._now = now
-        self._outlived = False
+        self._no_valid_key = False
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._path.exists():
-                write_keys(self._path, [self._new()], replace=False)
+                write_keys(self._path, [self._new_key()], replace=False)
             self._keys = self._read()
             if not self._can_sign():
-                write_keys(self._path, [*read_keys(self._path), self._new()])
+                write_keys(self._path, [*read_keys(self._path), self._new_key()])
                 self._keys = self._read()
             self._ring = ring_at(self._now(), self._keys, self._algorithm)
             return
@@ -57,19 +57,22 @@ class KeyStore:
         raise SettingError("ROPG_STATE_DIR", problem, "ROPG_STATE_DIR=/var/lib/ropg")
 
     def ring(self) -> KeyRing:
-        """The key ring now; the last one, if no key may sign any more or if the clock jumps."""
+        """Return the current key ring.
+
+        The last one stays in use if no key may sign now: all have expired, or the clock jumped.
+        """
         if self._stamp() != self._seen:
-            self._take_up_change()
+            self._reload()
         try:
             self._ring = ring_at(self._now(), self._keys, self._algorithm)
-            self._outlived = False
+            self._no_valid_key = False
         except ValueError:
-            if not self._outlived:
+            if not self._no_valid_key:
                 self.log.error("keys.json has no key that may sign now: the last one goes on")
-            self._outlived = True
+            self._no_valid_key = True
         return self._ring
 
-    def _take_up_change(self) -> None:
+    def _reload(self) -> None:
         try:
             keys = self._read()
             ring_at(self._now(), keys, self._algorithm)
@@ -87,7 +90,7 @@ class KeyStore:
             return False
         return True
 
-    def _new(self) -> JWK:
+    def _new_key(self) -> JWK:
         return new_key(self._algorithm, self._now(), signs_from=int(self._now()))
 
     def _read(self) -> tuple[SigningKey, ...]:
@@ -99,7 +102,7 @@ class KeyStore:
         return tuple(read_key(jwk) for jwk in read_keys(self._path))
 
     def _stamp(self) -> tuple[int, int, int] | None:
-        """What tells that the file has changed; ``None`` while it is not there."""
+        """Return a value that changes with the file, ``None`` while the file is missing."""
         try:
             stat = os.stat(self._path)
         except OSError:
@@ -108,16 +111,17 @@ class KeyStore:
 
 
 def read_keys(path: Path) -> list[JWK]:
-    """The stored JWKs.
+    """Return the JWKs in a key file.
 
-    Raises :exc:`OSError`, and :exc:`ValueError` for what is no file, or none of JWKs.
+    Raises :exc:`OSError` if it cannot be read, and :exc:`ValueError` if it is not a regular file
+    with a JWK Set.
     """
-    # A pipe that nobody writes to would be waited for.
-    with open(path, "rb", opener=_open_at_once) as file:
+    # Opening a pipe without a writer would block.
+    with open(path, "rb", opener=_open_nonblocking) as file:
         if not S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("not a regular file")
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
+        content = file.read(MAX_FILE_SIZE + 1)
+    if len(content) > MAX_FILE_SIZE:
         raise ValueError("too large")
     try:
         document = json.loads(content.decode("ascii"))
@@ -129,14 +133,14 @@ def read_keys(path: Path) -> list[JWK]:
     return keys
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None:
-    """Write a key file whole or not at all. Raises :exc:`OSError`.
+    """Write a key file atomically. Raises :exc:`OSError` if that fails.
 
-    Without ``replace``, a file that another daemon has written in the meantime stays.
+    ``replace``: if false, a file that another daemon has written in the meantime stays.
     """
     descriptor, draft = tempfile.mkstemp(prefix=".keys-", dir=path.parent)
     try:
@@ -145,7 +149,7 @@ def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None
             file.flush()
             os.fsync(file.fileno())
         if replace:
-            _give_to_owner_of(path, draft)
+            _copy_owner(path, draft)
             os.replace(draft, path)
         else:
             with suppress(FileExistsError):
@@ -154,8 +158,8 @@ def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None
         Path(draft).unlink(missing_ok=True)
 
 
-def _give_to_owner_of(path: Path, draft: str) -> None:
-    """What root changes must stay readable for the daemon."""
+def _copy_owner(path: Path, draft: str) -> None:
+    """Give ``draft`` the owner of ``path``, so that the daemon can read what root writes."""
     owner = os.stat(path)
     with suppress(PermissionError):
         os.chown(draft, owner.st_uid, owner.st_gid)

@@ -1,4 +1,4 @@
-"""Discovery documents (OpenID Connect Discovery 1.0 section 3): they name only what works."""
+"""Discovery documents (OpenID Connect Discovery 1.0 section 3), which list only what works."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ropg_twisted.oauth.claims import CLAIMS, SCOPES
+from ropg_twisted.oauth.claims import CLAIMS
+from ropg_twisted.oauth.scopes import SCOPES
 
 DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 TOKEN_PATH: Final = "/oauth/token"
@@ -14,8 +15,9 @@ JWKS_PATH: Final = "/.well-known/jwks.json"
 USERINFO_PATH: Final = "/userinfo"
 
 TOKEN_CLAIMS: Final = ("iss", "aud", "azp", "exp", "iat", "auth_time", "jti", "amr", "nonce")
+"""The claims about a token, which are not about a user."""
 
-NOT_OURS: Final = (
+AUTHENTIK_ONLY: Final = (
     "introspection_endpoint",
     "revocation_endpoint",
     "backchannel_logout_supported",
@@ -23,55 +25,61 @@ NOT_OURS: Final = (
     "frontchannel_logout_supported",
     "frontchannel_logout_session_supported",
 )
-"""What Authentik does for tokens of its own issuer only."""
+"""Members of Authentik's document for what it does only for tokens of its own issuer."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuerInfo:
-    """What this provider is: its issuer, what it signs with, and the Authentik behind it."""
+    """Our issuer, its signing algorithm, and the base URL of Authentik.
+
+    ``authentik_url``: without a slash at its end.
+    """
 
     issuer: str
     algorithm: str
     authentik_url: str
 
 
-def own_document(provided: IssuerInfo) -> dict[str, Any]:
-    """A document for password checks alone.
+def own_document(info: IssuerInfo) -> dict[str, Any]:
+    """Return a discovery document for password grants alone.
 
-    ``authorization_endpoint`` is Authentik's own: some clients will not go on without one.
+    ``authorization_endpoint`` is Authentik's, because some clients require one.
     """
     return {
-        "authorization_endpoint": f"{provided.authentik_url}/application/o/authorize/",
+        "authorization_endpoint": f"{info.authentik_url}/application/o/authorize/",
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
-        **_ours(provided),
+        **_own_members(info),
         "grant_types_supported": ["password"],
         "scopes_supported": list(SCOPES),
         "claims_supported": [*TOKEN_CLAIMS, *CLAIMS],
     }
 
 
-def relaying_document(provided: IssuerInfo, theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Authentik's document ``theirs``, with us in the place of its token issuer."""
-    kept = {name: value for name, value in theirs.items() if name not in NOT_OURS}
+def relaying_document(info: IssuerInfo, upstream: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Authentik's discovery document with our issuer, endpoints and algorithms.
+
+    ``upstream``: Authentik's document.
+    """
+    kept = {name: value for name, value in upstream.items() if name not in AUTHENTIK_ONLY}
     return {
         **kept,
-        **_ours(provided),
+        **_own_members(info),
         "response_types_supported": ["code"],
         "grant_types_supported": ["authorization_code", "refresh_token", "password"],
-        "scopes_supported": _with(theirs.get("scopes_supported"), SCOPES),
-        "claims_supported": _with(theirs.get("claims_supported"), (*TOKEN_CLAIMS, *CLAIMS)),
+        "scopes_supported": _merged(upstream.get("scopes_supported"), SCOPES),
+        "claims_supported": _merged(upstream.get("claims_supported"), (*TOKEN_CLAIMS, *CLAIMS)),
     }
 
 
-def _ours(provided: IssuerInfo) -> dict[str, Any]:
-    base = provided.issuer.rstrip("/")
+def _own_members(info: IssuerInfo) -> dict[str, Any]:
+    base = info.issuer.rstrip("/")
     return {
-        "issuer": provided.issuer,
+        "issuer": info.issuer,
         "token_endpoint": f"{base}{TOKEN_PATH}",
         "jwks_uri": f"{base}{JWKS_PATH}",
         "userinfo_endpoint": f"{base}{USERINFO_PATH}",
-        "id_token_signing_alg_values_supported": [provided.algorithm],
+        "id_token_signing_alg_values_supported": [info.algorithm],
         "token_endpoint_auth_methods_supported": [
             "none",
             "client_secret_post",
@@ -80,6 +88,8 @@ def _ours(provided: IssuerInfo) -> dict[str, Any]:
     }
 
 
-def _with(theirs: object, ours: tuple[str, ...]) -> list[str]:
-    names = [name for name in theirs if isinstance(name, str)] if isinstance(theirs, list) else []
-    return list(dict.fromkeys([*names, *ours]))
+def _merged(upstream: object, own: tuple[str, ...]) -> list[str]:
+    """Return the names in both lists, each once. ``upstream`` may be anything in JSON."""
+    members = upstream if isinstance(upstream, list) else []
+    names = [name for name in members if isinstance(name, str)]
+    return list(dict.fromkeys([*names, *own]))

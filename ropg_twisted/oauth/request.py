@@ -1,46 +1,46 @@
-"""A token request, parsed once and strictly (RFC 6749 sections 3.2 and 4.3.2). No I/O."""
+"""The parts of a token request (RFC 6749 sections 2.3, 3.2 and 4.3.2), parsed strictly. No I/O."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 from unicodedata import category
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import unquote_plus
 
+from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import InvalidRequestError
-
-MAX_FIELDS: Final = 32
-"""Parameters of one request; clients send fewer than ten."""
+from ropg_twisted.oauth.forms import Form
+from ropg_twisted.settings.model import Client
 
 CONTROL: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))
-"""Unicode categories of characters that no user name holds."""
+"""Unicode categories of characters that are not allowed in a user name."""
 
 MAX_USERNAME: Final = 254
-"""Characters; the longest that Authentik stores is an e-mail address."""
-
-Form: TypeAlias = Mapping[str, str]
+"""Maximum number of characters in a user name: an e-mail address, the longest that Authentik
+stores."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """How a client names itself, by the form or by HTTP Basic (RFC 6749 section 2.3.1)."""
+    """Client credentials from the form or from HTTP Basic (RFC 6749 section 2.3.1).
+
+    ``secrets``: the possible readings of the secret; empty if there is none. ``basic``: they come
+    from HTTP Basic.
+    """
 
     id: str
     secrets: tuple[str, ...] = field(repr=False)
-    """The ways to read the secret; empty if there is none."""
     basic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordGrant:
-    """A password grant.
+    """The parameters of a password grant (RFC 6749 section 4.3.2).
 
-    ``username``: without spaces around it. ``scope``: its words; empty if the client asked for
-    none.
+    ``username``: without surrounding spaces. ``scope``: empty if the client requested none.
     """
 
     username: str
@@ -49,98 +49,27 @@ class PasswordGrant:
     nonce: str | None
 
 
-def check_form(content_type: str | None, query: bytes) -> None:
-    """Raise :exc:`InvalidRequestError` for what is no form, and for parameters in the URL.
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A token request of a known client (RFC 6749 section 3.2)."""
 
-    There, logs would keep them.
-    """
-    content_type = content_type or ""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if "," in content_type or media_type != "application/x-www-form-urlencoded":
-        raise InvalidRequestError("The content type must be application/x-www-form-urlencoded")
-    if query:
-        raise InvalidRequestError("Parameters belong in the body, not in the URL")
-
-
-def parse_form(body: bytes) -> Form:
-    """The parameters of a form, each present once; those without a value count as left out.
-
-    Raises :exc:`InvalidRequestError` for a body that is not exactly a form in UTF-8.
-    """
-    try:
-        pairs = parse_qsl(
-            _with_plus_signs(body.decode("utf-8")),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=MAX_FIELDS,
-        )
-    except ValueError:
-        raise InvalidRequestError("The body is not a form in UTF-8") from None
-    form = dict(pairs)
-    if len(form) < len(pairs):
-        raise InvalidRequestError("A parameter is repeated")
-    return {name: value for name, value in form.items() if value}
-
-
-def _with_plus_signs(text: str) -> str:
-    """The form with its typed plus signs escaped, if its sender writes blanks as ``%20``.
-
-    XCreds 5.4 escapes everything in a form but ``+``. A client that writes the blanks of another
-    value as ``%20`` means a plus sign where it writes one.
-    """
-    fields = text.split("&")
-    typed = ("username=", "password=")
-    others = [field for field in fields if not field.startswith(typed)]
-    if not any("%20" in field for field in others) or any("+" in field for field in others):
-        return text
-    return "&".join(
-        field.replace("+", "%2B") if field.startswith(typed) else field for field in fields
-    )
-
-
-_UNENCODED: Final = "grant_type=password&scope="
-
-
-def parse_unencoded_form(body: bytes) -> Form | None:
-    """The parameters of a form that was sent without escapes, as XCreds 5.3 does, or ``None``.
-
-    Its parameters come in a fixed order, and each goes on to where the next begins: whatever is
-    between ``&password=`` and the last ``&client_id=`` is the password. A scope with ``%20`` is
-    that of a client which escapes: XCreds 5.4 sends the same parameters in the same order.
-    """
-    try:
-        start, marker, rest = body.decode("utf-8").partition(_UNENCODED)
-    except UnicodeDecodeError:
-        return None
-    # No regular expression: on a hostile body it would try every way to split it.
-    scope, after_scope, rest = rest.partition("&username=")
-    username, after_username, rest = rest.partition("&password=")
-    password, after_password, rest = rest.rpartition("&client_id=")
-    client_id, _, secret = rest.partition("&client_secret=")
-    whole = marker and after_scope and after_username and after_password
-    if start or not whole or "&" in client_id or "%20" in scope:
-        return None
-    form = {
-        "grant_type": "password",
-        "scope": scope,
-        "username": username,
-        "password": password,
-        "client_id": client_id,
-        "client_secret": secret,
-    }
-    return {name: value for name, value in form.items() if value}
+    context: RequestContext
+    client: Client
+    credentials: ClientCredentials
+    form: Form = field(repr=False)
 
 
 def parse_grant_type(form: Form) -> str:
-    """The grant that is asked for. Raises :exc:`InvalidRequestError` if none is named."""
+    """Return the grant type. Raises :exc:`InvalidRequestError` if it is missing."""
     return _required(form, "grant_type")
 
 
 def parse_client(form: Form, authorization: str | None) -> ClientCredentials:
-    """The client's own credentials.
+    """Return the client credentials of a request.
 
-    Raises :exc:`InvalidRequestError` if there are none, or more than one kind.
+    ``authorization``: the value of the Authorization header, ``None`` if there is none.
+
+    Raises :exc:`InvalidRequestError` if they are missing, malformed, or sent in two ways.
     """
     client_id, secret = form.get("client_id"), form.get("client_secret")
     scheme, _, token = (authorization or "").partition(" ")
@@ -156,16 +85,17 @@ def parse_client(form: Form, authorization: str | None) -> ClientCredentials:
     basic_id = unquote_plus(basic_id)
     if secret is not None or client_id not in (None, basic_id):
         raise InvalidRequestError("The client authenticates in more than one way")
-    # The RFC wants the secret form-encoded; many clients send it as it is.
+    # RFC 6749 section 2.3.1 wants the secret form-encoded, but many clients do not encode it.
     secrets = (unquote_plus(basic_secret), basic_secret) if basic_secret else ()
     return ClientCredentials(basic_id, secrets, basic=True)
 
 
 def parse_password_grant(form: Form) -> PasswordGrant:
-    """The password grant in a form.
+    """Return the password grant in a form.
 
-    Spaces around the user name are no part of it: Authentik leaves them out as well, with the same
-    ``str.strip()``. Raises :exc:`InvalidRequestError` if something is missing or malformed.
+    Surrounding spaces are removed from the user name with ``str.strip()``, as Authentik does.
+
+    Raises :exc:`InvalidRequestError` if a parameter is missing or malformed.
     """
     username = _required(form, "username")
     if len(username) > MAX_USERNAME or any(category(c) in CONTROL for c in username):
@@ -182,10 +112,12 @@ def parse_password_grant(form: Form) -> PasswordGrant:
 
 
 def split_code(typed: str) -> tuple[str, str | None]:
-    """A password, and the code of a second factor typed behind it with a ``;`` between.
+    """Split what the user typed into the password and the code of a second factor.
 
-    Six digits, or eight letters and digits, are a code, as Authentik's own outposts take it; a
-    password may hold any other ``;`` itself.
+    The code follows the last ``;``, as in Authentik's own outposts: six digits, or eight letters
+    and digits. Anything else after a ``;`` belongs to the password.
+
+    Returns ``typed`` and ``None`` if there is no code.
     """
     password, _, code = typed.rpartition(";")
     if not password or not re.fullmatch(r"[0-9]{6}|[0-9A-Za-z]{8}", code):

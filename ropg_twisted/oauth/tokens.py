@@ -1,25 +1,36 @@
-"""The tokens that a verified password is answered with."""
+"""Our own access tokens and id tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 from uuid import uuid4
 
 import jwt
 
 from ropg_twisted.interfaces import User
-from ropg_twisted.oauth.claims import claims_of, granted_scope, with_aliases
+from ropg_twisted.oauth.claims import claims_of, with_aliases
 from ropg_twisted.oauth.keys import KeyRing, SigningKey
 from ropg_twisted.oauth.request import PasswordGrant
+from ropg_twisted.oauth.scopes import granted_scope
 from ropg_twisted.settings.model import Client
+
+
+class TokenResponse(TypedDict):
+    """A token response (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3)."""
+
+    token_type: str
+    access_token: str
+    expires_in: int
+    scope: str
+    id_token: NotRequired[str]
 
 
 class TokenIssuer:
     """Signs access tokens (RFC 9068) and id tokens (OpenID Connect Core section 2).
 
-    ``keys``: tells the key ring now. ``lifetime``: seconds. ``now``: the wall clock, in seconds
-    since the epoch.
+    ``keys``: returns the current key ring. ``lifetime``: of a token, in seconds. ``now``: returns
+    the time in seconds since the epoch.
     """
 
     def __init__(
@@ -36,11 +47,11 @@ class TokenIssuer:
 
     def issue(
         self, client: Client, grant: PasswordGrant, user: User, *, amr: list[str]
-    ) -> dict[str, Any]:
-        """The token response of RFC 6749 section 5.1; with ``openid``, an id token is in it.
+    ) -> TokenResponse:
+        """Return the token response. It has an id token if ``openid`` is in its scope.
 
-        Both tokens name the client as their audience, as Authentik's own do; their types (``JWT``
-        and ``at+jwt``) keep them apart. ``amr``: how the person proved to be it (RFC 8176).
+        The audience of both tokens is the client, as in Authentik's own; they differ in their
+        types, ``JWT`` and ``at+jwt``. ``amr``: the authentication methods (RFC 8176).
         """
         scope = granted_scope(grant.scope, client)
         now = int(self._now())
@@ -54,7 +65,7 @@ class TokenIssuer:
             "auth_time": now,
             "amr": amr,
         }
-        response: dict[str, Any] = {
+        response: TokenResponse = {
             "token_type": "Bearer",
             "access_token": self._sign(
                 "at+jwt", {**claims, "client_id": client.id, "scope": " ".join(scope)}
@@ -67,11 +78,11 @@ class TokenIssuer:
             response["id_token"] = self._sign("JWT", {**claims, **nonce})
         return response
 
-    def _sign(self, kind: str, claims: dict[str, Any]) -> str:
-        return sign(self._keys().signing, kind, {**claims, "jti": str(uuid4())})
+    def _sign(self, typ: str, claims: dict[str, Any]) -> str:
+        return sign(self._keys().signing, typ, {**claims, "jti": str(uuid4())})
 
 
-def sign(key: SigningKey, kind: str, claims: Mapping[str, Any]) -> str:
-    """A JWT of type ``kind`` by ``key``."""
-    header = {"typ": kind} if key.kid is None else {"typ": kind, "kid": key.kid}
+def sign(key: SigningKey, typ: str, claims: Mapping[str, Any]) -> str:
+    """Return a JWT signed by ``key``. ``typ``: the type in its header (RFC 7519 section 5.1)."""
+    header = {"typ": typ} if key.kid is None else {"typ": typ, "kid": key.kid}
     return jwt.encode(dict(claims), key.private, algorithm=key.algorithm, headers=header)

@@ -1,1 +1,1 @@
-"""A hardened twisted.web server. It knows no OAuth."""
+"""The HTTP server: twisted.web with limits on requests and connections, and with TLS."""

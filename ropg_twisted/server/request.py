@@ -1,10 +1,10 @@
-"""Requests whose bodies are bounded and never on disk."""
+"""HTTP requests with a bounded body that is kept in memory."""
 
 from __future__ import annotations
 
 from io import BytesIO
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.web.server import Request
@@ -19,15 +19,18 @@ from ropg_twisted.errors import (
 from ropg_twisted.server.responses import error_body
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a body that are kept and read."""
+"""Maximum size of a body in bytes."""
 
 MAX_DISCARDED: Final = 1024 * 1024
-"""Bytes of a body after which its connection is cut. Up to here it is read on, so that a client
-gets its answer that only looks for one when it has sent everything."""
+"""Size of a body in bytes above which its connection is closed.
+
+A body between the two limits is read to its end and discarded, because some clients look for a
+response only after they have sent everything.
+"""
 
 
 class BoundedRequest(Request):
-    """A request whose body stays small and in memory, and that has an id for the log."""
+    """A request with a bounded body in memory and an id for the log."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,41 +39,47 @@ class BoundedRequest(Request):
         self._received = 0
 
     def read_body(self) -> bytes:
-        """The whole body. Raises :exc:`RequestTooLargeError` for one over :data:`MAX_BODY`."""
+        """Return the body. Raises :exc:`RequestTooLargeError` if it exceeds :data:`MAX_BODY`."""
         if self._received > MAX_BODY:
             raise RequestTooLargeError
         return self._body.getvalue()
 
     def header(self, name: str) -> str | None:
-        """The value of a header, whatever bytes it holds.
+        """Return the value of a header as Latin-1, ``None`` if the header is missing.
 
-        Raises :exc:`InvalidRequestError` for one that is repeated: a proxy may have read another of
-        its values (RFC 9110 section 5.3).
+        Raises :exc:`InvalidRequestError` if the header is repeated: a proxy in front may have used
+        another of its values (RFC 9110 section 5.3).
         """
         values = self.requestHeaders.getRawHeaders(name.encode("ascii"), [])
         if len(values) > 1:
             raise InvalidRequestError(f"The header {name} is repeated")
         return values[0].decode("latin-1") if values else None
 
+    def abort(self) -> None:
+        """Drop the connection without a response."""
+        if self.channel is not None:
+            # A BoundedChannel, which this module cannot import.
+            cast(Any, self.channel).abort()
+
     def gotLength(self, length: int | None) -> None:
-        """Twisted would put a large body into a temporary file, the password with it."""
+        """Keep the body in memory: Twisted would write a large one to disk, password included."""
         self.content = self._body
         if length is not None and length > MAX_DISCARDED:
             self._receive(length)
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Keep what may be kept."""
+        """Add ``data`` to the body unless the body is too large."""
         self._receive(len(data))
         if self._received <= MAX_BODY:
             self._body.write(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer, unless that has been done because the body was too large to wait for."""
+        """Process the request unless it has been refused because of its size."""
         if self._received <= MAX_DISCARDED:
             super().requestReceived(command, path, version)
 
     def process(self) -> None:
-        """Every answer carries the request's id."""
+        """Set the X-Request-ID header and answer."""
         self.setHeader("X-Request-ID", self.id)
         error = _target_error(self.path)
         if error is None:
@@ -80,14 +89,15 @@ class BoundedRequest(Request):
             self.finish()
 
     def __repr__(self) -> str:
-        """Its id alone: a URL may hold what it should not."""
+        """Show only the id, because a URL may contain secrets."""
         return f"<BoundedRequest {self.id}>"
 
     def getRequestHostname(self) -> bytes:
-        """No route depends on the name, and the router fails on what is none."""
+        """Return a constant: no route depends on the host, and an invalid one fails in Klein."""
         return b"localhost"
 
     def _receive(self, size: int) -> None:
+        """Count ``size`` more bytes of the body, and refuse the request if they are too many."""
         before = self._received
         self._received += size
         if before <= MAX_DISCARDED < self._received:
@@ -95,11 +105,13 @@ class BoundedRequest(Request):
             self.setHeader("X-Request-ID", self.id)
             self.setHeader("Connection", "close")
             self.write(error_body(self, RequestTooLargeError()))
+            # Twisted would send 100 Continue after this response.
+            self.requestHeaders.removeHeader("Expect")
             self.channel.loseConnection()
 
 
 def _target_error(path: bytes) -> OAuthError | None:
-    """The answer to a request target that Twisted or the router would not answer in JSON."""
+    """Return the error for a target that Twisted or Klein would not answer in JSON."""
     if path == b"*":
         return MethodNotAllowedError("GET, POST")
     try:

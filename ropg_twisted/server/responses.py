@@ -1,4 +1,4 @@
-"""JSON answers, and the headers that go with them."""
+"""JSON responses and their headers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ropg_twisted.interfaces import Readiness
 def json_body(
     request: IRequest, payload: object, *, status: int = 200, cache: str = "no-store"
 ) -> bytes:
-    """The bytes of a JSON answer to ``request``, with its status and headers set.
+    """Return ``payload`` as JSON, and set the status and headers of the response.
 
-    ``cache``: the Cache-Control header.
+    ``cache``: the value of the Cache-Control header.
     """
     body = json.dumps(payload, separators=(",", ":")).encode("ascii")
     request.setResponseCode(status, HTTPStatus(status).phrase.encode("ascii"))
@@ -36,7 +36,7 @@ def json_body(
 
 
 def error_body(request: IRequest, error: OAuthError) -> bytes:
-    """The bytes of an error answer (RFC 6749 section 5.2), with its status and headers set."""
+    """Return an error as JSON (RFC 6749 section 5.2), and set the status and headers."""
     match error:
         case InvalidClientError(basic=True):
             request.setHeader("WWW-Authenticate", 'Basic realm="ropg", charset="UTF-8"')
@@ -52,11 +52,14 @@ def error_body(request: IRequest, error: OAuthError) -> bytes:
     return json_body(request, payload, status=error.status)
 
 
-def readiness_body(request: IRequest, now: Readiness) -> bytes:
-    """The bytes of an answer about readiness: 503 and the reason if a check could not be made."""
-    if now.reason is not None:
-        payload = {"status": "unavailable", "reason": now.reason}
+def readiness_body(request: IRequest, readiness: Readiness) -> bytes:
+    """Return the readiness as JSON, and set the status and headers.
+
+    The status is 503 if no password could be checked now.
+    """
+    if readiness.reason is not None:
+        payload = {"status": "unavailable", "reason": readiness.reason}
         return json_body(request, payload, status=503)
-    if now.warning is not None:
-        return json_body(request, {"status": "ready", "warning": now.warning})
+    if readiness.warning is not None:
+        return json_body(request, {"status": "ready", "warning": readiness.warning})
     return json_body(request, {"status": "ready"})

@@ -1,4 +1,4 @@
-"""TLS endpoints that take up renewed certificates by themselves."""
+"""TLS endpoints that reload their certificates when the files change."""
 
 from __future__ import annotations
 
@@ -6,90 +6,115 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, ClassVar, Final, Protocol, cast
+from typing import Any, ClassVar, Final, Protocol
 
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
 from OpenSSL.crypto import Error as CryptoError
 from OpenSSL.SSL import Connection, Context
 from OpenSSL.SSL import Error as TLSError
-from twisted.internet.endpoints import serverFromString, wrapServerTLS
+from twisted.internet.endpoints import TCP6ServerEndpoint, serverFromString, wrapServerTLS
 from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IStreamServerEndpoint
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, PrivateCertificate
 from twisted.logger import Logger
-from twisted.protocols._sni import PEMObjects, SNIConnectionCreator
+
+# Twisted's reader of a tls: folder, which has no public name. test_tls checks what is used of it.
+from twisted.protocols._sni import PEMObjects
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-UNUSABLE: Final = (OSError, ValueError, CryptoError, TLSError, VerifyError)
-"""What certificate files that do not fit are told by."""
+CERTIFICATE_ERRORS: Final = (OSError, ValueError, CryptoError, TLSError, VerifyError)
+"""Errors that unreadable or mismatched certificate files raise."""
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2, forward secrecy and authenticated encryption only, in OpenSSL's notation."""
+"""Cipher suites for TLS 1.2: forward secrecy and authenticated encryption only."""
 
 
 def listening_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
-    """The endpoint of a Twisted endpoint string.
+    """Return the endpoint for a Twisted endpoint string.
 
-    ``ssl:`` and ``tls:`` mean what they mean to Twisted, but their files are looked at for each
-    new connection. A ``certKey`` may hold its chain. Raises whatever Twisted does for a string
-    that it cannot read, and :data:`UNUSABLE` for files that do not fit.
+    ``ssl:`` and ``tls:`` have Twisted's meaning, but check their files for changes at each new
+    connection. The file of a ``certKey`` may include the chain.
+
+    Raises :data:`CERTIFICATE_ERRORS` for unusable files, and the exceptions of
+    :func:`serverFromString` for an invalid string.
     """
     kind, *parts = re.split(r"(?<!\\):", description)
     if kind == "ssl":
-        files = dict(_file(part) for part in parts if part.startswith(_FILES))
-        plain = ":".join(["tcp", *(part for part in parts if not part.startswith(_FILES))])
+        files = dict(_named(part) for part in parts if part.startswith(_FILES))
+        tcp = ":".join(["tcp", *(part for part in parts if not part.startswith(_FILES))])
         creator = ReloadingConnectionCreator(partial(CertificateFiles, **files), files.values)
-        return wrapServerTLS(creator, serverFromString(reactor, plain))
-    endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+        return wrapServerTLS(creator, serverFromString(reactor, tcp))
     if kind == "tls":
-        cast(Any, endpoint).connectionCreator = ReloadingConnectionCreator(
-            lambda: certificate_folder(_unquoted(parts[0])),
-            lambda: (entry.path for entry in os.scandir(_unquoted(parts[0]))),
-        )
+        positional = [_unescaped(part) for part in parts if not _NAMED.search(part)]
+        named = dict(_named(part) for part in parts if _NAMED.search(part))
+        return _folder_endpoint(reactor, *positional, **named)
+    endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     return endpoint
 
 
+def _folder_endpoint(
+    reactor: Any, path: str, port: str = "443", backlog: str = "50", interface: str = "::"
+) -> IStreamServerEndpoint:
+    """Return a ``tls:`` endpoint. The parameters and defaults are those of Twisted's."""
+    creator = ReloadingConnectionCreator(
+        lambda: CertificateFolder(path),
+        lambda: (entry.path for entry in os.scandir(path)),
+    )
+    tcp = TCP6ServerEndpoint(reactor, int(port), int(backlog), interface)
+    return wrapServerTLS(creator, tcp)
+
+
 _FILES: Final = ("privateKey=", "certKey=", "extraCertChain=")
+_NAMED: Final = re.compile(r"(?<!\\)=")
 
 
-def _file(part: str) -> tuple[str, str]:
+def _named(part: str) -> tuple[str, str]:
     name, _, value = part.partition("=")
-    return name, _unquoted(value)
+    return name, _unescaped(value)
 
 
-def _unquoted(value: str) -> str:
+def _unescaped(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", value)
 
 
-def certificate_folder(path: str) -> ConnectionCreator:
-    """The ``*.pem`` files of a folder, each name with its own certificate.
-
-    Raises :data:`UNUSABLE` if there is none with its key.
-    """
-    names = PEMObjects.fromDirectory(FilePath(path)).inferDomainMapping()
-    contexts = {name.encode("ascii"): options.getContext() for name, options in names.items()}
-    if not contexts:
-        raise ValueError("no certificate with its key")
-    for context in contexts.values():
-        context.set_cipher_list(CIPHERS.encode("ascii"))
-    default = next(iter(contexts.values()))
-    return SNIConnectionCreator(lambda name: contexts.get(name) if name else default)
-
-
 class ConnectionCreator(Protocol):
-    """The method of :class:`IOpenSSLServerConnectionCreator`."""
+    """The type of an :class:`IOpenSSLServerConnectionCreator`."""
 
     def serverConnectionForTLS(self, protocol: Any) -> Connection:
-        """A connection for the server's side of TLS."""
+        """Return a connection for the server side of TLS."""
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class CertificateFolder:
+    """The keys and certificates in the ``*.pem`` files of a folder, chosen by server name (SNI).
+
+    Raises :data:`CERTIFICATE_ERRORS` if there is no certificate with its key.
+    """
+
+    def __init__(self, path: str) -> None:
+        options = PEMObjects.fromDirectory(FilePath(path)).inferDomainMapping()
+        contexts = [option.getContext() for option in options.values()]
+        if not contexts:
+            raise ValueError("no certificate with its key")
+        for context in contexts:
+            context.set_cipher_list(CIPHERS.encode("ascii"))
+        # Each context switches to the right one when the client sends its server name.
+        self._context: Context = contexts[0]
+
+    def serverConnectionForTLS(self, protocol: Any) -> Connection:
+        """See :class:`IOpenSSLServerConnectionCreator`."""
+        return Connection(self._context, None)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class CertificateFiles:
-    """A key, its certificate and the chain of that, from PEM files.
+    """A key, its certificate and its chain, from PEM files.
 
-    Raises :data:`UNUSABLE` if they are not there or do not fit together.
+    The parameters are named as in a Twisted ``ssl:`` endpoint string.
+
+    Raises :data:`CERTIFICATE_ERRORS` if the files are missing or do not fit together.
     """
 
     def __init__(
@@ -114,9 +139,11 @@ class CertificateFiles:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ReloadingConnectionCreator:
-    """What ``make`` makes of certificate files, made again when one of the ``files`` has changed.
+    """A connection creator that is made again when one of its files has changed.
 
-    Files that do not fit leave the old ones in use. Open connections are not touched.
+    If the new files are unusable, the old certificates stay in use. Open connections are not
+    affected. ``make``: makes a connection creator from the files; may raise
+    :data:`CERTIFICATE_ERRORS`. ``files``: returns the paths to watch.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -126,32 +153,32 @@ class ReloadingConnectionCreator:
     ) -> None:
         self._make = make
         self._files = files
-        self._seen = self._stamps()
+        self._loaded = self._stamps()
         self._current = make()
 
     def serverConnectionForTLS(self, protocol: Any) -> Connection:
         """See :class:`IOpenSSLServerConnectionCreator`."""
         stamps = self._stamps()
-        if stamps != self._seen:
-            self._seen = stamps
+        if stamps != self._loaded:
+            self._loaded = stamps
             try:
                 self._current = self._make()
                 self.log.info("renewed certificate: in use from now on")
-            except UNUSABLE as error:
+            except CERTIFICATE_ERRORS as error:
                 kind = type(error).__name__
                 self.log.error("renewed certificate: unusable ({kind}), old one kept", kind=kind)
         return self._current.serverConnectionForTLS(protocol)
 
-    def _stamps(self) -> tuple[object, ...]:
-        """What tells that a file has changed; nothing while one of them is not there."""
+    def _stamps(self) -> list[tuple[str, int, int]]:
+        """Return a value that changes with the files; an empty one while a file is missing."""
+        stamps = []
         try:
-            return tuple(
-                (path, stat.st_mtime_ns, stat.st_ino)
-                for path in sorted(self._files())
-                for stat in [os.stat(path)]
-            )
+            for path in sorted(self._files()):
+                stat = os.stat(path)
+                stamps.append((path, stat.st_mtime_ns, stat.st_ino))
         except OSError:
-            return ()
+            return []
+        return stamps
 
 
 def _read(path: str) -> bytes:
