@@ -6,7 +6,7 @@ or with the version of Twisted. Tokens are replaced by their names, and follow d
 answer, with their times as differences and without ids.
 
 To write the files anew, after an answer was changed on purpose:
-``WRITE_GOLDEN=1 python -m twisted.trial tests.test_golden``; then read the difference.
+``WRITE_GOLDEN=1 python -m twisted.trial tests.api.test_golden``; then read the difference.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import re
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
@@ -26,8 +25,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.users import find
 from tests.memory import DISCOVERY, JWKS, Daemon, claims
+from tests.paths import TESTS
 
-FOLDER = Path(__file__).resolve().parent / "golden"
+FOLDER = TESTS / "golden"
 WRITES = bool(os.environ.get("WRITE_GOLDEN"))
 """Whether the files are written instead of compared."""
 

@@ -15,7 +15,6 @@ import json
 import os
 import random
 import socket
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,7 +28,7 @@ from typing import Any, Final
 import jwt
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import LoopingCall, react
+from twisted.internet.task import LoopingCall
 from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
@@ -45,7 +44,7 @@ from ropg_twisted.sandbox.users import USERS
 from ropg_twisted.telemetry.log import LineObserver, text_line
 from ropg_twisted.verdict import Reason
 from tests.daemon import PATIENCE, TWISTD
-from tests.soak_clients import (
+from tests.soak.clients import (
     APPLICATION,
     CLIENT_SECRET,
     CLIENTS,
@@ -57,7 +56,7 @@ from tests.soak_clients import (
     about,
     at_once,
 )
-from tests.soak_proxy import Fault, Proxy
+from tests.soak.proxy import Fault, Proxy
 
 DEADLINE: Final = 3
 """Seconds for one check."""
@@ -477,7 +476,3 @@ async def main(reactor: Any, *arguments: str) -> None:
     for row in rows:
         print(f"{row.label:<42} {row.value}{'   <-- BROKEN' if row.broken else ''}")
     raise SystemExit(any(row.broken for row in rows))
-
-
-if __name__ == "__main__":
-    react(main, sys.argv[1:])

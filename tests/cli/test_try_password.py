@@ -42,6 +42,7 @@ from ropg_twisted.settings.model import Client
 from tests.certificates import make_certificate
 from tests.daemon import free_port
 from tests.fakes import RIGHT, FixedVerifier, provider_site
+from tests.paths import CHECKOUT
 
 reactor: Any = global_reactor
 
@@ -297,7 +298,7 @@ class ProcessTests(TestCase):
         """What it prints, says wrong, and its exit status."""
         code = "from ropg_twisted.cli import main; main()"
         out, err, status = await getProcessOutputAndValue(
-            sys.executable, ["-c", code, *arguments], os.environ, str(Path(__file__).parent.parent)
+            sys.executable, ["-c", code, *arguments], os.environ, str(CHECKOUT)
         )
         return out.decode(), err.decode(), status
 

@@ -11,9 +11,9 @@ from io import StringIO
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests import fuzz
-from tests.fuzz import main, survive, with_atheris, with_hypothesis
-from tests.fuzz_targets import CANARY, TARGETS, Target, hide
+from tests.fuzz import run as fuzz
+from tests.fuzz.run import main, survive, with_atheris, with_hypothesis
+from tests.fuzz.targets import CANARY, TARGETS, Target, hide
 
 
 def _breaks_at_a_word(data: bytes) -> None:

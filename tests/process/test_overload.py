@@ -22,8 +22,8 @@ from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.daemon import PATIENCE, Daemon
 from tests.fakes import Reply, post
-from tests.soak_clients import Line
-from tests.soak_proxy import Proxy
+from tests.soak.clients import Line
+from tests.soak.proxy import Proxy
 
 MAX_CHECKS: Final = 3
 DEADLINE: Final = 6

@@ -11,8 +11,8 @@ from ropg_twisted.sandbox.flow.sessions import Clock
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.flows import SLUG, flows
+from tests.sandbox.test_vendor_models import MODELS
 from tests.sandbox_browser import EXECUTOR, Answer, Browser, SandboxTestCase
-from tests.test_sandbox_models import MODELS
 
 ANSWERABLE = {
     "ak-stage-authenticator-validate",

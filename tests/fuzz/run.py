@@ -11,7 +11,6 @@ import gc
 import multiprocessing
 import os
 import random
-import sys
 import time
 import traceback
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from twisted.logger import (
 )
 
 from ropg_twisted.telemetry.log import LineObserver, text_line
-from tests.fuzz_targets import TARGETS, Run, Target
+from tests.fuzz.targets import TARGETS, Run, Target
 
 MOST_BYTES: Final = 4096
 """Length of an input."""
@@ -222,7 +221,3 @@ def main(arguments: list[str]) -> int:
             found += 1
             print(f"input: {(findings.wrong or b'').hex() or 'unknown'}\n{findings.trouble}")
     return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -32,6 +32,7 @@ from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN
 from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from ropg_twisted.server.request import BoundedRequest
 from tests.daemon import PATIENCE, TWISTD, Process, SandboxProcess, free_port
+from tests.paths import CHECKOUT
 
 PASSWORD = 'canary-"pass"&wörd+%'
 CLIENT_SECRET = "canary-client-secret;%&"
@@ -39,7 +40,6 @@ JWT_SECRET = "canary-jwt-secret-0123456789abcdef"
 STORE_PASSWORD = "canary-store"
 SECRETS = (PASSWORD, USUAL_PASSWORD, CLIENT_SECRET, JWT_SECRET, OUTPOST_TOKEN, STORE_PASSWORD)
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 RIGHT = {
     "grant_type": "password",

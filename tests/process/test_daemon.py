@@ -20,9 +20,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.sandbox.users import USERS
 from tests.certificates import make_certificate
 from tests.daemon import TWISTD, Daemon, Process, SandboxProcess, processes_in, wait_until
+from tests.paths import CHECKOUT
 
 RIGHT = "correct horse battery staple"
-TAC = Path(__file__).resolve().parent.parent / "ropg.tac"
+TAC = CHECKOUT / "ropg.tac"
 
 
 def ask(url: str, username: str, password: str, **more: str) -> requests.Response:

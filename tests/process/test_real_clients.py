@@ -39,9 +39,10 @@ from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
 from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.certificates import make_certificate
 from tests.daemon import PATIENCE, ROPG, Daemon
+from tests.paths import TESTS
 
 NODE = shutil.which("node")
-SCRIPTS = Path(__file__).resolve().parent / "node"
+SCRIPTS = TESTS / "node"
 REDIRECT = "https://127.0.0.1/jamfconnect"
 SCOPE = "openid profile email offline_access"
 PUBLIC = ("jamf-connect", None)

@@ -36,7 +36,7 @@ from ropg_twisted.settings.values import STORE_SECONDS
 from ropg_twisted.verdict import Reason, Verdict
 from tests.daemon import PATIENCE, Daemon, Process, SandboxProcess, free_port
 from tests.fakes import FORM, RIGHT, outcome, post, provider_site
-from tests.test_rate_limiter import REDIS
+from tests.guard.test_rate_limiter import REDIS
 
 reactor: Final = cast(Any, running)
 
