@@ -170,7 +170,7 @@ class Daemon:
         self.line = Line(self.authentik)
         test.patch(
             service,
-            "make_transport",
+            "make_client",
             lambda _, __, who, ___: AuthentikClient(self.line, self.line, who),
         )
         test.patch(service, "FlowEvidence", proven_flow)
