@@ -20,6 +20,7 @@ from ropg_twisted.authentik.conversation import (
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.interfaces import LoginAttempt
 from ropg_twisted.verdict import Outcome, Reason, Verdict
+from tests.rows import Rows
 
 Received: TypeAlias = Redirect | Challenge
 
@@ -248,7 +249,8 @@ class VerdictTests(SynchronousTestCase):
 
     def test_the_table(self) -> None:
         """Each challenge, at each point of a login, leads to its verdict."""
-        rows: list[tuple[str, tuple[Any, Any], list[Any]]] = [
+        rows = Rows(self)
+        table: list[tuple[str, tuple[Any, Any], list[Any]]] = [
             ("unknown name", REJECTED, [IDENTIFICATION, _errors(IDENTIFICATION, NO_SUCH)]),
             ("wrong, combined", REJECTED, [*SENT_TOGETHER, _errors(COMBINED, NO_SUCH)]),
             ("wrong", REJECTED, [*SENT, _errors(PASSWORD, WRONG)]),
@@ -338,8 +340,9 @@ class VerdictTests(SynchronousTestCase):
                 [*ACCEPTED, challenge("xak-flow-redirect", to="http://[")],
             ),
         ]
-        for name, expected, received in rows:
-            self.assertEqual(after(*received), expected, name)
+        for name, expected, received in table:
+            with rows.row(name):
+                self.assertEqual(after(*received), expected, name)
 
     def test_a_flow_that_restarts_is_never_believed(self) -> None:
         """Where a refusal looks like an acceptance, no answer says anything of the password."""

@@ -20,6 +20,7 @@ from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.interfaces import LoginAttempt
 from ropg_twisted.verdict import Outcome, UnverifiableError, Verdict
 from tests.recordings import MISSING, RecordedExchange, Recording, recordings
+from tests.rows import Rows
 
 AUTHENTIK = "http://authentik.example.com"
 
@@ -126,18 +127,22 @@ class RecordingTests(SynchronousTestCase):
 
     def test_every_recording_leads_to_its_verdict(self) -> None:
         """Our client comes to the expected verdict on the recorded answers."""
+        rows = Rows(self)
         judged = [r for r in recordings().values() if r.expected_verdict is not None]
         self.assertGreater(len(judged), 50)
         for recording in judged:
-            verdict, _ = replay(recording, evidence=evidence_of(recording))
-            self.assertEqual(verdict.value, recording.expected_verdict, recording.name)
+            with rows.row(recording.name):
+                verdict, _ = replay(recording, evidence=evidence_of(recording))
+                self.assertEqual(verdict.value, recording.expected_verdict, recording.name)
 
     def test_no_recording_is_believed_of_a_flow_that_restarts(self) -> None:
         """The same answers, from a flow whose refusal looks like an acceptance, say nothing."""
+        rows = Rows(self)
         for recording in recordings().values():
-            if recording.expected_verdict is not None:
-                verdict, _ = replay(recording, evidence=Evidence.RESTARTS)
-                self.assertIs(verdict, Verdict.UNVERIFIABLE, recording.name)
+            with rows.row(recording.name):
+                if recording.expected_verdict is not None:
+                    verdict, _ = replay(recording, evidence=Evidence.RESTARTS)
+                    self.assertIs(verdict, Verdict.UNVERIFIABLE, recording.name)
 
     def test_our_answers_are_those_that_were_recorded(self) -> None:
         """What our client posts is what the recording client posted, to the letter."""
@@ -151,11 +156,13 @@ class RecordingTests(SynchronousTestCase):
 
     def test_a_flow_without_a_login_stage_verifies_where_the_operator_says_so(self) -> None:
         """ROPG_LOGIN_STAGE=none makes the end of the flow the proof, of a right password only."""
+        rows = Rows(self)
         for name, expected in (
             ("ropg-nologin--right", Verdict.VERIFIED),
             ("ropg-nologin--wrong", Verdict.REJECTED),
             ("ident-only", Verdict.UNVERIFIABLE),
             ("empty-flow", Verdict.UNVERIFIABLE),
         ):
-            verdict, _ = replay(recordings()[name], login_stage=False)
-            self.assertEqual(verdict, expected, name)
+            with rows.row(name):
+                verdict, _ = replay(recordings()[name], login_stage=False)
+                self.assertEqual(verdict, expected, name)

@@ -15,6 +15,7 @@ from ropg_twisted.verdict import Outcome, Reason, Verdict
 from tests.client import Client
 from tests.flows import SLUG, Judgement, flows
 from tests.refusals import MISSING, RecordedCheck, recorded_flows
+from tests.rows import Rows
 
 NEED_ACCEPTANCE = (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED)
 
@@ -71,17 +72,19 @@ class RecordedRefusalTests(SynchronousTestCase):
 
     def test_flows_that_restart_at_the_password_are_found(self) -> None:
         """The canary tells them from those that refuse in place, and from those that are closed."""
+        rows = Rows(self)
         found = {slug: evidence for slug, _, _, evidence in self.checks()}
         for flow in recorded_flows():
-            restarts = any(
-                stage.invalid_response_action != "retry"
-                and (stage.stage.startswith("password") or "same form" in stage.stage)
-                for stage in flow.stages
-            )
-            if not restarts:
-                self.assertIsNot(found[flow.slug], Evidence.RESTARTS, flow.slug)
-            elif found[flow.slug] is not Evidence.RESTARTS:
-                self.assertIs(found[flow.slug], Evidence.UNKNOWN, flow.slug)
+            with rows.row(flow.slug):
+                restarts = any(
+                    stage.invalid_response_action != "retry"
+                    and (stage.stage.startswith("password") or "same form" in stage.stage)
+                    for stage in flow.stages
+                )
+                if not restarts:
+                    self.assertIsNot(found[flow.slug], Evidence.RESTARTS, flow.slug)
+                elif found[flow.slug] is not Evidence.RESTARTS:
+                    self.assertIs(found[flow.slug], Evidence.UNKNOWN, flow.slug)
 
     def test_a_restart_is_told_by_its_reason(self) -> None:
         """What was told as right or wrong, and was not, is *restarts* or *unproven* now."""

@@ -14,6 +14,7 @@ from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.users import USERS, USUAL_PASSWORD, find
 from tests.fakes import Reply
 from tests.memory import Daemon, claims
+from tests.rows import Rows
 from tests.sandbox_browser import DEFAULT, EXECUTOR
 
 MFA_REQUIRED = (
@@ -259,6 +260,7 @@ class SplitTests(SynchronousTestCase):
 
     def test_the_table(self) -> None:
         """Six digits, or eight letters and digits, behind the last ``;`` are a code."""
+        rows = Rows(self)
         for typed, expected in (
             ("secret;123456", ("secret", "123456")),
             ("secret;abcd1234", ("secret", "abcd1234")),
@@ -286,4 +288,5 @@ class SplitTests(SynchronousTestCase):
             ("secret;١٢٣٤٥٦", ("secret;١٢٣٤٥٦", None)),
             ("secret,123456", ("secret,123456", None)),
         ):
-            self.assertEqual(split_code(typed), expected, ascii(typed))
+            with rows.row(ascii(typed)):
+                self.assertEqual(split_code(typed), expected, ascii(typed))

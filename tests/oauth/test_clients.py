@@ -11,6 +11,7 @@ from ropg_twisted.errors import InvalidClientError
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.request import parse_client
 from ropg_twisted.settings.model import Client
+from tests.rows import Rows
 
 PUBLIC = Client("mac")
 CONFIDENTIAL = Client("web: ä", "a b+c%20:&=ü")
@@ -27,8 +28,9 @@ class ClientsTests(SynchronousTestCase):
 
     def test_the_table(self) -> None:
         """A public client needs its name only, any other its very secret."""
+        rows = Rows(self)
         secret = CONFIDENTIAL.secret or ""
-        rows: list[tuple[Client | None, str, str | None]] = [
+        table: list[tuple[Client | None, str, str | None]] = [
             (PUBLIC, PUBLIC.id, None),
             (PUBLIC, PUBLIC.id, "whatever it sends"),
             (CONFIDENTIAL, CONFIDENTIAL.id, secret),
@@ -43,23 +45,24 @@ class ClientsTests(SynchronousTestCase):
             (None, PUBLIC.id + " ", None),
         ]
         clients = Clients([PUBLIC, CONFIDENTIAL])
-        for client, client_id, sent in rows:
-            form = {"client_id": client_id}
-            if sent is not None:
-                form["client_secret"] = sent
-            for credentials in (
-                parse_client(form, None),
-                parse_client({}, basic(client_id, sent or "")),
-            ):
-                if client is not None:
-                    self.assertEqual(clients.authenticate(credentials), client)
-                    continue
-                error = self.assertRaises(InvalidClientError, clients.authenticate, credentials)
-                self.assertEqual(
-                    (error.status, error.code, str(error), error.basic),
-                    (401, "invalid_client", "Client authentication failed", credentials.basic),
-                    f"{client_id} {sent} {credentials.basic}",
-                )
+        for client, client_id, sent in table:
+            with rows.row(f"{client_id} {sent}"):
+                form = {"client_id": client_id}
+                if sent is not None:
+                    form["client_secret"] = sent
+                for credentials in (
+                    parse_client(form, None),
+                    parse_client({}, basic(client_id, sent or "")),
+                ):
+                    if client is not None:
+                        self.assertEqual(clients.authenticate(credentials), client)
+                        continue
+                    error = self.assertRaises(InvalidClientError, clients.authenticate, credentials)
+                    self.assertEqual(
+                        (error.status, error.code, str(error), error.basic),
+                        (401, "invalid_client", "Client authentication failed", credentials.basic),
+                        f"{client_id} {sent} {credentials.basic}",
+                    )
 
     def test_they_are_found_by_their_id(self) -> None:
         """A client is there for its very id only."""

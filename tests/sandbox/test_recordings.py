@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.http.app import Sandbox
 from tests.recordings import MISSING, RecordedRequest, RecordedResponse, Recording, recordings
+from tests.rows import Rows
 from tests.sandbox_browser import Answer, Browser, cookie_claims, person
 
 NOT_REPLAYED = {
@@ -248,15 +249,19 @@ class RecordingsTests(SynchronousTestCase):
 
     def test_the_address_in_the_event_is_the_recorded_one(self) -> None:
         """The login event names the client as the real event log did."""
+        rows = Rows(self)
         for name, recording in recordings().items():
-            kind, address, username = recording.notes.get("login_event", "||").split("|")[:3]
-            if kind == "login":
-                replay = Replay(recording)
-                replay.differences()
-                event = replay.sandbox.events[-1]
-                got = (event.kind, event.address, event.username)
-                self.assertEqual(got, (kind, address, username), name)
-                self.assertEqual(replay.sandbox.sessions.authenticated[0].address, address, name)
+            with rows.row(name):
+                kind, address, username = recording.notes.get("login_event", "||").split("|")[:3]
+                if kind == "login":
+                    replay = Replay(recording)
+                    replay.differences()
+                    event = replay.sandbox.events[-1]
+                    got = (event.kind, event.address, event.username)
+                    self.assertEqual(got, (kind, address, username), name)
+                    self.assertEqual(
+                        replay.sandbox.sessions.authenticated[0].address, address, name
+                    )
 
     def test_failed_logins_lower_the_reputation_as_recorded(self) -> None:
         """The score after the recorded failures is the real one."""
@@ -269,6 +274,7 @@ class RecordingsTests(SynchronousTestCase):
 
     def test_session_rows_come_and_go_as_recorded(self) -> None:
         """A first GET leaves an anonymous row, a login turns it, an invalidation removes it."""
+        rows = Rows(self)
         for name, anonymous, authenticated in (
             ("session-rows", 1, 0),
             ("success-default", 0, 1),
@@ -276,10 +282,11 @@ class RecordingsTests(SynchronousTestCase):
             ("logout-executor-get", 0, 0),
             ("logout-delete-csrf", 0, 0),
         ):
-            replay = Replay(recordings()[name])
-            replay.differences()
-            left = (
-                len(replay.sandbox.sessions.anonymous),
-                len(replay.sandbox.sessions.authenticated),
-            )
-            self.assertEqual(left, (anonymous, authenticated), name)
+            with rows.row(name):
+                replay = Replay(recordings()[name])
+                replay.differences()
+                left = (
+                    len(replay.sandbox.sessions.anonymous),
+                    len(replay.sandbox.sessions.authenticated),
+                )
+                self.assertEqual(left, (anonymous, authenticated), name)

@@ -26,6 +26,7 @@ from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.settings.values import STORE_SECONDS
 from ropg_twisted.tap import Options
+from tests.rows import Rows
 
 REQUIRED = {
     "AUTHENTIK_URL": "https://authentik.example.com",
@@ -505,11 +506,15 @@ class SourcesTests(SettingsTestCase):
 
     def test_every_source_takes_every_setting(self) -> None:
         """Each right value comes out alike, wherever it comes from."""
+        rows = Rows(self)
         for name, values in VALUES.items():
             for text, value in values.right.items():
                 for source, read in self.sources(name, text).items():
-                    if source != "option" or text:
-                        self.assertEqual(values.read(read()), value, f"{name}={text} by {source}")
+                    with rows.row(f"{name}={text} by {source}"):
+                        if source != "option" or text:
+                            self.assertEqual(
+                                values.read(read()), value, f"{name}={text} by {source}"
+                            )
 
     def test_the_settings_file_is_named_by_option_or_environment(self) -> None:
         """The option counts over the environment here as well."""
