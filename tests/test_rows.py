@@ -25,8 +25,7 @@ class RowsTests(SynchronousTestCase):
         result = TestResult()
         TableTests("test_the_table").run(result)
         self.assertFalse(result.wasSuccessful())
-        [(_, trouble)] = [*result.failures, *result.errors]
-        text = str(trouble)
+        [text] = [str(failure) for _, failure in (*result.failures, *result.errors)]
         self.assertIn("2 rows failed", text)
         self.assertIn("row 2: ", text)
         self.assertIn("row 3: ZeroDivisionError", text)

@@ -24,7 +24,7 @@ import jwt
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.users import find
-from tests.memory import DISCOVERY, JWKS, Daemon, claims
+from tests.memory import DISCOVERY, JWKS, InMemoryDaemon, claims
 from tests.paths import TESTS
 
 FOLDER = TESTS / "golden"
@@ -168,7 +168,7 @@ class GoldenTests(SynchronousTestCase):
     def compare(self, name: str) -> None:
         """Hold the conversation with a program against its file, or write it."""
         program = PROGRAMS[name]
-        daemon = Daemon(
+        daemon = InMemoryDaemon(
             self,
             f"[[clients]]\n{program.table}",
             ROPG_APP_SLUG="jamf-connect",
@@ -214,7 +214,7 @@ class GoldenTests(SynchronousTestCase):
         self.compare("fleet")
 
 
-def conversed(daemon: Daemon, request: bytes) -> str:
+def conversed(daemon: InMemoryDaemon, request: bytes) -> str:
     """The answer to a request, with what is not stable in it made so."""
     peer = daemon.peer()
     peer.send(request)
@@ -233,7 +233,7 @@ def conversed(daemon: Daemon, request: bytes) -> str:
     return "\n".join([*lines, "", body, *tokens, ""])
 
 
-def decoded(daemon: Daemon, name: str, token: str) -> str:
+def decoded(daemon: InMemoryDaemon, name: str, token: str) -> str:
     """A token as a comment: its header and its claims, or how long it is if it has none."""
     if token.count(".") != 2:
         return f"# {name}: {len(token)} characters"

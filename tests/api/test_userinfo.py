@@ -24,7 +24,7 @@ from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.sandbox.users import MAC_ADMINS, find
 from tests import daemon as process
 from tests.fakes import FORM, ISSUER, Reply, post
-from tests.memory import AUTHENTIK, OAUTH, Daemon, Peer, signing_key
+from tests.memory import AUTHENTIK, OAUTH, DaemonClient, InMemoryDaemon, signing_key
 
 USERINFO = "/userinfo"
 SECRET = "a secret that is shared by both ends"
@@ -38,7 +38,7 @@ def bearer(token: str) -> str:
     return f"Authorization: Bearer {token}\r\n"
 
 
-def key_ring(daemon: Daemon) -> KeyRing:
+def key_ring(daemon: InMemoryDaemon) -> KeyRing:
     """The keys of a daemon, as it reads them itself."""
     return KeyStore(daemon.state_dir, "ES256", time.time).ring()
 
@@ -64,7 +64,7 @@ class OurTokensTests(SynchronousTestCase):
             {"ROPG_SIGNING_ALG": "EdDSA"},
             {"JWT_SECRET": SECRET},
         ):
-            daemon = Daemon(self, **environ)
+            daemon = InMemoryDaemon(self, **environ)
             token = daemon.password("alice").json["access_token"]
             daemon.authentik.heard.clear()
             for reply in (
@@ -81,7 +81,7 @@ class OurTokensTests(SynchronousTestCase):
 
     def test_the_scopes_decide(self) -> None:
         """Each brings its claims; ``sub`` is always there, and is that of the id token."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         for scope, names in (
             ("openid", set()),
             ("profile", {"preferred_username", "name", "given_name", "groups"}),
@@ -96,9 +96,9 @@ class OurTokensTests(SynchronousTestCase):
 
     def test_tokens_of_an_older_key_are_good(self) -> None:
         """After a restart with another algorithm, what was signed before is still answered for."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         token = daemon.password("alice").json["access_token"]
-        again = Daemon(self, ROPG_SIGNING_ALG="EdDSA", ROPG_STATE_DIR=str(daemon.state_dir))
+        again = InMemoryDaemon(self, ROPG_SIGNING_ALG="EdDSA", ROPG_STATE_DIR=str(daemon.state_dir))
         self.assertEqual(again.userinfo(token).status, 200)
 
     def refused(
@@ -113,7 +113,7 @@ class OurTokensTests(SynchronousTestCase):
     def test_tokens_that_are_not_good(self) -> None:
         """401 and a challenge that says so (RFC 6750 section 3)."""
         for environ in ({}, {"JWT_SECRET": SECRET}):
-            daemon = Daemon(self, **environ)
+            daemon = InMemoryDaemon(self, **environ)
             key = (shared_secret(SECRET) if environ else key_ring(daemon)).signing
             tokens = daemon.password("alice").json
             now = int(time.time())
@@ -154,7 +154,7 @@ class OurTokensTests(SynchronousTestCase):
 
     def test_requests_that_bring_none_or_two(self) -> None:
         """Without a token the challenge names no error; two are one too many."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         token = daemon.password("alice").json["access_token"]
         daemon.authentik.heard.clear()
         form = urlencode({"access_token": token})
@@ -187,7 +187,7 @@ class AuthentiksTokensTests(SynchronousTestCase):
 
     def test_they_are_asked_about_at_authentik(self) -> None:
         """Its claims come back as they are; a token that has died is not valid."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         tokens = daemon.redeem(daemon.code(scope="openid email")).json
         for reply in (
             daemon.userinfo(tokens["access_token"]),
@@ -210,7 +210,7 @@ class AuthentiksTokensTests(SynchronousTestCase):
 
     def test_forged_ones_are_not_believed(self) -> None:
         """Nobody but Authentik says that a token of its issuer is good."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         claims = {"iss": f"{AUTHENTIK}{OAUTH}jamf-connect/", "sub": "x", "exp": time.time() + 60}
         for number in (0, 1):
             reply = daemon.userinfo(signing_key(number).sign(claims))
@@ -218,7 +218,7 @@ class AuthentiksTokensTests(SynchronousTestCase):
 
     def test_an_outage_says_nothing_about_the_token(self) -> None:
         """A token that cannot be asked about is answered with *later*; our own are answered."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         ours = daemon.password("alice").json["access_token"]
         theirs = daemon.redeem(daemon.code()).json["access_token"]
         path = f"{OAUTH}userinfo/"
@@ -236,7 +236,7 @@ class AuthentiksTokensTests(SynchronousTestCase):
 
     def test_what_can_be_no_token_is_not_valid(self) -> None:
         """Whatever characters it holds, it is no outage, and adds no header at Authentik."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         for token in (
             "a b",
             "a\tb",
@@ -258,24 +258,24 @@ class DoorTests(SynchronousTestCase):
 
     def test_networks_that_may_not_ask(self) -> None:
         """They are refused as at the token endpoint, whatever token they have."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         ours = daemon.password("alice").json["access_token"]
         theirs = daemon.redeem(daemon.code()).json["access_token"]
         folder = str(daemon.state_dir)
         networks = {"ROPG_ALLOWED_NETWORKS": "203.0.113.0/24", "ROPG_STATE_DIR": folder}
-        closed = Daemon(self, **networks)
+        closed = InMemoryDaemon(self, **networks)
         for token in (ours, theirs, "unknown"):
             for reply in (closed.userinfo(token), closed.post(USERINFO, {"access_token": token})):
                 self.assertEqual((reply.status, reply.json["error"]), (403, "access_denied"))
         self.assertEqual(closed.authentik.heard, [])
-        behind = Daemon(self, ROPG_TRUSTED_PROXIES="192.0.2.7", **networks)
+        behind = InMemoryDaemon(self, ROPG_TRUSTED_PROXIES="192.0.2.7", **networks)
         for client, status in (("203.0.113.9", 200), ("198.51.100.9", 403)):
             header = f"X-Forwarded-For: {client}\r\n"
             self.assertEqual(behind.get(USERINFO, bearer(ours) + header).status, status, client)
 
     def test_a_header_that_comes_twice(self) -> None:
         """Two tokens are one too many here as well, and so are two types of a form."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         token = daemon.password("alice").json["access_token"]
         form = urlencode({"access_token": token})
         for reply in (
@@ -286,7 +286,7 @@ class DoorTests(SynchronousTestCase):
             assert reply is not None
             self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
 
-    def waiting(self, daemon: Daemon, number: int) -> list[Peer]:
+    def waiting(self, daemon: InMemoryDaemon, number: int) -> list[DaemonClient]:
         """Clients that ask about unknown tokens, each about one of its own."""
         peers = [daemon.peer() for _ in range(number)]
         for count, peer in enumerate(peers):
@@ -295,7 +295,7 @@ class DoorTests(SynchronousTestCase):
 
     def test_so_many_at_a_time_and_no_more(self) -> None:
         """The others are told at once to come later; a place is free again however one ends."""
-        daemon = Daemon(self, ROPG_DEADLINE="5")
+        daemon = InMemoryDaemon(self, ROPG_DEADLINE="5")
         ours = daemon.password("alice").json["access_token"]
         daemon.line.silent = True
         peers = self.waiting(daemon, MAX_USERINFO)

@@ -50,7 +50,7 @@ VOUCHED: Final = {
 
 
 @implementer(IAgent)
-class Cuttable:
+class UnreliableAgent:
     """The way to a resource. ``cut``: what happens to requests instead, if anything."""
 
     def __init__(self, resource: Resource) -> None:
@@ -71,7 +71,7 @@ class Cuttable:
         return answer
 
 
-class Overheard(Resource):
+class RequestRecorder(Resource):
     """The sandbox, and what requests say of the client.
 
     ``encodings``: in which bodies may come. ``failing``: the status of a proxy's page that
@@ -117,8 +117,8 @@ class AddressTestCase(SynchronousTestCase):
         """Start with this outpost token."""
         clock = Clock()
         self.sandbox = Sandbox(clock)
-        self.overheard = Overheard(self.sandbox)
-        self.way = agent = Cuttable(self.overheard)
+        self.overheard = RequestRecorder(self.sandbox)
+        self.way = agent = UnreliableAgent(self.overheard)
         flow = FlowExecutor(AUTHENTIK, "inbuilt-only")
         application = Application(AUTHENTIK, "nothing", named=False)
         self.introduction = ClientIPHeaders(token)

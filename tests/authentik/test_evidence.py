@@ -115,7 +115,7 @@ class FlowEvidenceTests(SynchronousTestCase):
 
 
 @implementer(IPasswordVerifier)
-class Gathers(PendingVerifier):
+class CanaryVerifier(PendingVerifier):
     """Is told by the test what a canary shows; the checks of people are right."""
 
     def __init__(self, evidence: FlowEvidence) -> None:
@@ -142,7 +142,7 @@ class CanaryTests(SynchronousTestCase):
         """A guard before a verifier that the test directs."""
         self.clock = Clock()
         self.evidence = FlowEvidence(self.clock)
-        self.verifier = Gathers(self.evidence)
+        self.verifier = CanaryVerifier(self.evidence)
         self.canary = Canary(self.verifier, self.evidence)
         self.events = CapturedLog(self).events
 

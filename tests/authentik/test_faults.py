@@ -55,7 +55,7 @@ from tests.faults import (
     POINTS,
     SLUG,
     Fault,
-    Peer,
+    FaultyAuthentik,
     Point,
     answer,
     says,
@@ -163,7 +163,7 @@ SAMPLE: Final = [
 class Scene:
     """A peer, a way to it, and the check on the way."""
 
-    peer: Peer
+    peer: FaultyAuthentik
     clock: Clock
     sessions: SessionRemover
     verifier: IPasswordVerifier
@@ -196,7 +196,7 @@ class FaultTestCase(TestCase):
         """An Authentik with a fault, and our client before it."""
         clock = Clock()
         clock.advance(now)
-        peer = Peer(clock, fault, point, times=times, tls=tls)
+        peer = FaultyAuthentik(clock, fault, point, times=times, tls=tls)
         url = f"{where}:{peer.listen(self.reactor)}"
         pool = HTTPConnectionPool(self.reactor)
         self.patch(connections, "HTTPConnectionPool", lambda reactor: pool)

@@ -18,7 +18,7 @@ from ropg_twisted.authentik.metadata import (
 from ropg_twisted.oauth.metadata import NOT_OURS
 from ropg_twisted.verdict import Reason, UnverifiableError
 from tests.fakes import ISSUER
-from tests.memory import AUTHENTIK, DISCOVERY, JWKS, OAUTH, Daemon, signing_key
+from tests.memory import AUTHENTIK, DISCOVERY, JWKS, OAUTH, InMemoryDaemon, signing_key
 
 THEIRS = f"{OAUTH}jamf-connect{DISCOVERY}"
 KEYS = f"{OAUTH}jamf-connect/jwks/"
@@ -147,7 +147,7 @@ class DocumentsTests(SynchronousTestCase):
 
     def test_authentiks_document_with_us_in_it(self) -> None:
         """Issuer, token endpoint, keys and userinfo are ours; the rest is Authentik's."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         document = daemon.get(DISCOVERY).json
         theirs = daemon.authentik_get(THEIRS)
         ours = {
@@ -181,7 +181,7 @@ class DocumentsTests(SynchronousTestCase):
     def test_what_is_named_is_served(self) -> None:
         """Each endpoint on our host is there, in either document."""
         for slug in ("jamf-connect", "unknown"):
-            daemon = Daemon(self, CLIENT_ID=slug)
+            daemon = InMemoryDaemon(self, CLIENT_ID=slug)
             document = daemon.get(DISCOVERY).json
             named = [
                 value.removeprefix(ISSUER)
@@ -194,7 +194,7 @@ class DocumentsTests(SynchronousTestCase):
 
     def test_no_application(self) -> None:
         """Where none is named and none is there, the document names password checks only."""
-        daemon = Daemon(self, CLIENT_ID="unknown")
+        daemon = InMemoryDaemon(self, CLIENT_ID="unknown")
         for _ in range(3):
             document = daemon.get(DISCOVERY).json
             self.assertEqual(document["grant_types_supported"], ["password"])
@@ -206,7 +206,7 @@ class DocumentsTests(SynchronousTestCase):
 
     def test_a_named_application_must_be_there(self) -> None:
         """Not ready, and the reason is said plainly; nothing is answered in its place."""
-        daemon = Daemon(self, ROPG_APP_SLUG="unknown")
+        daemon = InMemoryDaemon(self, ROPG_APP_SLUG="unknown")
         ready = daemon.get("/ready")
         self.assertEqual(
             (ready.status, ready.json),
@@ -218,7 +218,7 @@ class DocumentsTests(SynchronousTestCase):
 
     def test_an_application_of_another_name(self) -> None:
         """A slug that is set is that of the document, whatever the client is called."""
-        daemon = Daemon(self, ROPG_APP_SLUG="mac-fleet")
+        daemon = InMemoryDaemon(self, ROPG_APP_SLUG="mac-fleet")
         self.assertEqual(
             daemon.get(DISCOVERY).json["end_session_endpoint"],
             f"{AUTHENTIK}{OAUTH}mac-fleet/end-session/",
@@ -226,7 +226,7 @@ class DocumentsTests(SynchronousTestCase):
 
     def test_both_key_sets_are_published(self) -> None:
         """Ours come first, Authentik's as they are; ours alone while it is down."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         daemon.line.cut = True
         [ours] = daemon.get(JWKS).json["keys"]
         self.assertEqual((ours["alg"], "d" in ours), ("ES256", False))
@@ -239,7 +239,7 @@ class DocumentsTests(SynchronousTestCase):
 
     def test_both_documents_are_kept(self) -> None:
         """Authentik is asked every five minutes, and may be down for a day."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         before = [daemon.get(path).body for path in (DISCOVERY, JWKS) for _ in range(3)]
         self.assertEqual([daemon.authentik.count("GET", path) for path in (THEIRS, KEYS)], [1, 1])
         daemon.clock.advance(FRESH_SECONDS)
@@ -259,7 +259,7 @@ class DocumentsTests(SynchronousTestCase):
     def test_an_authentik_that_hangs_is_waited_for_in_bounds(self) -> None:
         """After the deadline there is an old copy, or an error."""
         for has_copy, status in ((True, 200), (False, 503)):
-            daemon = Daemon(self, ROPG_DEADLINE="5")
+            daemon = InMemoryDaemon(self, ROPG_DEADLINE="5")
             if has_copy:
                 daemon.get(DISCOVERY)
             daemon.clock.advance(FRESH_SECONDS)
@@ -272,7 +272,7 @@ class DocumentsTests(SynchronousTestCase):
 
     def test_readiness_says_that_authentik_hangs(self) -> None:
         """A look has the time of a check, and then its reason is told."""
-        daemon = Daemon(self, ROPG_DEADLINE="5")
+        daemon = InMemoryDaemon(self, ROPG_DEADLINE="5")
         daemon.line.silent = True
         peer = daemon.peer()
         peer.send(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -296,7 +296,7 @@ class AbortingDiscoveryTests(SynchronousTestCase):
         profile = "xcreds"
         """
 
-    def ask(self, daemon: Daemon, query: str) -> Any:
+    def ask(self, daemon: InMemoryDaemon, query: str) -> Any:
         """The status of the discovery document, ``None`` if the connection is cut."""
         reply = daemon.send(f"GET {DISCOVERY}{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return None if reply is None else (reply.status, reply.headers["cache-control"])
@@ -316,7 +316,7 @@ class AbortingDiscoveryTests(SynchronousTestCase):
             ("abort", "?client_id=jamf-connect", not_kept, None),
             ("abort", "?client_id=nobody", not_kept, None),
         ):
-            daemon = Daemon(self, self.CLIENTS, ROPG_OUTAGE=outage)
+            daemon = InMemoryDaemon(self, self.CLIENTS, ROPG_OUTAGE=outage)
             self.assertEqual(self.ask(daemon, query), up, (outage, query))
             daemon.line.cut = True
             self.assertEqual(self.ask(daemon, query), down, (outage, query))
@@ -325,14 +325,14 @@ class AbortingDiscoveryTests(SynchronousTestCase):
 
     def test_an_authentik_without_its_flow_is_down(self) -> None:
         """The document is there, but no password could be checked."""
-        daemon = Daemon(self, self.CLIENTS, FLOW_SLUG="no-such-flow")
+        daemon = InMemoryDaemon(self, self.CLIENTS, FLOW_SLUG="no-such-flow")
         self.assertEqual(self.ask(daemon, ""), (200, "public, max-age=300"))
         self.assertIsNone(self.ask(daemon, "?client_id=xcreds"))
 
     def test_a_client_may_say_otherwise_than_all(self) -> None:
         """Where outages are cut, a client whose table says 503 gets its document."""
         clients = '[[clients]]\nid = "jamf-connect"\noutage = "503"\n'
-        daemon = Daemon(self, clients, ROPG_OUTAGE="abort")
+        daemon = InMemoryDaemon(self, clients, ROPG_OUTAGE="abort")
         daemon.line.cut = True
         reply = daemon.get(f"{DISCOVERY}?client_id=jamf-connect")
         self.assertEqual((reply.status, reply.headers["retry-after"]), (503, "30"))

@@ -64,7 +64,7 @@ class Replay(Resource):
         return exchange
 
 
-class NobodyListens:
+class RefusingAgent:
     """An agent whose every connection is refused, as the recording of a stopped Authentik."""
 
     def request(self, *arguments: object) -> Deferred[Any]:
@@ -100,7 +100,7 @@ def replay(
 ) -> tuple[Verdict, Replay]:
     """Walk our client through the recorded answers."""
     site = Replay(recording)
-    agent: Any = RequestTraversalAgent(site) if site._left else NobodyListens()
+    agent: Any = RequestTraversalAgent(site) if site._left else RefusingAgent()
     flow = FlowExecutor(AUTHENTIK, _slug(recording), login_stage)
     browser = AuthentikClient(agent, agent, ClientIPHeaders()).session(None)
     conversation = flow.conversation(login_in(recording), evidence)

@@ -30,7 +30,7 @@ DEADLINE: Final = 15
 GONE: Final = Response(200, "application/json", None, b'{"component": "xak-flow-redirect"}')
 
 
-class LoggedIn(FlowSession):
+class AuthenticatedFlowSession(FlowSession):
     """A browser with a complete session, whose next request is answered by the test.
 
     ``at_once``: it is removed without a wait.
@@ -43,7 +43,7 @@ class LoggedIn(FlowSession):
         self._authenticated = True
 
     @property
-    def session(self) -> SessionCookie:
+    def cookie(self) -> SessionCookie:
         """See :class:`FlowSession`."""
         return SessionCookie("sid", self._authenticated)
 
@@ -64,17 +64,17 @@ class SessionRemoverTests(SynchronousTestCase):
         self.clock = Clock()
         self.sessions = SessionRemover(FLOW, DEADLINE, self.clock, MAX_CHECKS)
         self.events = CapturedLog(self).events
-        self.browsers: list[LoggedIn] = []
+        self.browsers: list[AuthenticatedFlowSession] = []
 
-    def remove(self, number: int) -> list[LoggedIn]:
+    def remove(self, number: int) -> list[AuthenticatedFlowSession]:
         """Hand over sessions to be removed."""
-        browsers = [LoggedIn() for _ in range(number)]
+        browsers = [AuthenticatedFlowSession() for _ in range(number)]
         self.browsers += browsers
         for browser in browsers:
             self.sessions.remove(browser)
         return browsers
 
-    def under_way(self) -> list[LoggedIn]:
+    def under_way(self) -> list[AuthenticatedFlowSession]:
         """Whose removals have begun and not ended."""
         return [one for one in self.browsers if one.asked and not one.answer.called]
 
@@ -140,7 +140,7 @@ class SessionRemoverTests(SynchronousTestCase):
         """A long queue of them is no deep recursion."""
         self.remove(USUAL_WORKERS)
         for _ in range(MAX_QUEUE - 1):
-            self.sessions.remove(LoggedIn(at_once=True))
+            self.sessions.remove(AuthenticatedFlowSession(at_once=True))
         self.answer()
         self.assertEqual(self.counts(), (USUAL_WORKERS + MAX_QUEUE - 1, 0))
 
@@ -171,11 +171,11 @@ class SessionRemoverTests(SynchronousTestCase):
 
     def test_a_session_that_is_not_complete_is_no_concern(self) -> None:
         """It is neither removed nor counted; nor is any, without a flow for it."""
-        anonymous = LoggedIn()
+        anonymous = AuthenticatedFlowSession()
         anonymous._authenticated = False
         self.sessions.remove(anonymous)
         without = SessionRemover(None, DEADLINE, self.clock, MAX_CHECKS)
-        without.remove(LoggedIn())
+        without.remove(AuthenticatedFlowSession())
         self.assertEqual((self.counts(), without.removed, without.failed), ((0, 0), 0, 0))
         self.assertFalse(anonymous.asked)
 

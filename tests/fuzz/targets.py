@@ -152,7 +152,7 @@ def conversation(data: bytes) -> None:
     login_stage = not data.startswith(b"-")
     login = LoginAttempt("alice", CANARY, code=CANARY if data.startswith(b"#") else None)
     evidence = EVIDENCE.get(data[:1], Evidence.IN_PLACE)
-    talk = Conversation(login, root=ROOT, evidence=evidence, login_stage=login_stage)
+    conversation = Conversation(login, root=ROOT, evidence=evidence, login_stage=login_stage)
     answers: list[ChallengeResponse] = []
     asked_by, accepted = "", None
     for number, line in enumerate(data.lstrip(b"-#?!").split(b"\n")):
@@ -168,7 +168,7 @@ def conversation(data: bytes) -> None:
             accepted = isinstance(heard, Redirect) or (
                 heard.component != asked_by and not heard.fields.get("response_errors")
             )
-        step = talk.receive(heard, session)
+        step = conversation.receive(heard, session)
         assert number <= MAX_STEPS, "a login without end"
         hide(step)
         if isinstance(step, ChallengeResponse):
@@ -183,7 +183,7 @@ def conversation(data: bytes) -> None:
             codes = sum("code" in answer.body for answer in answers)
             assert max(sent, codes) <= 1
             assert (step.reason is Reason.VERIFIED_WITH_CODE) <= (codes == 1)
-            assert talk.password_sent == (sent == 1)
+            assert conversation.password_sent == (sent == 1)
             if step.verdict in (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED):
                 assert (sent, accepted) == (1, True)
             if step.verdict is Verdict.VERIFIED and login_stage:
@@ -221,10 +221,10 @@ def cookie(data: bytes) -> None:
     assert isinstance(session.authenticated, bool)
 
 
-class _SaysWho:
+class _FixedFlowSession:
     """Stands for a browser that is logged in: every GET is answered with the same body."""
 
-    session = SessionCookie("first", authenticated=True)
+    cookie = SessionCookie("first", authenticated=True)
 
     def __init__(self, body: bytes) -> None:
         self._response = Response(200, "application/json", None, body)
@@ -236,7 +236,7 @@ class _SaysWho:
 def person(data: bytes) -> None:
     """The body of ``users/me/``."""
     try:
-        fetch_user(ROOT, cast(FlowSession, _SaysWho(data))).send(None)
+        fetch_user(ROOT, cast(FlowSession, _FixedFlowSession(data))).send(None)
     except UnverifiableError as error:
         hide_cause(error)
         assert error.reason is Reason.UPSTREAM_IDENTITY

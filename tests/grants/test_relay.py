@@ -25,7 +25,7 @@ from tests.memory import (
     JWKS,
     OAUTH,
     TOKEN,
-    Daemon,
+    InMemoryDaemon,
     claims,
     signing_key,
 )
@@ -77,7 +77,7 @@ class RelayTestCase(SynchronousTestCase):
         """Status and code of an error."""
         return reply.status, reply.json["error"]
 
-    def brings(self, daemon: Daemon, id_token: str) -> Reply:
+    def brings(self, daemon: InMemoryDaemon, id_token: str) -> Reply:
         """The answer to a code for which Authentik gives this id token."""
         tokens = {"access_token": "an access token", "token_type": "Bearer", "id_token": id_token}
         daemon.authentik.instead[TOKEN] = json.dumps(tokens).encode()
@@ -89,7 +89,7 @@ class CodeTests(RelayTestCase):
 
     def test_a_web_login_and_its_refresh(self) -> None:
         """Code and refresh token bring Authentik's tokens, and id tokens under our issuer."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         tokens = daemon.redeem(daemon.code()).json
         again = daemon.post(
             "/oauth/token",
@@ -130,7 +130,7 @@ class CodeTests(RelayTestCase):
             "scope": "openid  profile",
         }
         others = {"username": "alice", "password": "canary", "nonce": "n", "client_assertion": "x"}
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         daemon.post("/oauth/token", {**others, **known, "scope ": "x"})
         [heard] = [heard for heard in daemon.authentik.heard if heard.path == TOKEN]
         self.assertEqual((heard.form, heard.query, heard.authorization), (known, "", None))
@@ -147,7 +147,9 @@ class CodeTests(RelayTestCase):
             ("", {"client_id": client_id}, 400),
             (BASIC[:-4], {"client_id": ""}, 400),
         ):
-            daemon = Daemon(self, CLIENT_ID=client_id, CLIENT_SECRET="another one for passwords")
+            daemon = InMemoryDaemon(
+                self, CLIENT_ID=client_id, CLIENT_SECRET="another one for passwords"
+            )
             code = daemon.code(client_id=client_id)
             headers = headers and f"{headers}\r\n"
             reply = daemon.redeem(code, headers, **more)
@@ -162,7 +164,7 @@ class CodeTests(RelayTestCase):
     def test_a_secret_that_is_escaped_for_basic_reaches_authentik_readable(self) -> None:
         """RFC 6749 wants both parts form-encoded; Authentik takes them as they are."""
         client_id = "jamf-connect-confidential"
-        daemon = Daemon(self, CLIENT_ID=client_id, CLIENT_SECRET=CONFIDENTIAL_SECRET)
+        daemon = InMemoryDaemon(self, CLIENT_ID=client_id, CLIENT_SECRET=CONFIDENTIAL_SECRET)
         pair = f"{client_id}:{CONFIDENTIAL_SECRET}".replace("-", "%2D")
         headers = f"Authorization: Basic {b64encode(pair.encode()).decode()}\r\n"
         reply = daemon.redeem(daemon.code(client_id=client_id), headers, client_id="")
@@ -177,7 +179,7 @@ class CodeTests(RelayTestCase):
             ("100%", "100%"),
             ("a:b", "a:b"),
         ):
-            daemon = Daemon(self)
+            daemon = InMemoryDaemon(self)
             header = b64encode(f"jamf-connect:{sent}".encode()).decode()
             daemon.redeem("a code", f"Authorization: Basic {header}\r\n", client_id="")
             [heard] = [heard for heard in daemon.authentik.heard if heard.path == TOKEN]
@@ -186,7 +188,7 @@ class CodeTests(RelayTestCase):
 
     def test_refusals_come_back_byte_for_byte(self) -> None:
         """Code and text are Authentik's, its status too; its request id is left out."""
-        daemon = Daemon(self, CLIENT_ID="jamf-connect")
+        daemon = InMemoryDaemon(self, CLIENT_ID="jamf-connect")
         for change in (
             {"code": "never given"},
             {"code_verifier": "w" * 43},
@@ -213,7 +215,7 @@ class CodeTests(RelayTestCase):
             (429, b'{"error":"slow_down"}', LATER),
             (200, b"[]", LATER),
         ):
-            daemon = Daemon(self)
+            daemon = InMemoryDaemon(self)
 
             def answer(request: Any, status: int = status, body: bytes = body) -> bytes:
                 request.setResponseCode(status)
@@ -232,7 +234,7 @@ class CodeTests(RelayTestCase):
             (clients, "authorization_code", "unauthorized_client"),
             (clients, "refresh_token", "unauthorized_client"),
         ):
-            daemon = Daemon(self, toml)
+            daemon = InMemoryDaemon(self, toml)
             reply = daemon.redeem("a code", grant_type=grant)
             self.assertEqual(self.refused(reply), (400, error), grant)
             self.assertEqual(daemon.authentik.heard, [])
@@ -246,7 +248,7 @@ class IdTokenTests(RelayTestCase):
 
     def test_what_does_not_verify_is_refused(self) -> None:
         """One wrong detail is enough for an outage, and the log says so in one word."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         key, other = signing_key(0), signing_key(1)
         past = int(time.time()) - 600
         good = key.sign(foreign())
@@ -279,14 +281,14 @@ class IdTokenTests(RelayTestCase):
 
     def test_clocks_may_differ_by_some_seconds(self) -> None:
         """Authentik's clock may be a little ahead of ours, or behind it."""
-        daemon, now = Daemon(self), int(time.time())
+        daemon, now = InMemoryDaemon(self), int(time.time())
         for change in ({"iat": now + 10}, {"nbf": now + 10}, {"exp": now - 10}):
             reply = self.brings(daemon, signing_key(0).sign(foreign(**change)))
             self.assertEqual(reply.status, 200, change)
 
     def test_an_answer_without_an_id_token_goes_through(self) -> None:
         """Who does not ask for ``openid`` gets none."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         daemon.authentik.instead[TOKEN] = b'{"access_token":"x","token_type":"Bearer"}'
         self.assertEqual(
             daemon.redeem("a code").json, {"access_token": "x", "token_type": "Bearer"}
@@ -297,7 +299,7 @@ class IdTokenTests(RelayTestCase):
         clients = '[[clients]]\nid = "jamf-connect"\naliases = "upn=preferred_username, x=y"\n'
         hashes = {"RS256": sha256, "ES256": sha256, "EdDSA": sha512}
         for algorithm, hashed in hashes.items():
-            daemon = Daemon(self, clients, ROPG_SIGNING_ALG=algorithm)
+            daemon = InMemoryDaemon(self, clients, ROPG_SIGNING_ALG=algorithm)
             theirs = foreign(at_hash="that of Authentik", aud=["jamf-connect", "more"])
             token = self.brings(daemon, signing_key(0).sign(theirs)).json["id_token"]
             digest = hashed(b"an access token").digest()
@@ -317,7 +319,7 @@ class IdTokenTests(RelayTestCase):
     def test_a_provider_without_a_key(self) -> None:
         """Its tokens cannot be verified: refused, and a warning; passwords need none of it."""
         client_id = "jamf-connect-nokey"
-        daemon = Daemon(self, CLIENT_ID=client_id, CLIENT_SECRET=CONFIDENTIAL_SECRET)
+        daemon = InMemoryDaemon(self, CLIENT_ID=client_id, CLIENT_SECRET=CONFIDENTIAL_SECRET)
         known = {"client_id": client_id, "client_secret": CONFIDENTIAL_SECRET}
         reply = daemon.redeem(daemon.code(client_id=client_id), **known)
         self.assertEqual(self.refused(reply), LATER)
@@ -334,7 +336,7 @@ class AuthentikRotatesTests(RelayTestCase):
 
     def test_a_new_key_is_found(self) -> None:
         """The keys are fetched again for it, once, and the very next login goes on."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         for number in (1, 2):
             self.assertEqual(daemon.redeem(daemon.code()).status, 200)
             self.assertEqual(daemon.authentik.count("GET", KEYS), number)
@@ -346,7 +348,7 @@ class AuthentikRotatesTests(RelayTestCase):
 
     def test_tokens_that_name_no_key_cost_authentik_little(self) -> None:
         """However many come, the keys are fetched again every five seconds at most."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         forged = signing_key(1).sign(foreign())
         for _ in range(2 * REFETCH_SECONDS):
             for _ in range(3):
@@ -356,7 +358,7 @@ class AuthentikRotatesTests(RelayTestCase):
 
     def test_keys_that_cannot_be_fetched_again(self) -> None:
         """Tokens of known keys go on; one of an unknown key is refused."""
-        daemon = Daemon(self)
+        daemon = InMemoryDaemon(self)
         good = signing_key(0).sign(foreign())
         self.assertEqual(self.brings(daemon, good).status, 200)
         daemon.clock.advance(REFETCH_SECONDS)
@@ -369,7 +371,7 @@ class AuthentikRotatesTests(RelayTestCase):
         """A key set that is none is Authentik's fault and no mistake of ours."""
         good = signing_key(0).sign(foreign())
         for keys in ('{"keys":"x"}', '{"keys":[5]}', '{"keys":[{}]}', '{"keys":[{"kty":"oct"}]}'):
-            daemon = Daemon(self)
+            daemon = InMemoryDaemon(self)
             daemon.authentik.instead[KEYS] = keys.encode()
             self.assertEqual(self.refused(self.brings(daemon, good)), LATER, keys)
             self.assertEqual(daemon.logged("result"), ["provider_token"], keys)
@@ -389,7 +391,7 @@ class OutageTests(RelayTestCase):
 
         for fault in (500, 502, 503, 404, 302, b"not JSON", breaks):
             for grant in ("authorization_code", "refresh_token"):
-                daemon = Daemon(self)
+                daemon = InMemoryDaemon(self)
                 daemon.authentik.instead[TOKEN] = fault
                 reply = daemon.redeem("a code", grant_type=grant)
                 self.assertEqual(self.refused(reply), LATER, fault)
@@ -402,7 +404,7 @@ class OutageTests(RelayTestCase):
         request = post(urlencode({"grant_type": "refresh_token", "client_id": "jamf-connect"}))
         for outage in ("503", "abort"):
             for fault, reason in (("cut", "upstream_connection"), ("silent", "upstream_timeout")):
-                daemon = Daemon(self, ROPG_OUTAGE=outage, ROPG_DEADLINE="5")
+                daemon = InMemoryDaemon(self, ROPG_OUTAGE=outage, ROPG_DEADLINE="5")
                 setattr(daemon.line, fault, True)
                 peer = daemon.peer()
                 peer.send(request)
@@ -418,7 +420,7 @@ class OutageTests(RelayTestCase):
 
     def test_so_many_at_a_time_and_no_more(self) -> None:
         """The others are told at once to come later, and the log says why."""
-        daemon = Daemon(self, ROPG_DEADLINE="5")
+        daemon = InMemoryDaemon(self, ROPG_DEADLINE="5")
         daemon.line.silent = True
         request = post(urlencode({"grant_type": "refresh_token", "client_id": "jamf-connect"}))
         peers = [daemon.peer() for _ in range(MAX_TOKENS)]

@@ -13,7 +13,7 @@ from ropg_twisted.sandbox import users as people
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.users import USERS, USUAL_PASSWORD, find
 from tests.fakes import Reply
-from tests.memory import Daemon, claims
+from tests.memory import InMemoryDaemon, claims
 from tests.rows import Rows
 from tests.sandbox_browser import DEFAULT, EXECUTOR
 
@@ -25,14 +25,14 @@ FLOW = f"{EXECUTOR}{DEFAULT}/"
 WITH_DEVICE = [person for person in USERS if person.totp_key or person.static_tokens]
 
 
-def code(daemon: Daemon, steps: int = 0) -> str:
+def code(daemon: InMemoryDaemon, steps: int = 0) -> str:
     """Bob's code, ``steps`` of half a minute from now."""
     bob = find("bob")
     assert bob is not None and bob.totp_key is not None
     return totp(bob.totp_key, daemon.clock.seconds() + 30 * steps)
 
 
-def wrong(daemon: Daemon) -> str:
+def wrong(daemon: InMemoryDaemon) -> str:
     """A code that is none of Bob's now."""
     right = {code(daemon, steps) for steps in (-1, 0, 1)}
     return next(text for text in ("000000", "111111", "222222", "333333") if text not in right)
@@ -45,7 +45,7 @@ class SecondFactorTestCase(SynchronousTestCase):
     more: ClassVar[dict[str, str]] = {}
 
     def setUp(self) -> None:
-        self.daemon = Daemon(self, ROPG_MFA=self.mfa, **self.more)
+        self.daemon = InMemoryDaemon(self, ROPG_MFA=self.mfa, **self.more)
 
     def sent(self, name: str) -> int:
         """In how many requests a field of this name has been sent to the flow."""
@@ -110,7 +110,7 @@ class TokensTests(SecondFactorTestCase):
         """Wrong passwords, other stages for a person, and people without a second factor."""
         self.assert_refused(self.daemon.password("bob", "wrong"), INVALID_GRANT)
         self.assertEqual(self.daemon.password("alice").status, 200)
-        daemon = Daemon(self, ROPG_MFA=self.mfa, FLOW_SLUG="prompt-flow", **self.more)
+        daemon = InMemoryDaemon(self, ROPG_MFA=self.mfa, FLOW_SLUG="prompt-flow", **self.more)
         reply = daemon.password("alice")
         self.assertEqual((reply.status, reply.json["error"]), (400, "interaction_required"))
 
@@ -139,7 +139,7 @@ class CodeTests(SecondFactorTestCase):
 
     def test_in_one_form_with_the_name(self) -> None:
         """A flow that asks for name and password at once takes a code as well."""
-        daemon = Daemon(self, ROPG_MFA="code", FLOW_SLUG="ropg-combined")
+        daemon = InMemoryDaemon(self, ROPG_MFA="code", FLOW_SLUG="ropg-combined")
         reply = daemon.password("bob", f"{USUAL_PASSWORD};{code(daemon)}")
         self.assertEqual(daemon.verified(reply.json["id_token"])["amr"], ["pwd", "otp"])
 
@@ -152,7 +152,7 @@ class CodeTests(SecondFactorTestCase):
             tokens = "authentik"
             redirect_uri = "https://127.0.0.1/jamfconnect"
             """
-        daemon = Daemon(self, clients)
+        daemon = InMemoryDaemon(self, clients)
         reply = daemon.password("bob", f"{USUAL_PASSWORD};{code(daemon)}")
         self.assertEqual(daemon.verified(reply.json["id_token"])["amr"], ["pwd", "mfa"])
         self.assertEqual(claims(reply.json["access_token"])["preferred_username"], "bob")

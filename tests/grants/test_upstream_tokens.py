@@ -14,7 +14,7 @@ from twisted.web.server import Request
 
 from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
 from tests.fakes import ISSUER, Reply
-from tests.memory import AUTHENTIK, AUTHORIZE, OAUTH, TOKEN, Daemon, claims, signing_key
+from tests.memory import AUTHENTIK, AUTHORIZE, OAUTH, TOKEN, InMemoryDaemon, claims, signing_key
 from tests.sandbox_browser import DEFAULT, EXECUTOR
 
 REDIRECT = "https://127.0.0.1/jamfconnect"
@@ -50,7 +50,7 @@ class ForeignTokensTests(SynchronousTestCase):
 
     def test_a_password_brings_authentiks_tokens(self) -> None:
         """Access token and times are Authentik's, the id token is under our issuer."""
-        daemon = Daemon(self, CLIENT)
+        daemon = InMemoryDaemon(self, CLIENT)
         answer = daemon.password("alice", scope="openid profile", nonce="a nonce").json
         self.assertEqual(
             set(answer), {"access_token", "token_type", "scope", "expires_in", "id_token"}
@@ -68,7 +68,7 @@ class ForeignTokensTests(SynchronousTestCase):
     def test_its_refresh_token_refreshes(self) -> None:
         """With ``offline_access`` there is one, and it outlives the session."""
         for extra, asked in (("", "openid offline_access"), ("extra_scopes='offline_access'", "")):
-            daemon = Daemon(self, CLIENT + extra)
+            daemon = InMemoryDaemon(self, CLIENT + extra)
             answer = daemon.password("alice", scope=asked).json
             for row in daemon.sandbox.sessions.authenticated:
                 daemon.sandbox.sessions.end(row)
@@ -80,20 +80,20 @@ class ForeignTokensTests(SynchronousTestCase):
 
     def test_a_client_may_not_have_every_scope(self) -> None:
         """What its table leaves out is not asked for, whoever wants it."""
-        daemon = Daemon(self, CLIENT + 'scopes = "openid email"')
+        daemon = InMemoryDaemon(self, CLIENT + 'scopes = "openid email"')
         answer = daemon.password("alice", scope="openid profile offline_access").json
         self.assertEqual(answer["scope"], "openid")
         self.assertNotIn("refresh_token", answer)
         self.assertEqual(daemon.password("alice").json["scope"], "openid email")
         extra = 'scopes = "openid email"\nextra_scopes = "email offline_access"'
-        answer = Daemon(self, CLIENT + extra).password("alice", scope="openid").json
+        answer = InMemoryDaemon(self, CLIENT + extra).password("alice", scope="openid").json
         self.assertEqual(answer["scope"], "openid email")
         self.assertNotIn("refresh_token", answer)
 
     def test_the_session_lives_as_long_as_the_token_needs_it(self) -> None:
         """Authentik's access tokens die with their session, so it is left; ours need none."""
         for toml, left in ((CLIENT, 1), ("", 0)):
-            daemon = Daemon(self, toml)
+            daemon = InMemoryDaemon(self, toml)
             token = daemon.password("alice").json["access_token"]
             self.assertEqual(len(daemon.sandbox.sessions.authenticated), left)
             self.assertEqual(daemon.userinfo(token).json["preferred_username"], "alice")
@@ -102,7 +102,7 @@ class ForeignTokensTests(SynchronousTestCase):
         """PKCE by S256, a state and a verifier that are new each time, and the client's secret."""
         client_id = "jamf-connect-confidential"
         toml = CLIENT.replace('"jamf-connect"', f'"{client_id}"')
-        daemon = Daemon(self, f'{toml}secret = "{CONFIDENTIAL_SECRET}"')
+        daemon = InMemoryDaemon(self, f'{toml}secret = "{CONFIDENTIAL_SECRET}"')
         seen = set()
         for _ in range(2):
             daemon.authentik.heard.clear()
@@ -166,7 +166,7 @@ class ForeignTokensTests(SynchronousTestCase):
             ("not there", 404),
         ]
         for name, answer in answers:
-            daemon = Daemon(self, CLIENT)
+            daemon = InMemoryDaemon(self, CLIENT)
             daemon.authentik.instead[AUTHORIZE] = answer
             self.assertEqual(refused(daemon.password("alice")), LATER, name)
             self.assertEqual(daemon.logged("reason"), ["application_no_code"], name)
@@ -176,7 +176,7 @@ class ForeignTokensTests(SynchronousTestCase):
 
     def test_a_wrong_redirect_uri_is_found_by_the_first_login(self) -> None:
         """Authentik does not know it, and no password is called wrong for it."""
-        daemon = Daemon(self, CLIENT.replace(REDIRECT, "https://127.0.0.1/unregistered"))
+        daemon = InMemoryDaemon(self, CLIENT.replace(REDIRECT, "https://127.0.0.1/unregistered"))
         self.assertEqual(refused(daemon.password("alice")), LATER)
         self.assertEqual(daemon.logged("reason"), ["application_no_code"])
         self.assertEqual(daemon.sandbox.sessions.authenticated, [])
@@ -186,7 +186,7 @@ class ForeignTokensTests(SynchronousTestCase):
         """A second login costs Authentik, and a code of a second factor works only once."""
         for path in (ACCESS, AUTHORIZE, TOKEN, "/api/v3/core/users/me/"):
             for fault in (500, 502, b"not JSON"):
-                daemon = Daemon(self, CLIENT)
+                daemon = InMemoryDaemon(self, CLIENT)
                 daemon.authentik.instead[path] = fault
                 self.assertEqual(refused(daemon.password("alice")), LATER, (path, fault))
                 self.assertEqual(len(daemon.logged("reason")), 1)
@@ -205,7 +205,7 @@ class ForeignTokensTests(SynchronousTestCase):
             (CLIENT, {}, json.dumps(strange).encode()),
             (no_key, secret, None),
         ):
-            daemon = Daemon(self, toml)
+            daemon = InMemoryDaemon(self, toml)
             if answer is not None:
                 daemon.authentik.instead[TOKEN] = answer
             self.assertEqual(refused(daemon.password("alice", **form)), LATER)
@@ -213,7 +213,7 @@ class ForeignTokensTests(SynchronousTestCase):
 
     def test_what_is_no_right_password_brings_no_tokens(self) -> None:
         """Wrong, second factor, policy, disabled: the answers are those for our own tokens."""
-        daemon = Daemon(self, CLIENT)
+        daemon = InMemoryDaemon(self, CLIENT)
         for username, password, error in (
             ("alice", "wrong", "invalid_grant"),
             ("bob", None, "interaction_required"),
@@ -240,7 +240,7 @@ class CheckAccessTests(SynchronousTestCase):
             ({"ROPG_APP_SLUG": "mac-fleet"}, "grace", "right", 200, 1),
             ({"CLIENT_ID": "unknown"}, "grace", "right", 200, 1),
         ):
-            daemon = Daemon(self, **environ)
+            daemon = InMemoryDaemon(self, **environ)
             more = {"client_id": environ.get("CLIENT_ID", "jamf-connect")}
             reply = (
                 daemon.password(username, "no such password", **more)
@@ -261,7 +261,7 @@ class CheckAccessTests(SynchronousTestCase):
 
     def test_an_application_that_is_named_and_missing(self) -> None:
         """No answer about the password: whoever may use nothing is not let in by accident."""
-        daemon = Daemon(self, ROPG_APP_SLUG="unknown")
+        daemon = InMemoryDaemon(self, ROPG_APP_SLUG="unknown")
         self.assertEqual(refused(daemon.password("alice")), LATER)
         self.assertEqual(daemon.logged("reason"), ["application_missing"])
         self.assertEqual(refused(daemon.password("alice", "wrong")), (400, "invalid_grant"))
@@ -270,7 +270,7 @@ class CheckAccessTests(SynchronousTestCase):
     def test_an_answer_that_says_nothing(self) -> None:
         """Only ``true`` lets in, and only ``false`` denies."""
         for answer in (b'{"passing":"true"}', b'{"passing":1}', b"{}", b"[]", 403, 500):
-            daemon = Daemon(self)
+            daemon = InMemoryDaemon(self)
             daemon.authentik.instead[ACCESS] = answer
             self.assertEqual(refused(daemon.password("alice")), LATER, answer)
             self.assertEqual(daemon.sandbox.sessions.authenticated, [], answer)

@@ -158,7 +158,7 @@ class RejectedPasswordsTests(SynchronousTestCase):
 
 
 @implementer(IPasswordVerifier)
-class Walks(PendingVerifier):
+class LateWhenCancelledVerifier(PendingVerifier):
     """Is under way at Authentik until the test says; cancelled there, it was late."""
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
@@ -170,7 +170,7 @@ class Walks(PendingVerifier):
 
 
 @implementer(IPasswordVerifier)
-class Lingers(PendingVerifier):
+class SlowToCancelVerifier(PendingVerifier):
     """Takes a while to give up: ``ending`` holds what it waits for when it is cancelled."""
 
     def __init__(self) -> None:
@@ -277,7 +277,7 @@ class SharedChecksTests(SynchronousTestCase):
 
     def test_a_walk_that_is_being_given_up_begins_again(self) -> None:
         """A walk may need a moment to end: who joins it then is not cancelled with it."""
-        verifier = Lingers()
+        verifier = SlowToCancelVerifier()
         guard = CoalescedChecks(verifier)
         hang_up(ask(guard))
         checks = [ask(guard), ask(guard)]
@@ -508,7 +508,7 @@ class CircuitBreakerTests(SynchronousTestCase):
 
     def test_a_probe_that_waits_for_a_place_is_given_up_by_its_client(self) -> None:
         """Through all guards: who hangs up in the queue does not leave the others shut out."""
-        verifier = Walks()
+        verifier = LateWhenCancelledVerifier()
         guards = guarded(verifier, 1, 30, self.clock)
         for number in range(OUTAGES_TO_OPEN):
             check = ask(guards, f"user{number}")
@@ -574,7 +574,7 @@ class ConcurrencyLimitTests(SynchronousTestCase):
     def setUp(self) -> None:
         """A verifier that waits for the test, and its guard."""
         self.clock = StrictClock()
-        self.verifier = Walks()
+        self.verifier = LateWhenCancelledVerifier()
         self.limit = ConcurrencyLimit(self.verifier, self.PLACES, self.DEADLINE, self.clock)
 
     def asked(self) -> str:
@@ -627,7 +627,7 @@ class ConcurrencyLimitTests(SynchronousTestCase):
 
     def test_a_place_is_taken_until_the_walk_has_really_ended(self) -> None:
         """A walk that needs a moment to give up keeps its place, and its client waits for it."""
-        verifier = Lingers()
+        verifier = SlowToCancelVerifier()
         limit = ConcurrencyLimit(verifier, 1, self.DEADLINE, self.clock)
         late = ask(limit)
         self.clock.advance(self.DEADLINE - 1)
@@ -728,7 +728,7 @@ class FloodTests(SynchronousTestCase):
     def setUp(self) -> None:
         """All of them have come at the same moment."""
         self.clock = StrictClock()
-        self.verifier = Walks()
+        self.verifier = LateWhenCancelledVerifier()
         self.limit = ConcurrencyLimit(self.verifier, self.PLACES, self.DEADLINE, self.clock)
         self.checks = [ask(self.limit) for _ in range(self.PLACES + 300)]
         self.waiting = self.checks[self.PLACES :][: QUEUE_FACTOR * self.PLACES]
@@ -799,7 +799,7 @@ class ImpatientClientTests(SynchronousTestCase):
     def setUp(self) -> None:
         """All guards round a verifier that waits for the test."""
         self.clock = StrictClock()
-        self.verifier = Walks()
+        self.verifier = LateWhenCancelledVerifier()
         self.guards = guarded(self.verifier, 64, 15, self.clock)
 
     def refuse(self) -> None:

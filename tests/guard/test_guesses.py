@@ -254,7 +254,7 @@ def slow_redis(test: SynchronousTestCase) -> str:
 
 
 @implementer(IPasswordVerifier)
-class Walks:
+class PendingAuthentik:
     """An Authentik whose answers the test gives; ``waiting`` holds who waits for one."""
 
     def __init__(self) -> None:
@@ -308,7 +308,7 @@ class SameMomentTests(TestCase):
     def setUp(self) -> None:
         """Listen, as the daemon does by default, behind a proxy."""
         clock = Clock()
-        self.walks = Walks()
+        self.walks = PendingAuthentik()
         client = Client("mac", rates=values.rates(DEFAULT_LIMITS), second_factor=SecondFactor.CODE)
         self.site = provider_site(
             guarded(self.walks, 64, 15, clock),

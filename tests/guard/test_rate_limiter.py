@@ -57,10 +57,10 @@ class OwnTime(Clock):
     callFromThread = reactor.callFromThread
 
 
-class Peer(Protocol):
+class NotRedis(Protocol):
     """Something that is no Redis: it says its ``banner``, or hangs up if it has none."""
 
-    def __init__(self, banner: bytes | None, known: set[Peer]) -> None:
+    def __init__(self, banner: bytes | None, known: set[NotRedis]) -> None:
         self._banner = banner
         self._known = known
 
@@ -569,15 +569,15 @@ class OtherPeerTests(StoreTestCase):
 
     def listen(self, banner: bytes | None) -> str:
         """The URL of a peer, until the test is over."""
-        known: set[Peer] = set()
-        factory = Factory.forProtocol(lambda: Peer(banner, known))
+        known: set[NotRedis] = set()
+        factory = Factory.forProtocol(lambda: NotRedis(banner, known))
         factory.noisy = False
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(self.leave, known)
         self.addCleanup(port.stopListening)
         return f"redis://127.0.0.1:{port.getHost().port}"
 
-    def leave(self, known: set[Peer]) -> Deferred[None]:
+    def leave(self, known: set[NotRedis]) -> Deferred[None]:
         """Close all connections, and let the reactor see that they are."""
         for peer in list(known):
             cast(Any, peer.transport).abortConnection()

@@ -56,7 +56,7 @@ def limited(verifier: IPasswordVerifier, clock: Clock) -> IPasswordVerifier:
     return AddressRateLimit(user, limiter)
 
 
-class Gate:
+class BothRateLimits:
     """Both limits on their own, and their answers to one login after the other."""
 
     def __init__(self, verifier: IPasswordVerifier, rates: Rates) -> None:
@@ -111,7 +111,7 @@ class UserRateTests(SynchronousTestCase):
             (outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN), False),
         ):
             verifier = FixedVerifier(check)
-            gate = Gate(verifier, USER)
+            gate = BothRateLimits(verifier, USER)
             let_in = [gate.lets_in(code="123456") for _ in range(3 * ALLOWED)]
             expected = ALLOWED if counted else len(let_in)
             self.assertEqual(let_in.count(True), expected, check)
@@ -120,14 +120,14 @@ class UserRateTests(SynchronousTestCase):
 
     def test_a_mistake_of_ours_does_not_count(self) -> None:
         """A check that breaks inside leaves a user's attempts as they were."""
-        gate = Gate(FailingVerifier(RIGHT), USER)
+        gate = BothRateLimits(FailingVerifier(RIGHT), USER)
         for _ in range(3 * ALLOWED):
             self.failureResultOf(gate.ask(), ZeroDivisionError)
 
     def test_after_the_limit_a_right_password_waits_as_well(self) -> None:
         """Nobody learns by a success which of many guesses was right."""
         verifier = FixedVerifier(WRONG)
-        gate = Gate(verifier, USER)
+        gate = BothRateLimits(verifier, USER)
         for _ in range(ALLOWED):
             self.assertTrue(gate.lets_in())
         verifier.check = RIGHT
@@ -136,7 +136,7 @@ class UserRateTests(SynchronousTestCase):
 
     def test_an_address_is_no_way_round(self) -> None:
         """Guesses at one user count from wherever they come."""
-        gate = Gate(FixedVerifier(WRONG), USER)
+        gate = BothRateLimits(FixedVerifier(WRONG), USER)
         let_in = [gate.lets_in(address=f"192.0.2.{host}") for host in range(2 * ALLOWED)]
         self.assertEqual(let_in.count(True), ALLOWED)
 
@@ -150,7 +150,7 @@ class UserRateTests(SynchronousTestCase):
             ("kim", "\u212aim"),
         ):
             for other in others:
-                gate = Gate(FixedVerifier(WRONG), USER)
+                gate = BothRateLimits(FixedVerifier(WRONG), USER)
                 for _ in range(ALLOWED):
                     self.assertTrue(gate.lets_in(name), other)
                 self.assertFalse(gate.lets_in(other), other)
@@ -158,7 +158,7 @@ class UserRateTests(SynchronousTestCase):
     def test_parallel_guesses_are_no_way_round(self) -> None:
         """What is under way counts as failed, until it turns out to be something else."""
         verifier = PendingVerifier()
-        gate = Gate(verifier, USER)
+        gate = BothRateLimits(verifier, USER)
         checks = [gate.ask(password=f"guess {n}") for n in range(3 * ALLOWED)]
         self.assertEqual(len(verifier.asked), ALLOWED)
         for check in checks[ALLOWED:]:
@@ -190,7 +190,7 @@ class UserRateTests(SynchronousTestCase):
     def test_a_check_that_is_given_up_counts_nothing(self) -> None:
         """One that is cancelled has not been judged, and gives its attempt back."""
         verifier = PendingVerifier()
-        gate = Gate(verifier, USER)
+        gate = BothRateLimits(verifier, USER)
         for _ in range(3 * ALLOWED):
             check = gate.ask()
             check.cancel()
@@ -199,7 +199,7 @@ class UserRateTests(SynchronousTestCase):
 
     def test_attempts_come_back(self) -> None:
         """Who waits as long as the answer says, as often as it says so, is let in in the end."""
-        gate = Gate(FixedVerifier(WRONG), USER)
+        gate = BothRateLimits(FixedVerifier(WRONG), USER)
         for _ in range(ALLOWED):
             self.assertTrue(gate.lets_in())
         while is_throttled(answer := self.successResultOf(gate.ask())):
@@ -210,7 +210,7 @@ class UserRateTests(SynchronousTestCase):
 
     def test_a_window_that_slides_leaves_no_gap(self) -> None:
         """Attempts at the end of one quarter of an hour count in the next."""
-        gate = Gate(FixedVerifier(WRONG), USER)
+        gate = BothRateLimits(FixedVerifier(WRONG), USER)
         self.assertTrue(gate.lets_in())
         gate.clock.advance(895)
         self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True, True, False])
@@ -224,7 +224,7 @@ class BudgetTests(SynchronousTestCase):
     def setUp(self) -> None:
         """A user at home, and strangers."""
         self.verifier = FixedVerifier(WRONG)
-        self.gate = Gate(self.verifier, USER)
+        self.gate = BothRateLimits(self.verifier, USER)
 
     def answer(
         self, check: CheckResult, username: str, address: str | None, code: str | None = None
@@ -412,7 +412,7 @@ class Model:
     def __init__(self, test: SynchronousTestCase) -> None:
         self.test = test
         self.verifier = PendingVerifier()
-        self.gate = Gate(self.verifier, USER)
+        self.gate = BothRateLimits(self.verifier, USER)
         self.known: set[tuple[str, str]] = set()
         self.failed: list[str] = []
         self.walks: list[tuple[Deferred[CheckResult], list[str], tuple[str, str | None]]] = []
@@ -477,7 +477,7 @@ class AddressRateTests(SynchronousTestCase):
         """An address has so many checks, whoever they are about and whatever they come to."""
         for check in (RIGHT, WRONG, outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED)):
             verifier = FixedVerifier(check)
-            gate = Gate(verifier, ADDRESS)
+            gate = BothRateLimits(verifier, ADDRESS)
             let_in = [gate.lets_in(f"user{number}") for number in range(2 * ALLOWED)]
             self.assertEqual(let_in, [True] * ALLOWED + [False] * ALLOWED, check)
             self.assertEqual(len(verifier.asked), ALLOWED)
@@ -491,13 +491,15 @@ class AddressRateTests(SynchronousTestCase):
             (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"], 4),
             ([None, None, None, None], 4),
         ):
-            gate = Gate(FixedVerifier(RIGHT), ADDRESS)
+            gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
             let_in = [gate.lets_in(address=address) for address in addresses]
             self.assertEqual(let_in.count(True), expected, addresses)
 
     def test_refused_checks_do_not_touch_the_user(self) -> None:
         """A flood from one address does not use up the attempts of the users that it names."""
-        gate = Gate(FixedVerifier(WRONG), Rates(parse("4 per 15 minutes"), ADDRESS.address))
+        gate = BothRateLimits(
+            FixedVerifier(WRONG), Rates(parse("4 per 15 minutes"), ADDRESS.address)
+        )
         for _ in range(5 * ALLOWED):
             gate.lets_in()
         self.assertTrue(gate.lets_in(address="198.51.100.1"))
@@ -505,7 +507,7 @@ class AddressRateTests(SynchronousTestCase):
 
     def test_a_minute_later(self) -> None:
         """A rate per minute is full again two minutes later at the latest."""
-        gate = Gate(FixedVerifier(RIGHT), ADDRESS)
+        gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
         self.assertEqual([gate.lets_in() for _ in range(ALLOWED + 1)][-1], False)
         gate.clock.advance(120)
         self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True] * ALLOWED)

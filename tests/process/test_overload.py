@@ -22,7 +22,7 @@ from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.sandbox.users import USUAL_PASSWORD
 from tests.daemon import PATIENCE, Daemon
 from tests.fakes import Reply, post
-from tests.soak.clients import Line
+from tests.soak.clients import ClientConnection
 from tests.soak.proxy import Proxy
 
 MAX_CHECKS: Final = 3
@@ -60,7 +60,7 @@ class OverloadTests(TestCase):
 
     async def ask(self, daemon: Daemon, username: str) -> int:
         """The status that a right password is answered with."""
-        factory = Factory.forProtocol(Line)
+        factory = Factory.forProtocol(ClientConnection)
         factory.noisy = False
         endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", daemon.port)
         line: Any = await endpoint.connect(factory)

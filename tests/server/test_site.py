@@ -48,7 +48,7 @@ PATIENCE = 15
 """Seconds for which a real socket waits for what should come at once."""
 
 
-class Pipe(StringTransport):
+class SocketTransport(StringTransport):
     """Ends as a socket does: the protocol is told in the next turn of ``clock``.
 
     ``deaf``: the peer never answers a close, as TLS asks it to; only an abort ends it.
@@ -93,18 +93,18 @@ class Pipe(StringTransport):
             self.protocol.connectionLost(Failure(reason))
 
 
-class Peer(Connection):
-    """A client at the other end of a :class:`Pipe`."""
+class SiteClient(Connection):
+    """A client at the other end of a :class:`SocketTransport`."""
 
-    transport: Pipe
+    transport: SocketTransport
 
     def __init__(self, site: BoundedSite, clock: Clock, *, deaf: bool = False) -> None:
-        self.transport = Pipe(clock, deaf=deaf)
+        self.transport = SocketTransport(clock, deaf=deaf)
         self.protocol = site.buildProtocol(self.transport.getPeer())
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
 
-    def send(self, data: bytes) -> Peer:
+    def send(self, data: bytes) -> SiteClient:
         """Send bytes; a socket that is being closed reads no more, but TLS does."""
         if self.transport.connected and (self.transport._deaf or not self.transport.disconnecting):
             super().send(data)
@@ -134,9 +134,9 @@ class SiteTestCase(SynchronousTestCase):
         """A site on the clock."""
         return provider_site(verifier, clock=self.clock)
 
-    def peer(self, *, deaf: bool = False) -> Peer:
+    def peer(self, *, deaf: bool = False) -> SiteClient:
         """A new connection."""
-        return Peer(self.site, self.clock, deaf=deaf)
+        return SiteClient(self.site, self.clock, deaf=deaf)
 
     def pass_time(self, seconds: float) -> None:
         """Let time go by as it does: in small steps."""
@@ -162,7 +162,7 @@ class BoundTests(SiteTestCase):
         super().setUp()
         self.patch(site_module, "MAX_CONNECTIONS", 3)
 
-    def peers(self, number: int) -> list[Peer]:
+    def peers(self, number: int) -> list[SiteClient]:
         """New connections, a moment apart."""
         found = []
         for _ in range(number):
@@ -679,7 +679,7 @@ class SocketTests(TestCase):
         discovery = b"GET /.well-known/openid-configuration HTTP/1.1\r\nHost: x\r\n\r\n"
         for last in (CHECK, discovery, CHECK + HEALTH):
             for requests in ([last], [HEALTH, last], [HEALTH, HEALTH, last]):
-                said, end = await self.talk(port, requests)
+                said, end = await self.exchange(port, requests)
                 self.assertEqual(said.count(b"HTTP/1.1"), len(requests) - 1, requests)
                 self.assertEqual(said.count(b"healthy"), len(requests) - 1, requests)
                 self.assertEqual(end, ConnectionResetError, requests)
@@ -687,11 +687,11 @@ class SocketTests(TestCase):
     async def test_a_client_that_is_only_half_there_is_gone(self) -> None:
         """Who closes the sending side of a connection gives up what it has asked."""
         port = await self.serve(provider_site(self.verifier, clock=reactor))
-        said, _ = await self.talk(port, [CHECK], half=True)
+        said, _ = await self.exchange(port, [CHECK], half=True)
         self.assertEqual((said, self.verifier.waiting), (b"", []))
         self.assertEqual(len(self.verifier.asked), 1)
 
-    def talk(
+    def exchange(
         self, port: int, requests: list[bytes], *, half: bool = False
     ) -> Coroutine[Deferred[Any], Any, tuple[bytes, type[Exception] | None]]:
         """Send one request after the other; what came back, and the exception at the end.

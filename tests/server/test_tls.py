@@ -51,7 +51,7 @@ def trusting(*authorities: Identity) -> ssl.SSLContext:
     return ssl.create_default_context(cadata="".join(each.pem for each in authorities))
 
 
-class Visitor:
+class BlockingClient:
     """A client that keeps its connection. To be used in a thread: it blocks."""
 
     def __init__(self, port: int, context: ssl.SSLContext, name: str = "localhost") -> None:
@@ -126,7 +126,7 @@ class TLSTestCase(TestCase):
         """Ask once, on a new connection; the certificate that was shown."""
 
         def work() -> x509.Certificate:
-            visitor = Visitor(port, trusting(*trusted), name)
+            visitor = BlockingClient(port, trusting(*trusted), name)
             try:
                 assert visitor.ask() == 200
                 return visitor.seen
@@ -159,7 +159,7 @@ class RenewalTests(TLSTestCase):
             self.events.clear()
             self.write(both(LEAF))
             port = await self.serve(where)
-            early = await self.blocking(lambda port=port: Visitor(port, trusting(LEAF)))  # type: ignore[misc]
+            early = await self.blocking(lambda port=port: BlockingClient(port, trusting(LEAF)))  # type: ignore[misc]
             self.addCleanup(early.close)
             self.assertEqual(await self.blocking(early.ask), 200)
             self.write(both(OTHER))
@@ -363,7 +363,7 @@ class NegotiationTests(TLSTestCase):
 
         def work() -> str:
             try:
-                visitor = Visitor(port, context)
+                visitor = BlockingClient(port, context)
             except ssl.SSLError as error:
                 return str(error.reason)
             try:
@@ -416,7 +416,7 @@ class NegotiationTests(TLSTestCase):
             context.set_alpn_protocols(["h2", "http/1.1"])
 
             def work(port: int = port, context: ssl.SSLContext = context) -> tuple[Any, int]:
-                visitor = Visitor(port, context)
+                visitor = BlockingClient(port, context)
                 try:
                     return visitor.socket.selected_alpn_protocol(), visitor.ask()
                 finally:
@@ -428,13 +428,13 @@ class NegotiationTests(TLSTestCase):
 class EndTests(TLSTestCase):
     """Ends of connections."""
 
-    async def talk(self, site: BoundedSite, pieces: Iterable[bytes]) -> bytes:
+    async def exchange(self, site: BoundedSite, pieces: Iterable[bytes]) -> bytes:
         """Send one piece after the other, as records of their own; what has come back."""
         self.write(both(LEAF))
         port = await self.serve(self.ssl, site)
 
         def work() -> bytes:
-            visitor, said = Visitor(port, trusting(LEAF)), b""
+            visitor, said = BlockingClient(port, trusting(LEAF)), b""
             try:
                 for piece in pieces:
                     visitor.socket.sendall(piece)
@@ -453,7 +453,7 @@ class EndTests(TLSTestCase):
         down = FixedVerifier(outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION))
         for pieces in ([CHECK], [HEALTH, CHECK], [CHECK, HEALTH]):
             site = provider_site(down, Client("mac", drop_on_outage=True), clock=reactor)
-            said = await self.talk(site, pieces)
+            said = await self.exchange(site, pieces)
             self.assertNotIn(b"error", said)
             self.assertLessEqual(said.count(b"HTTP/1.1"), len(pieces) - 1, pieces)
 
@@ -463,7 +463,7 @@ class EndTests(TLSTestCase):
         for start in (b"GARBAGE\r\n", chunked + b"zz\r\n", b"GET / HTTP/1.1\r\nX\r\nY: z\r\n"):
             site = provider_site(FixedVerifier(RIGHT), clock=reactor)
             more = (b"X: y\r\n\r\n", HEALTH, b"0\r\n\r\n" + HEALTH)
-            said = await self.talk(site, (start, *more))
+            said = await self.exchange(site, (start, *more))
             self.assertLessEqual(said.count(b"HTTP/1.1"), 1, start)
             self.assert_quiet()
 

@@ -200,7 +200,7 @@ class HungUp(Exception):
     """The daemon has closed a connection on which an answer was due."""
 
 
-class Line(Protocol):
+class ClientConnection(Protocol):
     """A client's connection to the daemon. ``used``: it has brought an answer already."""
 
     transport: Any
@@ -281,17 +281,17 @@ class Crowd:
         self.chance = chance
         self._reactor = reactor
         self._endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
-        self._factory = Factory.forProtocol(Line)
+        self._factory = Factory.forProtocol(ClientConnection)
         self._factory.noisy = False
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await deferLater(self._reactor, seconds)
 
-    async def connect(self) -> Line:
+    async def connect(self) -> ClientConnection:
         """A new connection."""
         line = await self._endpoint.connect(self._factory)
-        assert isinstance(line, Line)
+        assert isinstance(line, ClientConnection)
         return line
 
     async def get(self, request: bytes) -> Reply:
@@ -307,7 +307,9 @@ class Crowd:
         """A check as chance will have it."""
         return Check(any_question(self.chance), self.chance.choice(SHAPES))
 
-    async def ask(self, check: Check, send: Send, line: Line | None = None) -> Line:
+    async def ask(
+        self, check: Check, send: Send, line: ClientConnection | None = None
+    ) -> ClientConnection:
         """Ask on a connection, or on a new one, and judge the answer.
 
         As every HTTP client does, ask again if a connection that was kept turns out to be closed.
@@ -377,7 +379,7 @@ class Crowd:
     async def trickling(self) -> None:
         """A request in many small pieces."""
 
-        async def trickle(line: Line, data: bytes) -> None:
+        async def trickle(line: ClientConnection, data: bytes) -> None:
             first, _, rest = data.partition(b"\r\n")
             line.send(first + b"\r\n")
             for start in range(0, len(rest), 40):
@@ -430,9 +432,9 @@ class Crowd:
     MANNERS: ClassVar = (fresh, keeping, trickling, hasty, pipelining)
 
 
-Send: TypeAlias = Callable[[Line, bytes], Awaitable[None]]
+Send: TypeAlias = Callable[[ClientConnection, bytes], Awaitable[None]]
 
 
-async def at_once(line: Line, data: bytes) -> None:
+async def at_once(line: ClientConnection, data: bytes) -> None:
     """Send a request as a whole."""
     line.send(data)

@@ -55,7 +55,7 @@ class Proxy(Factory):
         self.hurt: set[str] = set()
         self.known: set[str] = set()
         self.counts: Counter[Fault] = Counter()
-        self.links: set[Link] = set()
+        self.links: set[ProxiedConnection] = set()
         self.chance = chance
         self._target = target
         self._fault: Fault | None = None
@@ -64,13 +64,13 @@ class Proxy(Factory):
         self._port = reactor.listenTCP(0, self, interface="127.0.0.1")
         self.port: int = self._port.getHost().port
 
-    def buildProtocol(self, addr: object) -> Link:
+    def buildProtocol(self, addr: object) -> ProxiedConnection:
         """See :class:`Factory`."""
-        return Link(self)
+        return ProxiedConnection(self)
 
-    def far_end(self, link: Link) -> None:
+    def far_end(self, link: ProxiedConnection) -> None:
         """Connect to the sandbox for a link."""
-        factory = Factory.forProtocol(lambda: FarEnd(link))
+        factory = Factory.forProtocol(lambda: SandboxConnection(link))
         factory.noisy = False
         endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", self._target)
         endpoint.connect(factory).addErrback(lambda _: link.far_end_lost())
@@ -115,7 +115,7 @@ class Proxy(Factory):
             link.reset()
 
 
-class Link(Protocol):
+class ProxiedConnection(Protocol):
     """One connection of the daemon, and what is under way on it."""
 
     transport: Any
@@ -210,10 +210,10 @@ class Link(Protocol):
             self._far_end.loseConnection()
 
 
-class FarEnd(Protocol):
+class SandboxConnection(Protocol):
     """The connection to the sandbox that belongs to a link."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: ProxiedConnection) -> None:
         self._link = link
 
     def connectionMade(self) -> None:

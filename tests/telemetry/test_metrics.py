@@ -19,7 +19,7 @@ from ropg_twisted.settings.model import GRANTS
 from ropg_twisted.telemetry.audit import MAX_ERROR, TOKEN_ERRORS, AuditLog
 from ropg_twisted.verdict import Reason, Verdict
 from tests.fakes import CapturedLog, Connection, post
-from tests.memory import TOKEN, Daemon
+from tests.memory import TOKEN, InMemoryDaemon
 
 HOSTILE = [f"error-{number}" for number in range(50)]
 HOSTILE += ["tokens", "", "x" * 10_000, "a\nb 1", '"} 1', "\u202e\ud800", "invalid_grant "]
@@ -34,7 +34,7 @@ def every_error(kind: type[OAuthError] = OAuthError) -> set[str]:
 class LabelTests(SynchronousTestCase):
     """A daemon with an admin listener, and people who send it what they like."""
 
-    def series(self, daemon: Daemon) -> list[tuple[str, dict[str, str]]]:
+    def series(self, daemon: InMemoryDaemon) -> list[tuple[str, dict[str, str]]]:
         """All that Prometheus sees: names with their labels."""
         admin: Any = daemon.clock.tcpServers[1][1]
         wire = Connection(admin).send(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -44,7 +44,7 @@ class LabelTests(SynchronousTestCase):
 
     def test_nobody_can_add_a_series(self) -> None:
         """Errors of Authentik, grants, clients, names, scopes, targets and headers: none does."""
-        daemon = Daemon(self, ROPG_ADMIN_LISTEN="tcp:8582", ROPG_LIMITS="off")
+        daemon = InMemoryDaemon(self, ROPG_ADMIN_LISTEN="tcp:8582", ROPG_LIMITS="off")
         for error in HOSTILE:
 
             def answer(request: Request, error: str = error) -> bytes:
