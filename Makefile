@@ -1,5 +1,6 @@
 # make demo    the daemon on its sandbox, asked twice; it then serves until Ctrl-C (ONCE=1: it ends)
 # make test    the tests
+# make coverage  the tests, and which lines of the package they reach
 # make lint    style and types
 # make soak    a daemon under load, with faults, for SECONDS
 # make fuzz    hostile input, for SECONDS
@@ -15,7 +16,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test lint soak fuzz clean
+.PHONY: demo test coverage lint soak fuzz clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -23,6 +24,13 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.test
 	$(VENV)/bin/python -m twisted.trial -j2 tests
+
+# Daemons that tests start are measured too: see [coverage:run] in setup.cfg.
+coverage: $(VENV)/.test
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m twisted.trial -j2 tests
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
 
 soak: $(VENV)/.test
 	$(VENV)/bin/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS))
@@ -36,7 +44,7 @@ lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache .coverage .coverage.*
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 

@@ -59,10 +59,10 @@ _PATHS: Final = {
 }
 
 
-class Line(Protocol):
+class FaultyConnection(Protocol):
     """One connection to the peer."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: FaultyAuthentik) -> None:
         self._peer = peer
         self._received = b""
 
@@ -114,7 +114,7 @@ class Line(Protocol):
 class Endless:
     """The same bytes, until :data:`ENOUGH` have been taken; then silence."""
 
-    def __init__(self, line: Line, piece: bytes) -> None:
+    def __init__(self, line: FaultyConnection, piece: bytes) -> None:
         self._line = line
         self._piece = piece
         self._left = ENOUGH
@@ -139,12 +139,12 @@ class Fault:
     is made for the request. ``absent``: nobody listens any more when the request is due.
     """
 
-    act: Callable[[Line, bytes], object]
+    act: Callable[[FaultyConnection, bytes], object]
     early: bool = False
     absent: bool = False
 
 
-class Peer(Factory):
+class FaultyAuthentik(Factory):
     """Authentik as the sandbox plays it, but for a ``fault`` at ``point``, so many ``times``.
 
     ``tls``: key and certificate to show. ``seen``: where in a login each request was.
@@ -172,7 +172,7 @@ class Peer(Factory):
         self._times = times
         self._tls = tls
         self._due = fault is not None and fault.early and point is Point.OPENING
-        self._lines: set[Line] = set()
+        self._lines: set[FaultyConnection] = set()
         self._empty: list[Deferred[None]] = []
         self._last_post = Point.NAME
 
@@ -189,11 +189,11 @@ class Peer(Factory):
             self._port.stopListening()
         return port
 
-    def buildProtocol(self, addr: object) -> Line:
+    def buildProtocol(self, addr: object) -> FaultyConnection:
         """See :class:`Factory`."""
-        return Line(self)
+        return FaultyConnection(self)
 
-    def answer(self, line: Line, request: bytes) -> None:
+    def answer(self, line: FaultyConnection, request: bytes) -> None:
         """Answer as Authentik would, or wrongly."""
         point = self._place(request)
         self.seen.append(point)
@@ -212,7 +212,7 @@ class Peer(Factory):
         else:
             line.say(honest)
 
-    def joined(self, line: Line) -> None:
+    def joined(self, line: FaultyConnection) -> None:
         """Take a connection in."""
         self._lines.add(line)
         if self._due and self._times and self._fault is not None:
@@ -220,7 +220,7 @@ class Peer(Factory):
             self._due = self._times > 0
             self._fault.act(line, b"")
 
-    def left(self, line: Line) -> None:
+    def left(self, line: FaultyConnection) -> None:
         """Forget a connection."""
         self._lines.discard(line)
         while self._empty and not self._lines:
@@ -276,10 +276,10 @@ def answer(
     return "\r\n".join([*lines, "", ""]).encode() + data
 
 
-def says(data: bytes, *, then: Callable[[Line], object] = lambda line: None) -> Fault:
+def says(data: bytes, *, then: Callable[[FaultyConnection], object] = lambda line: None) -> Fault:
     """These bytes, and ``then`` something else, in place of the honest answer."""
 
-    def act(line: Line, honest: bytes) -> None:
+    def act(line: FaultyConnection, honest: bytes) -> None:
         line.say(data)
         then(line)
 
@@ -326,29 +326,32 @@ FAULTS: Final[dict[str, Fault]] = {
     "reset": Fault(lambda line, _: line.reset()),
     "hang-up": Fault(lambda line, _: line.hang_up()),
     "silence": Fault(lambda line, _: line.fall_silent()),
-    "silence in the headers": says(answer()[:30], then=Line.fall_silent),
-    "silence in the body": says(answer("{", length=2), then=Line.fall_silent),
-    "silence behind the headers": says(answer("", length=2), then=Line.fall_silent),
+    "silence in the headers": says(answer()[:30], then=FaultyConnection.fall_silent),
+    "silence in the body": says(answer("{", length=2), then=FaultyConnection.fall_silent),
+    "silence behind the headers": says(answer("", length=2), then=FaultyConnection.fall_silent),
     # HTTP.
     "no HTTP": says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
     "a status that is no number": says(b"HTTP/1.1 twohundred OK\r\n\r\n"),
     "two lengths": says(answer("{}", "Content-Length: 3")),
     "an unknown transfer encoding": says(_HEAD + b"Transfer-Encoding: rot13\r\n\r\n{}"),
-    "a body that is cut": says(answer("{", length=2), then=Line.hang_up),
+    "a body that is cut": says(answer("{", length=2), then=FaultyConnection.hang_up),
     "a redirect that is cut": says(
-        answer("", f"Location: {EXECUTOR}", status="302 Found", length=9), then=Line.hang_up
+        answer("", f"Location: {EXECUTOR}", status="302 Found", length=9),
+        then=FaultyConnection.hang_up,
     ),
     "chunks that are cut": says(
-        _HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + _CHUNK, then=Line.hang_up
+        _HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + _CHUNK, then=FaultyConnection.hang_up
     ),
-    "headers that are cut": says(answer()[:30], then=Line.hang_up),
+    "headers that are cut": says(answer()[:30], then=FaultyConnection.hang_up),
     "a header of 100 kB": says(answer("{}", f"X-Long: {'x' * 100_000}")),
     "endless headers": says(
         b"HTTP/1.1 200 OK\r\n", then=lambda line: line.say_for_ever(b"X: " + b"x" * 1000 + b"\r\n")
     ),
     # Bodies.
     "a body that is too large": says(answer(_TOO_MUCH)),
-    "the same without a length": says(_HEAD + b"\r\n" + _TOO_MUCH.encode(), then=Line.hang_up),
+    "the same without a length": says(
+        _HEAD + b"\r\n" + _TOO_MUCH.encode(), then=FaultyConnection.hang_up
+    ),
     "an endless body": says(
         _HEAD + b"Transfer-Encoding: chunked\r\n\r\n", then=lambda line: line.say_for_ever(_CHUNK)
     ),

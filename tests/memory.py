@@ -47,7 +47,7 @@ CHALLENGE = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").d
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedRequest:
     """A request that has come to Authentik. ``path``: without its query."""
 
     method: str
@@ -62,7 +62,7 @@ class Heard:
         return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
 
 
-class Overheard(Resource):
+class RequestRecorder(Resource):
     """Authentik, and what it has been asked.
 
     ``instead``: by their paths, answers in the place of its own; bytes are JSON, a number is a
@@ -73,7 +73,7 @@ class Overheard(Resource):
 
     def __init__(self, authentik: IResource) -> None:
         super().__init__()
-        self.heard: list[Heard] = []
+        self.heard: list[ReceivedRequest] = []
         self.instead: dict[str, bytes | int | Callable[[Request], bytes | int]] = {}
         self._authentik = authentik
 
@@ -82,7 +82,7 @@ class Overheard(Resource):
         path, _, query = request.uri.decode("latin-1").partition("?")
         method, authorization = request.method.decode("latin-1"), request.getHeader("authorization")
         content: Any = request.content
-        self.heard.append(Heard(method, path, query, authorization, content.read()))
+        self.heard.append(ReceivedRequest(method, path, query, authorization, content.read()))
         content.seek(0)
         answer = self.instead.get(path)
         if callable(answer):
@@ -101,7 +101,7 @@ class Overheard(Resource):
 
 
 @implementer(IAgent)
-class Line:
+class UnreliableAgent:
     """The way to Authentik. ``cut``: it cannot be reached. ``silent``: it never answers."""
 
     def __init__(self, authentik: IResource) -> None:
@@ -125,7 +125,7 @@ class Line:
         return answer
 
 
-class Cuttable(StringTransport):
+class AbortableTransport(StringTransport):
     """A connection on which nothing more is said once it has been cut."""
 
     def write(self, data: bytes) -> None:
@@ -138,19 +138,19 @@ class Cuttable(StringTransport):
         self.write(b"".join(data))
 
 
-class Peer(Connection):
+class DaemonClient(Connection):
     """A client of the daemon."""
 
-    transport: Cuttable
+    transport: AbortableTransport
 
     def __init__(self, site: Site) -> None:
         address = IPv4Address("TCP", "192.0.2.7", 49152)
-        self.transport = Cuttable(peerAddress=address, lenient=True)
+        self.transport = AbortableTransport(peerAddress=address, lenient=True)
         self.protocol = site.buildProtocol(address)
         self.protocol.makeConnection(self.transport)
 
 
-class Daemon:
+class InMemoryDaemon:
     """``twistd ropg`` without its process and sockets.
 
     ``clients``: the tables of the settings file, as TOML. ``environ``: the other settings. The
@@ -166,8 +166,8 @@ class Daemon:
         self.clock.advance(int(time.time()) - 600)
         self.sandbox = Sandbox(self.clock)
         self.sandbox.provider.key = signing_key(0)
-        self.authentik = Overheard(self.sandbox.resource)
-        self.line = Line(self.authentik)
+        self.authentik = RequestRecorder(self.sandbox.resource)
+        self.line = UnreliableAgent(self.authentik)
         test.patch(
             service,
             "make_client",
@@ -188,9 +188,9 @@ class Daemon:
         daemon.privilegedStartService()
         self._site: Any = self.clock.tcpServers[0][1]
 
-    def peer(self) -> Peer:
+    def peer(self) -> DaemonClient:
         """A new connection."""
-        return Peer(self._site)
+        return DaemonClient(self._site)
 
     def send(self, data: bytes) -> Reply | None:
         """The answer to a request, ``None`` if the connection is cut instead."""

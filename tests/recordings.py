@@ -12,7 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "shared" / "authentik-wire"
+from tests.paths import SHARED
+
+FOLDER = SHARED / "authentik-wire"
 
 MISSING = None if FOLDER.is_dir() else "the folder of recordings is not beside this checkout"
 """The reason to skip, or None where the recordings are there."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).resolve().parent.parent.parent / "shared" / "refusals.json"
+from tests.paths import SHARED
+
+FILE = SHARED / "refusals.json"
 
 MISSING = None if FILE.is_file() else "refusals.json is not beside this checkout"
 """The reason to skip, or None where the file is there."""

@@ -18,6 +18,7 @@ from ropg_twisted.networks import (
     parse_networks,
 )
 from tests.fakes import FORM, RIGHT, Connection, FixedVerifier, post, provider_site
+from tests.rows import Rows
 
 NOBODY = Networks()
 PROXIES = parse_networks(["10.0.0.0/8", "fd00::/8"])
@@ -37,7 +38,8 @@ class ClientAddressTests(SynchronousTestCase):
 
     def test_the_table(self) -> None:
         """Each peer with its headers, under each trust, is one client or an unknown one."""
-        rows: list[tuple[str, str | None, list[str], Networks, str | None]] = [
+        rows = Rows(self)
+        table: list[tuple[str, str | None, list[str], Networks, str | None]] = [
             ("no header", "203.0.113.9", [], PROXIES, "203.0.113.9"),
             ("nobody is trusted", "10.0.0.1", ["203.0.113.9"], NOBODY, "10.0.0.1"),
             ("an untrusted peer", "198.51.100.1", ["203.0.113.9"], PROXIES, "198.51.100.1"),
@@ -96,9 +98,10 @@ class ClientAddressTests(SynchronousTestCase):
                 "10.0.0.2",
             ),
         ]
-        for name, peer, forwarded_for, trusted, expected in rows:
-            address = client_address(peer, forwarded_for, trusted)
-            self.assertEqual(None if address is None else str(address), expected, name)
+        for name, peer, forwarded_for, trusted, expected in table:
+            with rows.row(name):
+                address = client_address(peer, forwarded_for, trusted)
+                self.assertEqual(None if address is None else str(address), expected, name)
 
     @given(
         st.lists(st.text()), st.text(), STRANGERS, TRUSTED_HOPS, st.sampled_from([",", ", ", "\n"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from configparser import ConfigParser
-from pathlib import Path
 
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
@@ -13,14 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.tap import Options
-
-TOP = Path(__file__).resolve().parent.parent
+from tests.paths import CHECKOUT
 
 
 def setup_cfg() -> ConfigParser:
     """The metadata of the package."""
     config = ConfigParser()
-    config.read(TOP / "setup.cfg", "utf-8")
+    config.read(CHECKOUT / "setup.cfg", "utf-8")
     return config
 
 
@@ -29,7 +27,7 @@ class PackagingTests(SynchronousTestCase):
 
     def test_twisted_is_not_hidden(self) -> None:
         """Our folder of plugins is no package: one would take the place of Twisted itself."""
-        self.assertEqual(list((TOP / "twisted").rglob("__init__.py")), [])
+        self.assertEqual(list((CHECKOUT / "twisted").rglob("__init__.py")), [])
 
     def test_twistd_finds_the_plugin(self) -> None:
         """There is one ropg among what twistd can run, and all that it names is there."""
@@ -39,8 +37,8 @@ class PackagingTests(SynchronousTestCase):
 
     def test_every_package_is_listed(self) -> None:
         """setup.cfg names each folder with code, and nothing else."""
-        folders = {path.parent for path in (TOP / "ropg_twisted").rglob("*.py")}
-        packages = {str(folder.relative_to(TOP)).replace("/", ".") for folder in folders}
+        folders = {path.parent for path in (CHECKOUT / "ropg_twisted").rglob("*.py")}
+        packages = {str(folder.relative_to(CHECKOUT)).replace("/", ".") for folder in folders}
         listed = setup_cfg()["options"]["packages"].split()
         self.assertEqual(sorted(listed), sorted({*packages, "twisted.plugins"}))
 

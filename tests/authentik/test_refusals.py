@@ -1,0 +1,120 @@
+"""Flows whose refusal is not what it seems give no wrong answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.authentik.evidence import Evidence
+from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
+from ropg_twisted.sandbox.flow.flows import Flow
+from ropg_twisted.verdict import Outcome, Reason, Verdict
+from tests.client import Client
+from tests.flows import SLUG, Judgement, flows
+from tests.refusals import MISSING, RecordedCheck, recorded_flows
+from tests.rows import Rows
+
+NEED_ACCEPTANCE = (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A check with a flow: what we said, and what the sandbox itself made of the password."""
+
+    outcome: Outcome
+    judgement: Judgement
+
+    @property
+    def lies(self) -> bool:
+        """Whether it says right without an acceptance, or wrong without a refusal."""
+        if self.outcome.verdict in NEED_ACCEPTANCE:
+            return not self.judgement.accepted
+        if self.outcome.verdict is Verdict.REJECTED:
+            return not self.judgement.refused or self.judgement.accepted
+        return False
+
+
+def checked(client: Client, username: str, password: str) -> Checked:
+    """Check a password; the canary before the first one is not counted."""
+    client.probe()
+    sandbox = client.sandbox
+    before = len(sandbox.authentications), len(sandbox.events)
+    outcome = client.check(username, password)
+    judgement = Judgement.of(sandbox.authentications[before[0] :], sandbox.events[before[1] :])
+    return Checked(outcome, judgement)
+
+
+class RecordedRefusalTests(SynchronousTestCase):
+    """The flows of a real Authentik, each with the checks that were made with it."""
+
+    skip = MISSING
+
+    def checks(self) -> list[tuple[str, RecordedCheck, Checked, Evidence | None]]:
+        """Every recorded check, made with a sandbox of its own."""
+        found = []
+        for flow in recorded_flows():
+            for check in flow.checks:
+                client = Client(flow.slug, login_stage=flow.login_stage == "required")
+                password = USUAL_PASSWORD if check.password == "right" else "wrong"
+                made = checked(client, check.user, password)
+                found.append((flow.slug, check, made, client.evidence.current))
+        return found
+
+    def test_no_flow_makes_us_lie(self) -> None:
+        """No right one without an acceptance, no wrong one without a refusal."""
+        made = self.checks()
+        self.assertGreater(len(made), 130)
+        lies = [f"{slug}, {check.user}: {one}" for slug, check, one, _ in made if one.lies]
+        self.assertEqual(lies, [])
+
+    def test_flows_that_restart_at_the_password_are_found(self) -> None:
+        """The canary tells them from those that refuse in place, and from those that are closed."""
+        rows = Rows(self)
+        found = {slug: evidence for slug, _, _, evidence in self.checks()}
+        for flow in recorded_flows():
+            with rows.row(flow.slug):
+                restarts = any(
+                    stage.invalid_response_action != "retry"
+                    and (stage.stage.startswith("password") or "same form" in stage.stage)
+                    for stage in flow.stages
+                )
+                if not restarts:
+                    self.assertIsNot(found[flow.slug], Evidence.RESTARTS, flow.slug)
+                elif found[flow.slug] is not Evidence.RESTARTS:
+                    self.assertIs(found[flow.slug], Evidence.UNKNOWN, flow.slug)
+
+    def test_a_restart_is_told_by_its_reason(self) -> None:
+        """What was told as right or wrong, and was not, is *restarts* or *unproven* now."""
+        reasons = {
+            one.outcome.reason
+            for _, check, one, _ in self.checks()
+            if (check.answer.startswith("200") or "interaction" in check.answer)
+            and not check.accepted
+        }
+        self.assertEqual(reasons, {Reason.FLOW_RESTARTS, Reason.FLOW_UNPROVEN})
+
+
+NAMES = st.sampled_from(["alice", "bob", "carol", "ivan", "nosuch"])
+PASSWORDS = st.sampled_from([USUAL_PASSWORD, "wrong"])
+
+
+class RandomRefusalTests(SynchronousTestCase):
+    """Any flow that an administrator may have clicked together."""
+
+    @given(flows(), st.lists(st.tuples(NAMES, PASSWORDS), min_size=1, max_size=4), st.booleans())
+    def test_no_flow_makes_us_lie(
+        self, flow: Flow, checks: list[tuple[str, str]], login_stage: bool
+    ) -> None:
+        """One check after the other, the sandbox's own record of what it accepted decides."""
+        client = Client(SLUG, flow, login_stage=login_stage)
+        for username, password in checks:
+            one = checked(client, username, password)
+            self.assertFalse(one.lies, f"{username} {password}: {one}")
+
+    def test_people_of_these_tests_are_there(self) -> None:
+        """All but one, of whom nobody knows."""
+        names = {person.username for person in ACCOUNTS}
+        self.assertEqual({"alice", "bob", "carol", "ivan", "nosuch"} - names, {"nosuch"})

@@ -1,0 +1,1 @@
+"""Tests of each grant, through the whole daemon in memory."""

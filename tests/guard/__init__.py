@@ -1,0 +1,1 @@
+"""Tests of what stands before Authentik: limits, caches, the circuit breaker."""

@@ -1,0 +1,573 @@
+"""How often a password may be wrong, how often an address may ask, and what both are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from hypothesis import given
+from hypothesis import strategies as st
+from limits import parse
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.guard import accepted_logins
+from ropg_twisted.guard.accepted_logins import LIFETIME, MAX_NETWORKS, AcceptedLogins
+from ropg_twisted.guard.rate_limiter import RateLimiter
+from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Rates, User
+from ropg_twisted.server.site import BoundedSite
+from ropg_twisted.settings.model import Client
+from ropg_twisted.verdict import Reason, Verdict
+from tests.fakes import (
+    ALICE,
+    RIGHT,
+    CapturedLog,
+    Connection,
+    FailingVerifier,
+    FixedVerifier,
+    PendingVerifier,
+    Reply,
+    outcome,
+    post,
+    provider_site,
+)
+
+WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
+WRONG_CODE = outcome(Verdict.REJECTED, Reason.WRONG_CODE)
+MFA = outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA)
+
+USER = Rates(user=parse("3 per 15 minutes"))
+ADDRESS = Rates(address=parse("3 per minute"))
+BOTH = Rates(USER.user, ADDRESS.address)
+OFF = Rates()
+
+ALLOWED = 3
+
+HOME, OFFICE, STRANGER = "198.51.100.1", "2001:db8::1", "192.0.2.7"
+
+
+def limited(verifier: IPasswordVerifier, clock: Clock) -> IPasswordVerifier:
+    """A verifier behind both limits."""
+    limiter = RateLimiter(None, clock)
+    user = UserRateLimit(verifier, limiter, AcceptedLogins(None, clock))
+    return AddressRateLimit(user, limiter)
+
+
+class BothRateLimits:
+    """Both limits on their own, and their answers to one login after the other."""
+
+    def __init__(self, verifier: IPasswordVerifier, rates: Rates) -> None:
+        self.clock = Clock()
+        self._limited = limited(verifier, self.clock)
+        self._rates = rates
+
+    def ask(
+        self,
+        username: str = "alice",
+        address: str | None = STRANGER,
+        code: str | None = None,
+        password: str = "typed",
+    ) -> Deferred[CheckResult]:
+        """What a login comes to."""
+        login = LoginAttempt(username, password, address, code, rates=self._rates)
+        return Deferred.fromCoroutine(self._limited.verify(login))
+
+    def lets_in(
+        self, username: str = "alice", address: str | None = STRANGER, code: str | None = None
+    ) -> bool:
+        """Whether a login is let in; it is answered at once."""
+        answers: list[object] = []
+        self.ask(username, address, code).addBoth(answers.append)
+        [answer] = answers
+        return not is_throttled(answer)
+
+
+def is_throttled(answer: object) -> bool:
+    """Whether an answer is that of a limit, which says when to come again."""
+    if not isinstance(answer, CheckResult) or answer.outcome.reason is not Reason.THROTTLED:
+        return False
+    assert answer.outcome.verdict is Verdict.UNVERIFIABLE
+    assert answer.retry_after is not None
+    assert answer.retry_after >= 1
+    return True
+
+
+class UserRateTests(SynchronousTestCase):
+    """Failed checks of one user name."""
+
+    def test_only_refusals_count(self) -> None:
+        """No other answer than a refusal by Authentik uses up any of a user's attempts."""
+        for check, counted in (
+            (WRONG, True),
+            (WRONG_CODE, True),
+            (RIGHT, False),
+            (outcome(Verdict.REJECTED, Reason.STALE_PASSWORD), False),
+            (MFA, False),
+            (outcome(Verdict.DENIED, Reason.POLICY), False),
+            (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), False),
+            (outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN), False),
+        ):
+            verifier = FixedVerifier(check)
+            gate = BothRateLimits(verifier, USER)
+            let_in = [gate.lets_in(code="123456") for _ in range(3 * ALLOWED)]
+            expected = ALLOWED if counted else len(let_in)
+            self.assertEqual(let_in.count(True), expected, check)
+            self.assertEqual(len(verifier.asked), expected, check)
+            self.assertEqual(all(let_in[:expected]), True, check)
+
+    def test_a_mistake_of_ours_does_not_count(self) -> None:
+        """A check that breaks inside leaves a user's attempts as they were."""
+        gate = BothRateLimits(FailingVerifier(RIGHT), USER)
+        for _ in range(3 * ALLOWED):
+            self.failureResultOf(gate.ask(), ZeroDivisionError)
+
+    def test_after_the_limit_a_right_password_waits_as_well(self) -> None:
+        """Nobody learns by a success which of many guesses was right."""
+        verifier = FixedVerifier(WRONG)
+        gate = BothRateLimits(verifier, USER)
+        for _ in range(ALLOWED):
+            self.assertTrue(gate.lets_in())
+        verifier.check = RIGHT
+        self.assertFalse(gate.lets_in())
+        self.assertTrue(gate.lets_in("bob"))
+
+    def test_an_address_is_no_way_round(self) -> None:
+        """Guesses at one user count from wherever they come."""
+        gate = BothRateLimits(FixedVerifier(WRONG), USER)
+        let_in = [gate.lets_in(address=f"192.0.2.{host}") for host in range(2 * ALLOWED)]
+        self.assertEqual(let_in.count(True), ALLOWED)
+
+    def test_spellings_of_a_name_are_one_name(self) -> None:
+        """Whatever Authentik may take for the same user has the same attempts."""
+        for name, *others in (
+            ("alice", "ALICE", "Alice", "\uff41lice", "ⒶLICE"),
+            ("josé", "jose\u0301", "JOSÉ"),
+            ("straße", "STRASSE", "strasse", "STRAẞE"),
+            ("οδυσσευς", "ΟΔΥΣΣΕΥΣ", "οδυσσευσ"),
+            ("kim", "\u212aim"),
+        ):
+            for other in others:
+                gate = BothRateLimits(FixedVerifier(WRONG), USER)
+                for _ in range(ALLOWED):
+                    self.assertTrue(gate.lets_in(name), other)
+                self.assertFalse(gate.lets_in(other), other)
+
+    def test_parallel_guesses_are_no_way_round(self) -> None:
+        """What is under way counts as failed, until it turns out to be something else."""
+        verifier = PendingVerifier()
+        gate = BothRateLimits(verifier, USER)
+        checks = [gate.ask(password=f"guess {n}") for n in range(3 * ALLOWED)]
+        self.assertEqual(len(verifier.asked), ALLOWED)
+        for check in checks[ALLOWED:]:
+            self.assertTrue(is_throttled(self.successResultOf(check)))
+        verifier.waiting.pop().callback(outcome(Verdict.DENIED, Reason.POLICY))
+        verifier.waiting.pop().callback(WRONG)
+        checks[0].addErrback(lambda _: None).cancel()
+        self.assertEqual(verifier.waiting, [])
+        more = [gate.ask(password=f"more {n}") for n in range(ALLOWED)]
+        self.assertEqual(len(verifier.waiting), ALLOWED - 1)
+        self.assertTrue(is_throttled(self.successResultOf(more[-1])))
+
+    def test_nothing_stays_behind(self) -> None:
+        """Whatever a check comes to, nothing is kept of its having been under way."""
+        for verifier in (
+            FixedVerifier(RIGHT),
+            FixedVerifier(WRONG),
+            FailingVerifier(RIGHT),
+            PendingVerifier(),
+        ):
+            clock = Clock()
+            accepted = AcceptedLogins(None, clock)
+            limit = UserRateLimit(verifier, RateLimiter(None, clock), accepted)
+            check = Deferred.fromCoroutine(limit.verify(LoginAttempt("alice", "x", rates=USER)))
+            check.addErrback(lambda failure: failure.trap(CancelledError, ZeroDivisionError))
+            check.cancel()
+            self.assertFalse(vars(limit)["_under_way"])
+
+    def test_a_check_that_is_given_up_counts_nothing(self) -> None:
+        """One that is cancelled has not been judged, and gives its attempt back."""
+        verifier = PendingVerifier()
+        gate = BothRateLimits(verifier, USER)
+        for _ in range(3 * ALLOWED):
+            check = gate.ask()
+            check.cancel()
+            self.failureResultOf(check, CancelledError)
+        self.assertEqual(len(verifier.asked), 3 * ALLOWED)
+
+    def test_attempts_come_back(self) -> None:
+        """Who waits as long as the answer says, as often as it says so, is let in in the end."""
+        gate = BothRateLimits(FixedVerifier(WRONG), USER)
+        for _ in range(ALLOWED):
+            self.assertTrue(gate.lets_in())
+        while is_throttled(answer := self.successResultOf(gate.ask())):
+            assert answer.retry_after is not None
+            gate.clock.advance(answer.retry_after)
+            self.assertLess(gate.clock.seconds(), 2 * 900)
+        self.assertGreater(gate.clock.seconds(), 800)
+
+    def test_a_window_that_slides_leaves_no_gap(self) -> None:
+        """Attempts at the end of one quarter of an hour count in the next."""
+        gate = BothRateLimits(FixedVerifier(WRONG), USER)
+        self.assertTrue(gate.lets_in())
+        gate.clock.advance(895)
+        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True, True, False])
+        gate.clock.advance(10)
+        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True, False, False])
+
+
+class BudgetTests(SynchronousTestCase):
+    """Whose failures are counted together."""
+
+    def setUp(self) -> None:
+        """A user at home, and strangers."""
+        self.verifier = FixedVerifier(WRONG)
+        self.gate = BothRateLimits(self.verifier, USER)
+
+    def answer(
+        self, check: CheckResult, username: str, address: str | None, code: str | None = None
+    ) -> bool:
+        """Whether a login is let in, if Authentik would say ``check``."""
+        self.verifier.check = check
+        return self.gate.lets_in(username, address, code)
+
+    def use_up(self, username: str, address: str | None) -> int:
+        """How many wrong guesses are let in until no more is."""
+        let_in = [self.answer(WRONG, username, address) for _ in range(3 * ALLOWED)]
+        self.assertEqual(let_in, sorted(let_in, reverse=True))
+        return let_in.count(True)
+
+    def test_strangers_lock_nobody_out_at_home(self) -> None:
+        """A password that was right gives its network a budget of its own."""
+        for username, accepted in (("alice", RIGHT), ("bob", MFA)):
+            self.answer(accepted, username, HOME)
+            self.use_up(username, "192.0.2.1")
+            self.assertEqual(self.use_up(username, "192.0.2.2"), 0)
+            self.assertFalse(self.answer(accepted, username, OFFICE))
+            self.assertTrue(self.answer(accepted, username, HOME))
+            self.assertEqual(self.use_up(username, HOME), ALLOWED)
+            self.assertFalse(self.answer(accepted, username, HOME))
+
+    def test_home_locks_nobody_else_out(self) -> None:
+        """Each network that is known, and all others together, fail for themselves."""
+        for address in (HOME, OFFICE):
+            self.answer(RIGHT, "alice", address)
+        for address in (HOME, OFFICE, "192.0.2.1"):
+            self.assertEqual(self.use_up("alice", address), ALLOWED, address)
+        self.assertEqual(self.use_up("alice", "192.0.2.2"), 0)
+
+    def test_only_an_accepted_password_makes_a_network_known(self) -> None:
+        """Guessing from many networks is no way to many budgets, whatever else is answered."""
+        for reason in (Reason.POLICY, Reason.UPSTREAM_TIMEOUT, Reason.FLOW_ENDED_EARLY):
+            check = outcome(Verdict.UNVERIFIABLE, reason)
+            for host in range(4):
+                self.answer(check, "alice", f"192.0.2.{host}")
+        self.answer(MFA, "bob", "192.0.2.1")
+        self.assertEqual(sum(self.use_up("alice", f"192.0.2.{host}") for host in range(4)), ALLOWED)
+
+    def test_a_network_is_that_of_one_user(self) -> None:
+        """An IPv6 address stands for its /64, another one beside it is a stranger's."""
+        self.answer(RIGHT, "alice", "2001:db8::1")
+        self.assertEqual(self.use_up("alice", "2001:db8::2:3:4:5"), ALLOWED)
+        self.assertEqual(self.use_up("alice", "2001:db8::1"), 0)
+        self.assertEqual(self.use_up("alice", "2001:db8:0:1::1"), ALLOWED)
+
+    def test_no_address(self) -> None:
+        """Clients whose address nobody knows are strangers, even where a password was right."""
+        self.answer(RIGHT, "alice", None)
+        self.assertEqual(self.use_up("alice", None), ALLOWED)
+        self.assertEqual(self.use_up("alice", HOME), 0)
+
+    def test_thirty_days(self) -> None:
+        """A network is known for that long after the last password that was accepted there."""
+        self.assertEqual(LIFETIME, 30 * 24 * 3600)
+        self.answer(RIGHT, "alice", HOME)
+        self.gate.clock.advance(LIFETIME - 1)
+        self.answer(RIGHT, "alice", HOME)
+        self.gate.clock.advance(LIFETIME - 1)
+        self.use_up("alice", "192.0.2.1")
+        self.assertTrue(self.answer(WRONG, "alice", HOME))
+        self.gate.clock.advance(1)
+        self.use_up("alice", "192.0.2.1")
+        self.assertFalse(self.answer(WRONG, "alice", HOME))
+
+    def test_no_name_stands_for_the_budget_of_another(self) -> None:
+        """A typed name that looks like a key of ours fails for itself alone."""
+        network = "2001:db8::/64"
+        self.answer(RIGHT, "alice", OFFICE)
+        for name in (
+            f"{network}/alice",
+            f"network/{network}/alice",
+            f"alice/{network}",
+            f"../network/{network}/alice",
+            "strangers/alice",
+            "alice/3/15/minute",
+        ):
+            self.use_up(name, "192.0.2.1")
+        self.assertEqual(self.use_up("alice", OFFICE), ALLOWED)
+        self.assertEqual(self.use_up("alice", "192.0.2.1"), ALLOWED)
+
+    def test_codes_are_guesses_of_their_own(self) -> None:
+        """With the password known, no number of networks is a way to more codes."""
+        let_in = []
+        for host in range(10):
+            self.answer(MFA, "alice", f"192.0.2.{host}")
+            code = f"{host:06}"
+            let_in.append(self.answer(WRONG_CODE, "alice", f"192.0.2.{host}", code))
+        self.assertEqual(let_in.count(True), ALLOWED)
+        self.assertFalse(self.answer(RIGHT, "alice", HOME, "123456"))
+        self.assertTrue(self.answer(MFA, "alice", HOME))
+
+    def test_codes_at_the_same_moment(self) -> None:
+        """Codes that are being looked at count over all networks as well."""
+        for host in range(3 * ALLOWED):
+            self.answer(MFA, "alice", f"192.0.2.{host}")
+        verifier = PendingVerifier()
+        self.verifier.verify = verifier.verify  # type: ignore[method-assign]
+        for host in range(3 * ALLOWED):
+            self.gate.ask("alice", f"192.0.2.{host}", f"{host:06}")
+        self.assertEqual(len(verifier.waiting), ALLOWED)
+
+    def test_wrong_passwords_do_not_use_up_the_codes(self) -> None:
+        """A stranger without the password cannot keep a person's codes from being looked at."""
+        self.answer(RIGHT, "alice", HOME)
+        for number in range(3 * ALLOWED):
+            self.answer(WRONG, "alice", "192.0.2.1", f"{number:06}")
+        self.assertTrue(self.answer(RIGHT, "alice", HOME, "123456"))
+
+    def test_the_names_of_one_user(self) -> None:
+        """A name that was accepted for a user shares the budgets of that user from then on."""
+        mail = "Alice@Example.com"
+        right = replace(RIGHT, user=replace(ALICE, username="Alice"))
+        self.assertTrue(self.answer(right, mail, HOME))
+        self.use_up("alice", "192.0.2.1")
+        self.assertEqual(self.use_up("alice@example.com", "192.0.2.1"), 0)
+        for name in ("alice", mail):
+            self.assertTrue(self.answer(RIGHT, name, HOME), name)
+        self.assertEqual(self.use_up(mail, HOME), ALLOWED)
+        self.assertEqual(self.use_up("alice", HOME), 0)
+
+    def test_what_a_user_may_set_is_no_name(self) -> None:
+        """The e-mail address of an account opens nobody's budget until Authentik has taken it."""
+        mallory = User("5ub", "mallory", "alice", "alice", ("alice",))
+        self.answer(replace(RIGHT, user=mallory), "mallory", HOME)
+        self.use_up("mallory", "192.0.2.1")
+        self.assertEqual(self.use_up("alice", "192.0.2.1"), ALLOWED)
+        self.use_up("alice", HOME)
+        self.assertEqual(self.use_up("mallory", HOME), ALLOWED)
+
+    def test_a_name_is_remembered_for_thirty_days(self) -> None:
+        """Then it stands for itself again, until it is accepted once more."""
+        mail = ALICE.email
+        self.answer(RIGHT, mail, HOME)
+        self.gate.clock.advance(LIFETIME)
+        self.use_up("alice", HOME)
+        self.assertEqual(self.use_up(mail, HOME), ALLOWED)
+
+    def test_memory_is_bounded(self) -> None:
+        """Networks, users and names that were accepted longest ago are forgotten first."""
+        for host in (0, 1, 0, *range(2, MAX_NETWORKS + 1)):
+            self.answer(MFA, "alice", f"198.51.100.{host}")
+        self.use_up("alice", STRANGER)
+        for host in range(MAX_NETWORKS + 1):
+            expected = 0 if host == 1 else ALLOWED
+            self.assertEqual(self.use_up("alice", f"198.51.100.{host}"), expected, host)
+        self.patch(accepted_logins, "MAX_USERS", 2)
+        for username in ("bob", "carol", "bob", "dave"):
+            self.answer(MFA, username, HOME)
+        for username, known in (("bob", True), ("carol", False), ("dave", True)):
+            self.use_up(username, "192.0.2.1")
+            self.assertEqual(self.use_up(username, HOME), ALLOWED if known else 0, username)
+        self.patch(accepted_logins, "MAX_NAMES", 2)
+        for name in ("a", "b", "a", "c"):
+            self.answer(replace(RIGHT, user=replace(ALICE, username=f"_{name}")), name, None)
+        for name, shared in (("a", True), ("b", False), ("c", True)):
+            self.use_up(f"_{name}", HOME)
+            self.assertEqual(self.use_up(name, HOME), 0 if shared else ALLOWED, name)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("ask"),
+            st.sampled_from(("alice", "ALICE", "bob")),
+            st.sampled_from((HOME, OFFICE, None)),
+            st.sampled_from((None, "123456")),
+        ),
+        st.tuples(
+            st.just("end"), st.integers(0, 9), st.sampled_from((WRONG, WRONG, MFA, WRONG_CODE))
+        ),
+        st.tuples(st.just("give up"), st.integers(0, 9)),
+    ),
+    min_size=30,
+    max_size=80,
+)
+
+
+class Model:
+    """What must come of guesses, answers and hang-ups in any order, while time stands still."""
+
+    def __init__(self, test: SynchronousTestCase) -> None:
+        self.test = test
+        self.verifier = PendingVerifier()
+        self.gate = BothRateLimits(self.verifier, USER)
+        self.known: set[tuple[str, str]] = set()
+        self.failed: list[str] = []
+        self.walks: list[tuple[Deferred[CheckResult], list[str], tuple[str, str | None]]] = []
+
+    def step(self, kind: str, *what: Any) -> None:
+        """Do one thing."""
+        match kind:
+            case "ask":
+                self.ask(*what)
+            case "end" if self.walks:
+                self.end(what[0] % len(self.walks), what[1])
+            case "give up" if self.walks:
+                check, _, _ = self.walks.pop(what[0] % len(self.walks))
+                check.cancel()
+                self.test.failureResultOf(check, CancelledError)
+
+    def ask(self, username: str, address: str | None, code: str | None) -> None:
+        """A login is let in if, and only if, its budgets have room beside all under way."""
+        user = username.lower()
+        budgets = [f"{user} at {address}" if (user, address) in self.known else user]
+        if code is not None:
+            budgets.append(f"codes of {user}")
+        used = self.failed + [budget for _, walk, _ in self.walks for budget in walk]
+        check = self.gate.ask(username, address, code)
+        if all(used.count(budget) < ALLOWED for budget in budgets):
+            self.test.assertNoResult(check)
+            self.walks.append((check, budgets, (user, address)))
+        else:
+            self.test.assertTrue(is_throttled(self.test.successResultOf(check)))
+
+    def end(self, number: int, answer: CheckResult) -> None:
+        """A login comes to its end, and to a wrong code only if it had one."""
+        check, budgets, (user, address) = self.walks.pop(number)
+        if answer is WRONG_CODE and len(budgets) == 1:
+            answer = WRONG
+        self.verifier.waiting[number].callback(answer)
+        del self.verifier.waiting[number]
+        self.test.assertEqual(self.test.successResultOf(check), answer)
+        if answer is WRONG:
+            self.failed.append(budgets[0])
+        elif answer is WRONG_CODE:
+            self.failed += budgets
+        if answer is not WRONG and address is not None:
+            self.known.add((user, address))
+
+
+class AnyOrderTests(SynchronousTestCase):
+    """The limit of a user under random logins."""
+
+    @given(STEPS)
+    def test_any_order_of_things(self, steps: list[tuple[Any, ...]]) -> None:
+        """Nobody is let in without room, and nobody is turned away with it."""
+        model = Model(self)
+        for step in steps:
+            model.step(*step)
+
+
+class AddressRateTests(SynchronousTestCase):
+    """Checks of one address."""
+
+    def test_every_check_counts(self) -> None:
+        """An address has so many checks, whoever they are about and whatever they come to."""
+        for check in (RIGHT, WRONG, outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED)):
+            verifier = FixedVerifier(check)
+            gate = BothRateLimits(verifier, ADDRESS)
+            let_in = [gate.lets_in(f"user{number}") for number in range(2 * ALLOWED)]
+            self.assertEqual(let_in, [True] * ALLOWED + [False] * ALLOWED, check)
+            self.assertEqual(len(verifier.asked), ALLOWED)
+
+    def test_who_is_one_party(self) -> None:
+        """IPv4 counts by the address, IPv6 by the /64, and an unknown address not at all."""
+        for addresses, expected in (
+            (["192.0.2.7", "192.0.2.7", "192.0.2.7", "192.0.2.7"], ALLOWED),
+            (["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"], 4),
+            (["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1:2:3", "2001:db8::"], ALLOWED),
+            (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"], 4),
+            ([None, None, None, None], 4),
+        ):
+            gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
+            let_in = [gate.lets_in(address=address) for address in addresses]
+            self.assertEqual(let_in.count(True), expected, addresses)
+
+    def test_refused_checks_do_not_touch_the_user(self) -> None:
+        """A flood from one address does not use up the attempts of the users that it names."""
+        gate = BothRateLimits(
+            FixedVerifier(WRONG), Rates(parse("4 per 15 minutes"), ADDRESS.address)
+        )
+        for _ in range(5 * ALLOWED):
+            gate.lets_in()
+        self.assertTrue(gate.lets_in(address="198.51.100.1"))
+        self.assertFalse(gate.lets_in(address="198.51.100.2"))
+
+    def test_a_minute_later(self) -> None:
+        """A rate per minute is full again two minutes later at the latest."""
+        gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
+        self.assertEqual([gate.lets_in() for _ in range(ALLOWED + 1)][-1], False)
+        gate.clock.advance(120)
+        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True] * ALLOWED)
+
+
+class WebTests(SynchronousTestCase):
+    """The same, as clients see it."""
+
+    def ask(self, site: BoundedSite, client: str = "mac", username: str = "alice") -> Reply:
+        """What a token request is answered."""
+        fields = {"grant_type": "password", "username": username, "password": "canary"}
+        [reply] = Connection(site).send(post(urlencode({**fields, "client_id": client}))).replies
+        return reply
+
+    def test_the_answer(self) -> None:
+        """Too many attempts: 429, when to come again, bytes that never change, and a log line."""
+        events = CapturedLog(self).events
+        for rates, wait in ((USER, 900), (ADDRESS, 60)):
+            clock = Clock()
+            site = provider_site(limited(FixedVerifier(WRONG), clock), Client("mac", rates=rates))
+            for _ in range(ALLOWED):
+                self.assertEqual(self.ask(site).status, 400)
+            for later in (0, wait // 3):
+                clock.advance(later)
+                reply = self.ask(site)
+                self.assertEqual(reply.status, 429)
+                self.assertEqual(
+                    reply.body,
+                    b'{"error":"slow_down","error_description":"Too many attempts"}',
+                )
+                self.assertEqual(reply.headers["retry-after"], str(wait - later + 1))
+                self.assertEqual(reply.headers["cache-control"], "no-store")
+        lines = [event for event in events if event.get("reason") == "throttled"]
+        self.assertEqual([event["verdict"] for event in lines], ["unverifiable"] * 4)
+        self.assertNotIn("canary", repr(events))
+
+    def test_each_client_has_its_own_rates(self) -> None:
+        """Rates are those of the client that asks; one without any is never told to wait."""
+        site = provider_site(
+            limited(FixedVerifier(WRONG), Clock()),
+            Client("mac", rates=BOTH),
+            Client("server", rates=OFF),
+            Client("xcreds", rates=USER),
+        )
+        for client, username, expected in (
+            ("mac", "alice", [400] * ALLOWED + [429] * ALLOWED),
+            ("server", "alice", [400] * 2 * ALLOWED),
+            ("mac", "bob", [429] * 2 * ALLOWED),
+            ("xcreds", "bob", [400] * ALLOWED + [429] * ALLOWED),
+        ):
+            statuses = [self.ask(site, client, username).status for _ in expected]
+            self.assertEqual(statuses, expected, (client, username))
+
+    def test_a_user_has_the_same_attempts_everywhere(self) -> None:
+        """What a user has failed through one client counts through another of the same rate."""
+        site = provider_site(
+            limited(FixedVerifier(WRONG), Clock()),
+            Client("mac", rates=USER),
+            Client("linux", rates=USER),
+        )
+        clients = ["mac", "linux"] * ALLOWED
+        statuses = [self.ask(site, client).status for client in clients]
+        self.assertEqual(statuses, [400] * ALLOWED + [429] * ALLOWED)

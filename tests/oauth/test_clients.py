@@ -1,0 +1,72 @@
+"""Clients: public ones, those with a secret, and those that are not known."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from urllib.parse import quote_plus
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.errors import InvalidClientError
+from ropg_twisted.oauth.clients import Clients
+from ropg_twisted.oauth.request import parse_client
+from ropg_twisted.settings.model import Client
+from tests.rows import Rows
+
+PUBLIC = Client("mac")
+CONFIDENTIAL = Client("web: ä", "a b+c%20:&=ü")
+
+
+def basic(client_id: str, secret: str) -> str:
+    """The header of RFC 6749 section 2.3.1."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
+    return f"Basic {b64encode(pair.encode()).decode()}"
+
+
+class ClientsTests(SynchronousTestCase):
+    """Who is let in, by the form and by HTTP Basic."""
+
+    def test_the_table(self) -> None:
+        """A public client needs its name only, any other its very secret."""
+        rows = Rows(self)
+        secret = CONFIDENTIAL.secret or ""
+        table: list[tuple[Client | None, str, str | None]] = [
+            (PUBLIC, PUBLIC.id, None),
+            (PUBLIC, PUBLIC.id, "whatever it sends"),
+            (CONFIDENTIAL, CONFIDENTIAL.id, secret),
+            (None, CONFIDENTIAL.id, None),
+            (None, CONFIDENTIAL.id, "wrong"),
+            (None, CONFIDENTIAL.id, secret + " "),
+            (None, CONFIDENTIAL.id, secret[:-1]),
+            (None, CONFIDENTIAL.id, quote_plus(secret)),
+            (None, CONFIDENTIAL.id.upper(), secret),
+            (None, "nobody", None),
+            (None, "nobody", secret),
+            (None, PUBLIC.id + " ", None),
+        ]
+        clients = Clients([PUBLIC, CONFIDENTIAL])
+        for client, client_id, sent in table:
+            with rows.row(f"{client_id} {sent}"):
+                form = {"client_id": client_id}
+                if sent is not None:
+                    form["client_secret"] = sent
+                for credentials in (
+                    parse_client(form, None),
+                    parse_client({}, basic(client_id, sent or "")),
+                ):
+                    if client is not None:
+                        self.assertEqual(clients.authenticate(credentials), client)
+                        continue
+                    error = self.assertRaises(InvalidClientError, clients.authenticate, credentials)
+                    self.assertEqual(
+                        (error.status, error.code, str(error), error.basic),
+                        (401, "invalid_client", "Client authentication failed", credentials.basic),
+                        f"{client_id} {sent} {credentials.basic}",
+                    )
+
+    def test_they_are_found_by_their_id(self) -> None:
+        """A client is there for its very id only."""
+        clients = Clients([PUBLIC, CONFIDENTIAL])
+        self.assertEqual(clients.find("mac"), PUBLIC)
+        for client_id in (None, "", "MAC", "nobody"):
+            self.assertIsNone(clients.find(client_id), client_id)

@@ -1,0 +1,1 @@
+"""The daemon under load, with faults. Run with ``python -m tests.soak``."""

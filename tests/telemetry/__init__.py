@@ -1,0 +1,1 @@
+"""Tests of log, audit log and metrics."""
