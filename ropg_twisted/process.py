@@ -28,6 +28,8 @@ from ropg_twisted.telemetry.log import make_observer
 MAX_LOG_BYTES: Final = 10_000_000
 """The size at which a log file is rotated."""
 
+SHUTDOWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
 MAX_LOG_FILES: Final = 10
 """The number of rotated log files that are kept."""
 
@@ -68,16 +70,16 @@ class DaemonService(MultiService):
             raise StartError(error.status) from None
 
     def startService(self) -> None:
-        """Start, and install the signal handlers. SIGTERM ends the process with exit status 0."""
+        """Start, and install the signal handlers.
+
+        SIGTERM and Ctrl-C end the process with exit status 0.
+        """
         super().startService()
-        self._reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._stop)
-        match self._out:
-            case LogFile():
-                for number in (signal.SIGHUP, signal.SIGUSR1):
-                    signal.signal(number, self._rotate_log)
-            case LineWriter():
-                # After Ctrl-C twistd ends by the signal itself, which skips exit handlers.
-                self._reactor.addSystemEventTrigger("after", "shutdown", self._out.drain)
+        for number in SHUTDOWN_SIGNALS:
+            self._reactor.callWhenRunning(signal.signal, number, self._stop)
+        if isinstance(self._out, LogFile):
+            for number in (signal.SIGHUP, signal.SIGUSR1):
+                signal.signal(number, self._rotate_log)
         if self._startup is not None:
             self._startup.succeeded()
 
@@ -85,7 +87,8 @@ class DaemonService(MultiService):
         return self._out.dropped if isinstance(self._out, LineWriter) else 0
 
     def _stop(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in SHUTDOWN_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         self._reactor.callFromThread(self._reactor.stop)
 
     def _rotate_log(self, *_: object) -> None:

@@ -10,6 +10,7 @@ from twisted.plugin import getPlugins
 from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.settings.errors import ListenError, SettingError
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.tap import Options
 from tests.paths import CHECKOUT
@@ -24,6 +25,16 @@ def setup_cfg() -> ConfigParser:
 
 class PackagingTests(SynchronousTestCase):
     """Cheap looks at what is shipped."""
+
+    def test_systemd_does_not_try_a_wrong_setting_again(self) -> None:
+        """It does try a port that is taken."""
+        unit = ConfigParser(strict=False, interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment, method-assign]
+        unit.read(CHECKOUT / "contrib" / "systemd" / "ropg.service", "utf-8")
+        service = unit["Service"]
+        self.assertEqual(service["Restart"], "on-failure")
+        self.assertEqual(service["RestartPreventExitStatus"].split(), [str(SettingError.status)])
+        self.assertNotEqual(SettingError.status, ListenError.status)
 
     def test_twisted_is_not_hidden(self) -> None:
         """Our folder of plugins is no package: one would take the place of Twisted itself."""

@@ -224,6 +224,11 @@ class MisconfiguredTests(SynchronousTestCase):
                 (71, {**fine, "ROPG_LISTEN": f"tcp:{port}:interface=127.0.0.1"}, "ROPG_LISTEN"),
                 (71, {**fine, "ROPG_LISTEN": "unix:/proc/nowhere"}, "ROPG_LISTEN"),
                 (78, {**fine, "ROPG_STATE_DIR": "/proc/nowhere"}, "ROPG_STATE_DIR"),
+                (78, {**fine, "ROPG_LIMITS": "user 1 per 0 minutes"}, "ROPG_LIMITS"),
+                *(
+                    (78, {**fine, "ROPG_LIMITS_STORE": url}, "ROPG_LIMITS_STORE")
+                    for url in ("redis://:canary@redis:port/0", "redis://:canary@redis/?foo=bar")
+                ),
                 (78, {**fine, "ROPG_CA_FILE": __file__}, "ROPG_CA_FILE"),
                 (71, {**fine, "AUTHENTIK_URL": f"sandbox:{port}"}, "AUTHENTIK_URL"),
             ):
