@@ -196,7 +196,7 @@ def log_destination(twistd: Mapping[str, Any]) -> LogFile | LineWriter | None:
         return None
     name = twistd["logfile"] or ("-" if in_foreground(twistd) else "twistd.log")
     if name == "-":
-        return LineWriter(sys.stdout) if in_foreground(twistd) else None
+        return LineWriter(sys.stdout) if in_foreground(twistd) and sys.stdout else None
     log: LogFile = LogFile.fromFullPath(
         name, rotateLength=MAX_LOG_BYTES, maxRotatedFiles=MAX_LOG_FILES, defaultMode=0o600
     )
