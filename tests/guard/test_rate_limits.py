@@ -185,7 +185,7 @@ class UserRateTests(SynchronousTestCase):
             check = Deferred.fromCoroutine(limit.verify(LoginAttempt("alice", "x", rates=USER)))
             check.addErrback(lambda failure: failure.trap(CancelledError, ZeroDivisionError))
             check.cancel()
-            self.assertFalse(vars(limit)["_under_way"])
+            self.assertFalse(vars(limit)["_running"])
 
     def test_a_check_that_is_given_up_counts_nothing(self) -> None:
         """One that is cancelled has not been judged, and gives its attempt back."""

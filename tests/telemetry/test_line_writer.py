@@ -242,7 +242,7 @@ class ProcessTests(SynchronousTestCase):
     def test_no_line_is_lost_when_a_program_is_over(self) -> None:
         """The writer is at its work when all else is done."""
         program = (
-            "import sys; from ropg_twisted.watch.lines import LineWriter\n"
+            "import sys; from ropg_twisted.telemetry.line_writer import LineWriter\n"
             "writer = LineWriter(sys.stdout)\n"
             f"for number in range({MAX_LINES}): writer.write('x' * 99 + '\\n')\n"
         )
