@@ -1,4 +1,4 @@
-"""Readiness probe: is Authentik up, our token accepted, a wrong password refused in place?"""
+"""Readiness probe: Authentik answers, accepts our token and refuses a wrong password in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Reads the settings from their sources, in this order of precedence:
+"""Reads the settings from their sources.
+
+The order of precedence:
 
 1. option of ``twistd ropg``
 2. environment variable

@@ -196,7 +196,7 @@ class Check:
         return True
 
 
-class HungUp(Exception):
+class HungUpError(Exception):
     """The daemon has closed a connection on which an answer was due."""
 
 
@@ -216,12 +216,12 @@ class ClientConnection(Protocol):
         self.transport.write(data)
 
     def answer(self) -> Deferred[Reply]:
-        """The next answer. Fails with :exc:`HungUp`."""
+        """The next answer. Fails with :exc:`HungUpError`."""
         waiter: Deferred[Reply] = Deferred()
         if self.open:
             self._waiting.append(waiter)
         else:
-            waiter.errback(HungUp())
+            waiter.errback(HungUpError())
         return waiter
 
     def dataReceived(self, data: bytes) -> None:
@@ -246,7 +246,7 @@ class ClientConnection(Protocol):
         """Tell who waits."""
         self.open = False
         while self._waiting:
-            self._waiting.popleft().errback(HungUp())
+            self._waiting.popleft().errback(HungUpError())
 
     def close(self) -> None:
         """Hang up, in whatever is going on."""
@@ -317,7 +317,7 @@ class Crowd:
         line = line or await self.connect()
         if check.shape.discovers:
             line.send(DISCOVERY)
-            with suppress(HungUp):
+            with suppress(HungUpError):
                 self._look_at_discovery(await line.answer().addTimeout(PATIENCE, self._reactor))
             if not line.open:
                 line = await self.connect()
@@ -326,7 +326,7 @@ class Crowd:
         try:
             await send(line, check.request)
             reply = await line.answer().addTimeout(PATIENCE, self._reactor)
-        except HungUp:
+        except HungUpError:
             if line.used:
                 self.tally.sent -= 1
                 self.tally.asked_again += 1
@@ -402,7 +402,7 @@ class Crowd:
                 await self.judge(check, await answer, began)
             except TimeoutError:
                 self.tally.hung_up += 1
-            except HungUp:
+            except HungUpError:
                 self.tally.lost.append(f"{check.question.username}: closed on a hasty client")
             line.close()
             await self.sleep(0.2)
@@ -418,7 +418,7 @@ class Crowd:
             for check, answer in zip(checks, answers, strict=True):
                 try:
                     reply = await answer
-                except (HungUp, TimeoutError):
+                except (HungUpError, TimeoutError):
                     if line.used:
                         self.tally.asked_again += 1
                         (await self.ask(check, at_once)).close()
