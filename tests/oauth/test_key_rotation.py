@@ -98,6 +98,8 @@ class RotationTests(SynchronousTestCase):
         tokens: list[tuple[str | None, float]] = []
         for seconds, turns in steps:
             now += seconds
+            # The daemon takes a change up at once: what was to be signed later never was.
+            tokens = [(kid, moment) for kid, moment in tokens if moment <= now]
             jwks = (
                 rotate(jwks, "EdDSA", now)
                 if turns
