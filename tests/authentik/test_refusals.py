@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,25 +48,27 @@ def checked(client: Client, username: str, password: str) -> Checked:
     return Checked(outcome, judgement)
 
 
+@cache
+def recorded_checks() -> tuple[tuple[str, RecordedCheck, Checked, Evidence | None], ...]:
+    """Make every recorded check with a sandbox of its own."""
+    found = []
+    for flow in recorded_flows():
+        for check in flow.checks:
+            client = Client(flow.slug, login_stage=flow.login_stage == "required")
+            password = USUAL_PASSWORD if check.password == "right" else "wrong"
+            made = checked(client, check.user, password)
+            found.append((flow.slug, check, made, client.evidence.current))
+    return tuple(found)
+
+
 class RecordedRefusalTests(SynchronousTestCase):
     """The flows of a real Authentik, each with the checks that were made with it."""
 
     skip = MISSING
 
-    def checks(self) -> list[tuple[str, RecordedCheck, Checked, Evidence | None]]:
-        """Every recorded check, made with a sandbox of its own."""
-        found = []
-        for flow in recorded_flows():
-            for check in flow.checks:
-                client = Client(flow.slug, login_stage=flow.login_stage == "required")
-                password = USUAL_PASSWORD if check.password == "right" else "wrong"
-                made = checked(client, check.user, password)
-                found.append((flow.slug, check, made, client.evidence.current))
-        return found
-
     def test_no_flow_makes_us_lie(self) -> None:
         """No right one without an acceptance, no wrong one without a refusal."""
-        made = self.checks()
+        made = recorded_checks()
         self.assertGreater(len(made), 130)
         lies = [f"{slug}, {check.user}: {one}" for slug, check, one, _ in made if one.lies]
         self.assertEqual(lies, [])
@@ -73,7 +76,7 @@ class RecordedRefusalTests(SynchronousTestCase):
     def test_flows_that_restart_at_the_password_are_found(self) -> None:
         """The canary tells them from those that refuse in place, and from those that are closed."""
         rows = Rows(self)
-        found = {slug: evidence for slug, _, _, evidence in self.checks()}
+        found = {slug: evidence for slug, _, _, evidence in recorded_checks()}
         for flow in recorded_flows():
             with rows.row(flow.slug):
                 restarts = any(
@@ -90,7 +93,7 @@ class RecordedRefusalTests(SynchronousTestCase):
         """What was told as right or wrong, and was not, is *restarts* or *unproven* now."""
         reasons = {
             one.outcome.reason
-            for _, check, one, _ in self.checks()
+            for _, check, one, _ in recorded_checks()
             if (check.answer.startswith("200") or "interaction" in check.answer)
             and not check.accepted
         }
