@@ -37,7 +37,7 @@ class SingleFlight(Generic[K, T]):
 
 
 class _Call(Generic[T]):
-    """One call and the callers that wait for it. ``ended`` is called at its end."""
+    """Call and the callers that wait for it. ``ended`` is called at its end."""
 
     log: ClassVar[Logger] = Logger()
 

@@ -74,7 +74,7 @@ class Account:
 
 
 def _rep(number: int) -> Account:
-    """One of the users who are there to collect failed logins."""
+    """Return an account that collects failed logins."""
     name = f"rep{number}"
     uids = {8: "5ddc2488a3205306a9e3d4c9e53e6329e0792ff66dafd2e08cd481fe1dc67e42"}
     return Account(14 + number, name, f"Rep {number}", uids.get(number) or _made_up_uid(name))

@@ -15,7 +15,7 @@ from ropg_twisted.settings.model import SIGNING_ALGORITHMS, Client, Settings
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table of settings, or of the table of a client's settings.
+    """Row of the table of settings, or of the table of a client's settings.
 
     ``name``: its name in the environment; the settings of a client are in the file only.
     ``parse``: a parser of :mod:`~ropg_twisted.settings.values`. ``option``: its option of ``twistd

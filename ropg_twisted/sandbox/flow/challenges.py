@@ -1,4 +1,4 @@
-"""What the executor shows: the JSON of each challenge, in English or German."""
+"""Challenges of the executor: the JSON of each, in English or German."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ropg_twisted.sandbox.flow.policies import (
 
 
 class Requirement(Enum):
-    """Who may start a flow at all (Authentik: *authentication*)."""
+    """Requirement to start a flow (Authentik: *authentication*)."""
 
     NONE = auto()
     UNAUTHENTICATED = auto()
@@ -23,7 +23,7 @@ class Requirement(Enum):
 
 
 class DeniedAction(Enum):
-    """What becomes of a user for whom a flow is not (Authentik: *denied action*).
+    """Response to a user to whom a flow does not apply (Authentik: *denied action*).
 
     ``MESSAGE_CONTINUE`` and ``CONTINUE`` differ from each other without the ``next`` of a
     browser: the one shows a message then, the other leads to the root.
@@ -35,7 +35,7 @@ class DeniedAction(Enum):
 
 
 class InvalidResponseAction(Enum):
-    """What becomes of an answer that a stage refuses, or of a user whom it denies.
+    """Response to an answer that a stage refuses, or to a user whom it denies.
 
     ``RETRY``: the same stage again, or access denied. The others plan the flow anew from its
     start, with an empty context or with the one there is.
@@ -47,7 +47,7 @@ class InvalidResponseAction(Enum):
 
 
 class NotConfigured(Enum):
-    """What a second-factor stage does with a user who has no device."""
+    """Action of a second-factor stage for a user without a device."""
 
     SKIP = auto()
     DENY = auto()
@@ -134,7 +134,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class PromptField:
-    """One field of a prompt; ``kind`` is Authentik's field type."""
+    """Field of a prompt; ``kind`` is Authentik's field type."""
 
     key: str
     label: str

@@ -1,4 +1,4 @@
-"""What goes into the executor and what comes out of it."""
+"""Requests to the executor and its responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Challenge: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FlowRequest:
-    """One request to the executor.
+    """Request to the executor.
 
     ``address``: the client's, as Authentik understands it. ``outpost``: an outpost speaks.
     ``language``: ``de`` or anything else. ``url``: path and query as they were sent.

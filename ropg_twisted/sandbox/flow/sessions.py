@@ -35,7 +35,7 @@ class Clock(Protocol):
 
 @dataclass(slots=True)
 class Plan:
-    """How far a session has come in the one flow that it is in.
+    """Progress of a session in its flow.
 
     ``bindings``: those to go, the current one first. ``key``: the secret of a TOTP set-up.
     ``consent``: the token that stands for having agreed.

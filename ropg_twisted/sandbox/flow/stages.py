@@ -135,7 +135,7 @@ class Stages:
         return self.get(request, binding)
 
     def _skips(self, request: FlowRequest, binding: Binding, stage: Identification) -> bool:
-        """Whether the name that is known already will do. Its user is looked up again."""
+        """Return whether the known name is enough. Its user is looked up again."""
         name = request.plan.context.pending_user_identifier
         if name is None or stage.combined or stage.captcha or binding.policy is not None:
             return False

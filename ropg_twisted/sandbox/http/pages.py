@@ -79,7 +79,7 @@ def _page(title: str, body: str) -> bytes:
 
 
 def _account(account: Account, now: float) -> tuple[str, ...]:
-    """One row of the users' table, as HTML."""
+    """Return a row of the table of users, as HTML."""
     password = _code(account.password)
     if account.app_password is not None:
         password += f"<br>app password {_code(account.app_password)}"
@@ -93,7 +93,7 @@ def _account(account: Account, now: float) -> tuple[str, ...]:
 
 
 def _application(application: Application) -> tuple[str, ...]:
-    """One row of the applications' table, as HTML, with a link to the discovery document."""
+    """Return a row of the table of applications, as HTML, with a link to the discovery document."""
     document = f"/application/o/{application.slug}/.well-known/openid-configuration"
     return (
         f'<a href="{document}">{escape(application.name)}</a>',
@@ -106,7 +106,7 @@ def _application(application: Application) -> tuple[str, ...]:
 
 
 def _flow(flow: Flow) -> tuple[str, ...]:
-    """One row of the flows' table, as HTML: who may start it, and its stages."""
+    """Return a row of the table of flows, as HTML: the requirement and the stages."""
     conditions = []
     if flow.policy is not None:
         conditions.append(f"policy: {flow.policy}")
@@ -119,7 +119,7 @@ def _flow(flow: Flow) -> tuple[str, ...]:
 
 
 def _binding(binding: Binding) -> str:
-    """One stage with what is unusual about it, and about its binding."""
+    """Return a stage with the settings of it and its binding that are not the default."""
     values = {field.name: getattr(binding.stage, field.name) for field in fields(binding.stage)}
     usual = {field.name: field.default for field in fields(binding.stage)}
     unusual = [f"{name}={value}" for name, value in values.items() if value != usual[name]]

@@ -28,7 +28,7 @@ READ_AND_WRITE = "GET, POST, HEAD, OPTIONS"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who speaks.
+    """Client of a request.
 
     ``address``: as Authentik understands it. ``outpost``: an outpost vouches for it. ``secure``:
     the client came by https, if only to a proxy. ``cookie``: the session cookie that it sent.

@@ -72,7 +72,7 @@ class OAuth:
 
     @property
     def resource(self) -> IResource:
-        """What is served below ``/application/o/``."""
+        """Resource that is served at ``/application/o/``."""
         resource: IResource = self.app.resource()
         return resource
 

@@ -1,4 +1,4 @@
-"""What users have granted to applications, and the codes and tokens that stand for it."""
+"""Grants of users to applications, with their codes and tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ropg_twisted.sandbox.oauth2.applications import Application
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How a client names itself; both texts are empty where it does not."""
+    """Credentials of a client; both are empty if it sends none."""
 
     id: str
     secret: str = field(repr=False)
@@ -38,7 +38,7 @@ class Grant:
 
     @property
     def offline(self) -> bool:
-        """Whether it outlives its tokens by a refresh token."""
+        """Whether it has a refresh token, which outlives the other tokens."""
         return "offline_access" in self.scope
 
     def profile(self) -> dict[str, Any]:
