@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+# For the Pythons beside the first: the same tests, with fewer examples.
+settings.register_profile("brief", settings.get_profile("suite"), max_examples=15)
 settings.register_profile(
     "long", settings.get_profile("suite"), derandomize=False, max_examples=20000
 )
