@@ -20,9 +20,10 @@ from werkzeug.exceptions import HTTPException, NotFound
 from ropg_twisted.sandbox.accounts import Accounts
 from ropg_twisted.sandbox.directory import DirectoryState, EntryState
 from ropg_twisted.sandbox.flow.ldap_backend import LDAPBackend
+from ropg_twisted.sandbox.http import pages
 from ropg_twisted.sandbox.http.directory_page import LARGEST_NUMBER
 from ropg_twisted.sandbox.http.html import page
-from ropg_twisted.sandbox.http.wire import read_form, send_error, send_html, send_see_other
+from ropg_twisted.sandbox.http.wire import read_form, send_html, send_see_other
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -90,8 +91,8 @@ class DirectoryForms:
 
     @app.handle_errors(HTTPException)
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer with an error page."""
-        return send_error(request, failure)
+        """Answer that there is no such form."""
+        return send_html(request, 404, pages.error(404))
 
 
 def _found(known: Mapping[str, T], name: str) -> T:
