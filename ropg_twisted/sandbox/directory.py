@@ -57,10 +57,10 @@ class Entry:
     failed_binds: int = 0
 
     def set_state(self, state: EntryState) -> None:
-        """Change the state. An entry that is made normal has no failed binds."""
-        self.state = state
-        if state is EntryState.NORMAL:
+        """Change the state. An entry that is unlocked has no failed binds."""
+        if self.state is EntryState.LOCKED and state is not EntryState.LOCKED:
             self.failed_binds = 0
+        self.state = state
 
     def accepts(self, password: str) -> bool:
         """Tell whether a bind with this password succeeds."""

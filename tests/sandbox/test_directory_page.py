@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -172,18 +172,20 @@ class DirectoryPageTests(TestCase):
         self.assertEqual(self.sandbox.directories["branch"].state, DirectoryState.UP)
 
     async def test_a_user_is_switched_in_the_directory_and_in_authentik(self) -> None:
-        """To be made normal again unlocks, and begins a new count."""
+        """To be unlocked begins a new count."""
         for state in EntryState:
             await self.post(LEA, state=state.value)
             self.assertEqual(self.lea.state, state)
         self.lea.failed_binds = 4
-        await self.post(LEA, active="off")
+        await self.post(LEA, state="normal", active="off")
+        await self.post(LEA, state="locked")
         account = self.sandbox.accounts.find("lea")
         assert account is not None
         self.assertFalse(account.active)
         self.assertEqual(self.lea.failed_binds, 4)
-        await self.post(LEA, state="normal")
+        await self.post(LEA, state="normal", active="on")
         self.assertEqual((self.lea.state, self.lea.failed_binds), (EntryState.NORMAL, 0))
+        self.assertIn(account, [replace(one, active=False) for one in self.sandbox.accounts])
 
     async def test_a_source_is_switched(self) -> None:
         """The form of a source has the other state in it."""

@@ -68,8 +68,7 @@ class DirectoryForms:
         form = read_form(request)
         state = _state(form, EntryState, entry.state)
         active = _switch(form, "active")
-        if "state" in form:
-            entry.set_state(state)
+        entry.set_state(state)
         if active is not None:
             self._accounts.set_active(username, active)
         return send_see_other(request, f"/#directory-{slug}")
