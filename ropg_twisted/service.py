@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
+from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.api.admin import Admin
 from ropg_twisted.api.app import API
@@ -143,6 +144,9 @@ def metric_readers(
 class WallClock:
     """The wall clock. The reactor's clock is monotonic in the daemon."""
 
+    def __init__(self, reactor: IReactorTime) -> None:
+        self.callLater = reactor.callLater
+
     def seconds(self) -> float:
         """Return the seconds since the epoch."""
         return time.time()
@@ -153,7 +157,7 @@ def _sandbox(port: int, reactor: Any) -> Listener:
     from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 
     where = f"tcp:{port}:interface=127.0.0.1"
-    return Listener("AUTHENTIK_URL", where, sandbox_site(Sandbox(WallClock())), reactor)
+    return Listener("AUTHENTIK_URL", where, sandbox_site(Sandbox(WallClock(reactor))), reactor)
 
 
 def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:

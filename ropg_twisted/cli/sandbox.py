@@ -30,7 +30,8 @@ class SandboxOptions(CommandOptions):
     synopsis = "[options]"
     longdesc = (
         "Serves an imitation of Authentik on 127.0.0.1 until Ctrl-C. Its front page lists its "
-        "users and their public passwords. Never let real users log in there."
+        "users and their public passwords, and switches its directories on and off. Never let "
+        "real users log in there."
     )
     optParameters: ClassVar = [
         ["listen", None, SANDBOX_PORT, "Port on 127.0.0.1; 0 takes any free one.", _port]

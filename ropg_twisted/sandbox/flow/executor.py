@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
+from ropg_twisted.sandbox.accounts import Accounts
 from ropg_twisted.sandbox.flow import challenges
 from ropg_twisted.sandbox.flow.challenges import Errors
 from ropg_twisted.sandbox.flow.devices import Devices
@@ -15,6 +15,7 @@ from ropg_twisted.sandbox.flow.flows import (
     InvalidResponseAction,
     Password,
 )
+from ropg_twisted.sandbox.flow.ldap_backend import LDAPBackend
 from ropg_twisted.sandbox.flow.planner import EmptyFlowError, FlowNonApplicableError, Planner
 from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
@@ -34,29 +35,34 @@ from ropg_twisted.sandbox.flow.stages import (
 class Executor:
     """Flows in progress, and what they leave behind: session rows and signals."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, accounts: Accounts, ldap: LDAPBackend) -> None:
         self.sessions = Sessions(clock)
         self.signals = Signals()
         self._devices = Devices(clock)
         self._planner = Planner(self.signals.reputation)
-        self._stages = Stages(self.sessions, self._devices, self.signals)
+        self._stages = Stages(accounts, ldap, self.sessions, self._devices, self.signals)
 
     def get(self, request: FlowRequest, flow: Flow) -> FlowResponse:
         """Show where the session stands in the flow; a new one begins it."""
         binding = self._enter(request, flow)
         if isinstance(binding, FlowResponse):
             return binding
-        return self._run(request, binding, lambda: self._stages.get(request, binding))
+        return self._go_on(request, binding, self._stages.get(request, binding))
 
-    def post(self, request: FlowRequest, flow: Flow, data: Answer) -> FlowResponse:
-        """Take an answer to whatever the session stands at."""
+    async def post(self, request: FlowRequest, flow: Flow, data: Answer) -> FlowResponse:
+        """Take an answer to whatever the session stands at. A directory may take its time."""
         binding = self._enter(request, flow)
         if isinstance(binding, FlowResponse):
             return binding
         if request.session.account is not None:
             # Authentik wants a CSRF token of whoever is logged in, which no program here sends.
             return FlowResponse(challenges.flow_error(), disowned=True)
-        return self._run(request, binding, lambda: self._stages.post(request, binding, data))
+        plan = request.plan
+        outcome = await self._stages.post(request, binding, data)
+        if request.session.plan is not plan or plan.bindings[0] is not binding:
+            # The session has gone on meanwhile, by another request.
+            return self.get(request, flow)
+        return self._go_on(request, binding, outcome)
 
     def fail(self, request: FlowRequest, flow: Flow) -> FlowResponse:
         """Answer a request whose content type or body cannot be understood."""
@@ -87,23 +93,20 @@ class Executor:
         binding = self._planner.next(request, session.plan)
         return binding or replace(self._flow_done(request), early=True)
 
-    def _run(
-        self, request: FlowRequest, binding: Binding, stage: Callable[[], Outcome]
-    ) -> FlowResponse:
-        """Run a stage, and go on from there as it says."""
-        try:
-            match stage():
-                case Challenged():
-                    return self._challenge(request, binding)
-                case StageOk(logged_in, known_device):
-                    response = self._stage_ok(request)
-                    return replace(response, logged_in=logged_in, known_device=known_device)
-                case StageInvalid(message):
-                    return self._stage_invalid(request, binding, message)
-                case ChallengeInvalid(errors):
-                    return self._challenge_invalid(request, binding, errors)
-        except (StageError, EmptyFlowError):
-            return FlowResponse(challenges.flow_error())
+    def _go_on(self, request: FlowRequest, binding: Binding, outcome: Outcome) -> FlowResponse:
+        """Go on from a stage as it says."""
+        match outcome:
+            case Challenged():
+                return self._challenge(request, binding)
+            case StageOk(logged_in, known_device):
+                response = self._stage_ok(request)
+                return replace(response, logged_in=logged_in, known_device=known_device)
+            case StageInvalid(message):
+                return self._stage_invalid(request, binding, message)
+            case ChallengeInvalid(errors):
+                return self._challenge_invalid(request, binding, errors)
+            case StageError():
+                return FlowResponse(challenges.flow_error())
 
     def _challenge(
         self, request: FlowRequest, binding: Binding, errors: Errors | None = None
@@ -141,10 +144,7 @@ class Executor:
         return self._challenge(request, binding, errors)
 
     def _restart(self, request: FlowRequest, binding: Binding) -> FlowResponse:
-        """Plan the flow anew. Raises ``StageError`` and ``EmptyFlowError``.
-
-        Where the flow is no longer for this user, the old plan stays.
-        """
+        """Plan the flow anew. Where it is no longer for this user, the old plan stays."""
         plan = request.plan
         keeps = binding.invalid_response_action is InvalidResponseAction.RESTART_WITH_CONTEXT
         context = plan.context if keeps else None
@@ -154,7 +154,9 @@ class Executor:
             if plan.flow.denied_action is DeniedAction.CONTINUE:
                 return FlowResponse(challenges.redirect("/"))
             # Authentik denies by the stage, whose answer to that is a restart: without end.
-            raise StageError from None
+            return FlowResponse(challenges.flow_error())
+        except EmptyFlowError:
+            return FlowResponse(challenges.flow_error())
         return _again(request)
 
     def _flow_done(self, request: FlowRequest) -> FlowResponse:

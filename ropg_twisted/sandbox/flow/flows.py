@@ -72,10 +72,15 @@ class Identification:
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """Asks for the password. ``attempts``: the wrong answer that ends the flow, 0 as 1."""
+    """Asks for the password.
+
+    ``attempts``: the wrong answer that ends the flow, 0 as 1. ``app_passwords`` and ``ldap``:
+    ``TokenBackend`` and ``LDAPBackend`` are among the backends, beside ``InbuiltBackend``.
+    """
 
     attempts: int = 5
     app_passwords: bool = True
+    ldap: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +260,7 @@ _ALL = (
     Flow.of("denied-message", *_PLAIN, policy=_DENY_ALL),
     Flow.of("empty-flow"),
     Flow.of("ident-only", _WHO),
-    Flow.of("inbuilt-only", _WHO, Password(app_passwords=False), _LOGIN),
+    Flow.of("inbuilt-only", _WHO, Password(app_passwords=False, ldap=False), _LOGIN),
     Flow.of("mfa-configure-totp", _WHO, _PASSWORD, _CONFIGURED, _LOGIN),
     Flow.of("mfa-deny", _WHO, _PASSWORD, SecondFactor(NotConfigured.DENY), _LOGIN),
     Flow.of("mfa-first", _WHO, SecondFactor(), _PASSWORD, _LOGIN),

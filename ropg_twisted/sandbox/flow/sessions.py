@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import jwt
+from twisted.internet.interfaces import IDelayedCall
 
 from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.context import Context
@@ -27,10 +28,15 @@ def random_text(length: int) -> str:
 
 
 class Clock(Protocol):
-    """Tells the time of day, in seconds since the epoch."""
+    """Tells the time of day, in seconds since the epoch, and calls functions later."""
 
     def seconds(self) -> float:
         """Now."""
+
+    def callLater(
+        self, delay: float, callable: Callable[..., object], /, *args: object
+    ) -> IDelayedCall:
+        """Call a function after ``delay`` seconds: see :class:`IReactorTime`."""
 
 
 @dataclass(slots=True)

@@ -21,10 +21,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """A password that the backends have judged (Authentik: ``authenticate``)."""
+    """A password that the backends have judged (Authentik: ``authenticate``).
+
+    ``mistaken``: the state of a directory is to blame for the answer. A right password was
+    refused, or a wrong one accepted. A user whom the directory itself refuses, because the account
+    is locked or the password has expired, is refused without a mistake.
+    """
 
     username: str
     accepted: bool
+    mistaken: bool = False
 
 
 class Signals:
@@ -39,9 +45,9 @@ class Signals:
         self.authentications: list[Authentication] = []
         self.reputation: Counter[tuple[str, str]] = Counter()
 
-    def authenticated(self, username: str, address: str, *, accepted: bool) -> None:
+    def authenticated(self, username: str, address: str, *, accepted: bool, mistaken: bool) -> None:
         """Note that a password was judged; one that was refused is a failed login."""
-        self.authentications.append(Authentication(username, accepted))
+        self.authentications.append(Authentication(username, accepted, mistaken))
         if not accepted:
             self.login_failed(username, address)
 

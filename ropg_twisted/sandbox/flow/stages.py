@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from ropg_twisted.sandbox.accounts import Account, find
+from ropg_twisted.sandbox.accounts import Account, Accounts
 from ropg_twisted.sandbox.flow import challenges
 from ropg_twisted.sandbox.flow.challenges import Errors
 from ropg_twisted.sandbox.flow.context import PendingUser
@@ -30,6 +30,7 @@ from ropg_twisted.sandbox.flow.flows import (
     TotpSetup,
     UserWrite,
 )
+from ropg_twisted.sandbox.flow.ldap_backend import LDAPBackend
 from ropg_twisted.sandbox.flow.requests import FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
@@ -64,25 +65,35 @@ class ChallengeInvalid:
     errors: Errors
 
 
-Outcome = Challenged | StageOk | StageInvalid | ChallengeInvalid
+@dataclass(frozen=True, slots=True)
+class StageError:
+    """The stage has raised an exception that nothing inside it catches."""
+
+
+Outcome = Challenged | StageOk | StageInvalid | ChallengeInvalid | StageError
 
 _REFUSED = ChallengeInvalid({"non_field_errors": (challenges.NOT_AUTHENTICATED, "invalid")})
-
-
-class StageError(Exception):
-    """An exception that nothing inside a stage catches."""
 
 
 class Stages:
     """Works the stages of all flows."""
 
-    def __init__(self, sessions: Sessions, devices: Devices, signals: Signals) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        ldap: LDAPBackend,
+        sessions: Sessions,
+        devices: Devices,
+        signals: Signals,
+    ) -> None:
+        self._accounts = accounts
+        self._ldap = ldap
         self._sessions = sessions
         self._devices = devices
         self._signals = signals
 
     def get(self, request: FlowRequest, binding: Binding) -> Outcome:
-        """Look at a stage; one that needs nobody is passed by it. Raises ``StageError``."""
+        """Look at a stage; one that needs nobody is passed by it."""
         match binding.stage:
             case Identification() as stage if self._skips(request, binding, stage):
                 return StageOk()
@@ -101,13 +112,13 @@ class Stages:
                 return StageInvalid(challenges.NO_PENDING_DATA)
         return Challenged()
 
-    def post(self, request: FlowRequest, binding: Binding, data: Answer) -> Outcome:
-        """Answer a stage: its component in the data is not read. Raises ``StageError``."""
+    async def post(self, request: FlowRequest, binding: Binding, data: Answer) -> Outcome:
+        """Answer a stage: its component in the data is not read."""
         match binding.stage:
             case Identification() as stage:
-                return self._identify(request, stage, data)
+                return await self._identify(request, stage, data)
             case Password() as stage:
-                return self._check_password(request, stage, data)
+                return await self._check_password(request, stage, data)
             case SecondFactor() as stage:
                 return self._check_code(request, stage, data)
             case TotpSetup():
@@ -139,16 +150,16 @@ class Stages:
         name = request.plan.context.pending_user_identifier
         if name is None or stage.combined or stage.captcha or binding.policy is not None:
             return False
-        request.plan.context.pending_user = _user(name)
+        request.plan.context.pending_user = self._user(name)
         return True
 
-    def _identify(self, request: FlowRequest, stage: Identification, data: Answer) -> Outcome:
+    async def _identify(self, request: FlowRequest, stage: Identification, data: Answer) -> Outcome:
         """Look the name up. Names and passwords in this form lose the spaces around them."""
         context = request.plan.context
         name = _text(data, "uid_field").strip()
         if not name:
             return ChallengeInvalid({"non_field_errors": (challenges.NO_NAME, "invalid")})
-        user = _user(name)
+        user = self._user(name)
         if user.account is None:
             self._signals.identification_failed(name, request.address)
             # Even a name that is refused stays in the context, for a restart and for policies.
@@ -160,7 +171,7 @@ class Stages:
             return _REFUSED
         if stage.combined:
             password = _text(data, "password").strip()
-            if not self._authenticate(request, user, password, app_passwords=True):
+            if not await self._authenticate(request, user, password, Password()):
                 return _REFUSED
             user = replace(user, has_backend=True)
         context.pending_user = user
@@ -168,7 +179,7 @@ class Stages:
             context.pending_user_identifier = name
         return StageOk()
 
-    def _check_password(self, request: FlowRequest, stage: Password, data: Answer) -> Outcome:
+    async def _check_password(self, request: FlowRequest, stage: Password, data: Answer) -> Outcome:
         """Have the password judged as it came."""
         context = request.plan.context
         password = _text(data, "password")
@@ -177,24 +188,31 @@ class Stages:
         user = context.pending_user
         if user is None:
             return StageInvalid()
-        if not self._authenticate(request, user, password, app_passwords=stage.app_passwords):
+        if not await self._authenticate(request, user, password, stage):
             return ChallengeInvalid({"password": (challenges.INVALID_PASSWORD, "invalid")})
         context.pending_user = replace(user, has_backend=True)
         return StageOk()
 
-    def _authenticate(
-        self, request: FlowRequest, user: PendingUser, password: str, *, app_passwords: bool
+    async def _authenticate(
+        self, request: FlowRequest, user: PendingUser, password: str, stage: Password
     ) -> bool:
-        """Tell whether a backend accepts the password; the real one is a method of ``amr``.
+        """Tell whether a backend of the stage accepts the password.
 
-        No other stage compares a password, and each judgement is signalled.
+        One that Authentik itself keeps is a method of ``amr``, one of a directory is not. No other
+        stage compares a password, and each judgement is signalled.
         """
-        account, accepted = user.account, False
+        account, accepted, mistaken = user.account, False, False
         if account is not None:
-            accepted = account.accepts(password, app_passwords=app_passwords)
+            context = request.plan.context
+            accepted = account.accepts(password, app_passwords=stage.app_passwords)
             if account.accepts(password, app_passwords=False):
-                request.plan.context.methods.append("pwd")
-        self._signals.authenticated(user.username, request.address, accepted=accepted)
+                context.methods.append("pwd")
+            if not accepted and account.directory is not None:
+                accepted = stage.ldap and await self._ldap.authenticate(account, password)
+                mistaken = accepted != self._ldap.should_accept(account, password)
+        self._signals.authenticated(
+            user.username, request.address, accepted=accepted, mistaken=mistaken
+        )
         return accepted
 
     def _look_for_device(self, request: FlowRequest, stage: SecondFactor) -> Outcome:
@@ -228,16 +246,18 @@ class Stages:
         if user is None:
             return StageInvalid(challenges.NO_PENDING_USER)
         if user.account is None:
-            raise StageError
+            return StageError()
+        if not user.account.active:
+            # Authentik goes on, but nobody is logged in with the session.
+            return StageOk()
         self._sessions.log_in(request.session, user.account, request.plan.context.methods)
         self._signals.logged_in(user.username, request.address)
         return StageOk(user.account, known_device)
 
-
-def _user(name: str) -> PendingUser:
-    """The user of a typed name, known or pretended."""
-    account = find(name)
-    return PendingUser(name if account is None else account.username, account)
+    def _user(self, name: str) -> PendingUser:
+        """The user of a typed name, known or pretended."""
+        account = self._accounts.find(name)
+        return PendingUser(name if account is None else account.username, account)
 
 
 def _text(data: Answer, key: str) -> str:

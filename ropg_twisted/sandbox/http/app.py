@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from io import BytesIO
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -16,9 +17,11 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from ropg_twisted.sandbox.accounts import Account
+from ropg_twisted.sandbox.accounts import ACCOUNTS, Account, Accounts
+from ropg_twisted.sandbox.directory import Directory
 from ropg_twisted.sandbox.flow.executor import Executor
 from ropg_twisted.sandbox.flow.flows import FLOWS, Flow
+from ropg_twisted.sandbox.flow.ldap_backend import LDAPBackend, Source, sources_of
 from ropg_twisted.sandbox.flow.refusing_flows import REFUSING_FLOWS
 from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
@@ -30,6 +33,7 @@ from ropg_twisted.sandbox.http.cookies import (
     session_deletion,
     set_cookies,
 )
+from ropg_twisted.sandbox.http.directory_forms import DirectoryForms
 from ropg_twisted.sandbox.http.wire import (
     READ,
     READ_AND_WRITE,
@@ -50,25 +54,34 @@ from ropg_twisted.sandbox.oauth2.endpoints import OAuth
 from ropg_twisted.sandbox.oauth2.provider import Provider
 from ropg_twisted.server.site import QuietSite
 
+T = TypeVar("T")
+
 
 class Sandbox:
     """A stand-in for Authentik.
 
-    ``clock``: lets sessions and tokens run out and TOTP codes change. ``flows``: served beside
-    the built-in ones, in place of those of the same slug. ``executor``: the flows in progress,
-    and ``provider``: the codes and tokens of the applications, for tests that look or reach
-    inside.
+    ``clock``: lets sessions and tokens run out, TOTP codes change and slow directories answer.
+    ``flows`` and ``accounts``: served beside the built-in ones, in place of those of the same slug
+    or user name. Each directory that an account names exists, with a source of the same slug.
+
+    ``executor``: the flows in progress, and ``provider``: the codes and tokens of the
+    applications, for tests that look or reach inside.
     """
 
     app: ClassVar[Klein] = Klein()
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, clock: Clock, flows: Iterable[Flow] = ()) -> None:
+    def __init__(
+        self, clock: Clock, flows: Iterable[Flow] = (), accounts: Iterable[Account] = ()
+    ) -> None:
         self._clock = clock
+        self.accounts = Accounts((*ACCOUNTS, *accounts))
+        self._ldap = LDAPBackend(clock, sources_of(self.accounts))
         served = (*FLOWS.values(), *REFUSING_FLOWS, *flows)
         self.flows: Mapping[str, Flow] = {flow.slug: flow for flow in served}
-        self.executor = Executor(clock)
-        self.provider = Provider(clock, self.sessions)
+        self.executor = Executor(clock, self.accounts, self._ldap)
+        self.provider = Provider(clock, self.accounts, self.sessions)
+        self._directory_forms = DirectoryForms(self.accounts, self._ldap)
         self._oauth = OAuth(self.provider, self.sessions)
         self.log.warn(
             "This is a SANDBOX in place of Authentik: its passwords are public. "
@@ -80,6 +93,16 @@ class Sandbox:
         """The root of everything that is served."""
         resource: IResource = self.app.resource()
         return resource
+
+    @property
+    def directories(self) -> Mapping[str, Directory]:
+        """The directories by slug."""
+        return self._ldap.directories
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The LDAP sources by slug, in the order in which they are asked."""
+        return self._ldap.sources
 
     @property
     def sessions(self) -> Sessions:
@@ -104,19 +127,22 @@ class Sandbox:
     @app.route("/api/v3/flows/executor/<slug>/", methods=["GET"])
     def flow_get(self, request: IRequest, slug: str) -> bytes:
         """Show where the session stands in a flow."""
+        flow, client = self._flow_of(slug), read_client(request)
+        flow_request = self._flow_request(request, client)
         walk = self.executor.get if accepts_json(request) else self.executor.fail
-        return self._flow(request, slug, walk)
+        return self._answer(request, client, flow_request, walk(flow_request, flow))
 
     @app.route("/api/v3/flows/executor/<slug>/", methods=["POST"])
-    def flow_post(self, request: IRequest, slug: str) -> bytes:
+    async def flow_post(self, request: IRequest, slug: str) -> bytes:
         """Take the answer to a challenge."""
         data = read_object(request)
+        flow, client = self._flow_of(slug), read_client(request)
+        flow_request = self._flow_request(request, client)
         if data is None or not accepts_json(request):
-            return self._flow(request, slug, self.executor.fail)
-        answer: Mapping[str, Any] = data
-        return self._flow(
-            request, slug, lambda flow_request, flow: self.executor.post(flow_request, flow, answer)
-        )
+            response = self.executor.fail(flow_request, flow)
+        else:
+            response = await _to_its_end(self.executor.post(flow_request, flow, data))
+        return self._answer(request, client, flow_request, response)
 
     @app.route("/api/v3/core/users/me/", methods=["GET"])
     def me(self, request: IRequest) -> bytes:
@@ -165,20 +191,33 @@ class Sandbox:
         return send_html(request, 200, pages.login(flow, ""))
 
     @app.route("/if/flow/<slug>/", methods=["POST"])
-    def log_in(self, request: IRequest, slug: str) -> bytes:
+    async def log_in(self, request: IRequest, slug: str) -> bytes:
         """Take the login page: go on to where the browser came from, or show it again."""
         flow, client = self._flow_of(slug), read_client(request)
         flow_request = self._flow_request(request, client)
-        response = login.walk(self.executor, flow_request, flow, read_form(request))
+        walk = login.walk(self.executor, flow_request, flow, read_form(request))
+        response = await _to_its_end(walk)
         self._set_cookies(request, client, flow_request, response)
         if flow_request.session.account is None:
             return send_html(request, 200, pages.login(flow, login.error_text(response.challenge)))
         return send_redirect(request, login.next_url(read_query(request).get("next")))
 
+    @app.route("/sandbox/", branch=True)
+    def directory_forms(self, request: IRequest) -> IResource:
+        """Leave it to the forms of the directories."""
+        return self._directory_forms.resource
+
     @app.route("/", methods=["GET"])
     def front(self, request: IRequest) -> bytes:
-        """List flows and users."""
-        return send_html(request, 200, pages.front(self.flows.values(), self._clock.seconds()))
+        """List users, directories, applications and flows."""
+        page = pages.front(
+            self.accounts,
+            self._ldap,
+            self.authentications,
+            self.flows.values(),
+            self._clock.seconds(),
+        )
+        return send_html(request, 200, page)
 
     @app.handle_errors(HTTPException)
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
@@ -199,13 +238,10 @@ class Sandbox:
             raise NotFound
         return self.flows[slug]
 
-    def _flow(
-        self, request: IRequest, slug: str, walk: Callable[[FlowRequest, Flow], FlowResponse]
+    def _answer(
+        self, request: IRequest, client: Peer, flow_request: FlowRequest, response: FlowResponse
     ) -> bytes:
-        """Walk a session, and answer with its cookies."""
-        flow, client = self._flow_of(slug), read_client(request)
-        flow_request = self._flow_request(request, client)
-        response = walk(flow_request, flow)
+        """Answer with what the executor says, and with the cookies of the session."""
         self._set_cookies(request, client, flow_request, response)
         if response.logged_in is not None:
             request.setHeader("vary", "Cookie, Accept-Language")
@@ -241,6 +277,16 @@ class Sandbox:
         set_cookies(
             request, flow_cookies(client, self.sessions, flow_request.session, response, now)
         )
+
+
+def _to_its_end(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+    """Return the result of ``work``, which goes on if its client hangs up.
+
+    Authentik finishes what it has begun: a password that it is checking is judged and recorded.
+    """
+    result: Deferred[T] = Deferred()
+    Deferred.fromCoroutine(work).addBoth(result.callback)
+    return result
 
 
 class _InMemoryRequest(Request):

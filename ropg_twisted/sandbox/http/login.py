@@ -27,7 +27,7 @@ _ASKS = {
 """The components that the form has an answer for."""
 
 
-def walk(
+async def walk(
     executor: Executor, flow_request: FlowRequest, flow: Flow, form: Mapping[str, str]
 ) -> FlowResponse:
     """Walk the flow from its beginning, and return what it ends or stops at.
@@ -44,7 +44,7 @@ def walk(
             response = executor.get(flow_request, flow)
         elif component in _ASKS - asked:
             asked.add(component)
-            response = executor.post(flow_request, flow, answer)
+            response = await executor.post(flow_request, flow, answer)
         else:
             break
     return response

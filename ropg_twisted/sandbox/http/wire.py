@@ -142,6 +142,13 @@ def send_redirect(request: IRequest, location: str, *, allow: str | None = None)
     return send_html(request, 302, allow=allow)
 
 
+def send_see_other(request: IRequest, location: str) -> bytes:
+    """Send the browser to a page with GET, so that a reload of it posts no form again."""
+    send_redirect(request, location)
+    request.setResponseCode(303)
+    return b""
+
+
 def send_error(request: IRequest, failure: Failure) -> bytes:
     """Answer as Authentik's error pages do, which know GET only."""
     if failure.check(InternalServerError):

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import jwt
 
-from ropg_twisted.sandbox.accounts import find
+from ropg_twisted.sandbox.accounts import Accounts
 from ropg_twisted.sandbox.flow.sessions import Clock, Session, Sessions
 from ropg_twisted.sandbox.oauth2.applications import Application, find_client
 from ropg_twisted.sandbox.oauth2.authorization import AuthorizationRequest, Form, Stop
@@ -37,8 +37,9 @@ class TokenError(Exception):
 class Provider:
     """Codes and tokens of all applications, on the clock of the sandbox."""
 
-    def __init__(self, clock: Clock, sessions: Sessions) -> None:
+    def __init__(self, clock: Clock, accounts: Accounts, sessions: Sessions) -> None:
         self._clock = clock
+        self._accounts = accounts
         self._sessions = sessions
         self._codes: dict[str, Code] = {}
         self._access: dict[str, Issued] = {}
@@ -165,7 +166,7 @@ class Provider:
     def _check_app_password(self, application: Application, form: Form) -> Grant:
         """Look up a user by user name, not by mail, and compare the app password."""
         name = form.get("username", "")
-        account = find(name)
+        account = self._accounts.find(name)
         if (
             account is None
             or account.username != name
