@@ -56,7 +56,7 @@ class _Episode:
 
     Attributes:
         began: its start, in seconds.
-        allowance: the one that was used up.
+        allowance: the allowance, without what earlier proofs have added.
         affected: users whose last accepted password was refused, in it or shortly before.
         refused: those of them whose last result is a refusal.
         recovered: those accepted with the same password since the last refusal of any user.
@@ -135,8 +135,8 @@ class Plausibility:
         was_accepted = self._accepted.pop(user, None) is not None
         is_told = user in self._told and not was_accepted
         if not self.implausible and not is_told:
-            allowance = self._allowance(known_users)
-            if self._is_used_up(allowance):
+            allowance = max(MIN_ALLOWANCE, known_users // USERS_PER_ALLOWANCE)
+            if self._is_used_up(allowance + self._bonus_now()):
                 told = set(self._told)
                 self._episode = _Episode(self._clock.seconds(), allowance, told, set(told))
             else:
@@ -166,10 +166,10 @@ class Plausibility:
             return True
         return user in self._told and user not in self._accepted
 
-    def _allowance(self, known_users: int) -> int:
+    def _bonus_now(self) -> int:
         if self._clock.seconds() >= self._bonus_expires:
             self._bonus = 0
-        return max(MIN_ALLOWANCE, known_users // USERS_PER_ALLOWANCE) + self._bonus
+        return self._bonus
 
     def _is_used_up(self, allowance: int) -> bool:
         """Return whether one more refusal exceeds ``allowance``, out of proportion."""

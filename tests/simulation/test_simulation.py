@@ -40,9 +40,19 @@ class ChangeTests(SynchronousTestCase):
         """Also if an administrator has set new passwords for all users."""
         for scenario, users, seed in product(CHANGES, (20, 200), range(100, 103)):
             with self.subTest(scenario=scenario.title, users=users, seed=seed):
-                result = scenario.run(users, seed)
-                self.assertTrue(result.delays)
-                self.assertEqual(result.waiting, set())
+                self.assertEqual(scenario.run(users, seed).waiting, set())
+
+    def test_new_passwords_for_everybody(self) -> None:
+        """Most users are told within an hour of their first check, nearly all within two."""
+        for scenario, users in product(CHANGES, (20, 200)):
+            if scenario.changed is None:
+                with self.subTest(scenario=scenario.title, users=users):
+                    results = [scenario.run(users, seed) for seed in range(100, 105)]
+                    delays = [delay for result in results for delay in result.delays.values()]
+                    self.assertGreaterEqual(len(delays), 5 * users)
+                    self.assertGreaterEqual(sum(d <= HOUR + 1 for d in delays), 0.7 * len(delays))
+                    two = sum(delay <= 2 * HOUR + 1 for delay in delays)
+                    self.assertGreaterEqual(two, 0.95 * len(delays))
 
     def test_five_new_passwords_at_once(self) -> None:
         """Nearly all are told at the first check."""
