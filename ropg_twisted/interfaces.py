@@ -108,6 +108,7 @@ class CheckResult:
         authentik_down: Authentik itself is down. Not set for an error that may concern this user
             name or password alone.
         name_sent: the user name had been sent before Authentik was found to be down.
+        was_accepted: a refused password is the one that was last accepted for the user.
     """
 
     outcome: Outcome
@@ -116,6 +117,7 @@ class CheckResult:
     retry_after: int | None = None
     authentik_down: bool = False
     name_sent: bool = False
+    was_accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from ropg_twisted.api.admin import Admin
 from ropg_twisted.api.app import API
@@ -31,6 +33,7 @@ from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.guard.chain import guarded
+from ropg_twisted.guard.plausibility import Plausibility
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.lifecycle import Lifecycle, Listener
 from ropg_twisted.oauth.access_tokens import AccessTokens
@@ -41,10 +44,13 @@ from ropg_twisted.oauth.metadata import IssuerInfo
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.server.site import BoundedSite, QuietSite
+from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.metrics import CallbackCollector
+
+log: Final = Logger()
 
 STOP_SECONDS: Final = 2
 """Seconds that the shutdown may take in addition to the deadline of a check."""
@@ -58,6 +64,8 @@ def make_service(
     ``dropped_lines``: returns the number of log lines that were dropped because nobody read them.
     Raises :exc:`SettingError` for a setting that does not work.
     """
+    for warning in warnings(settings):
+        log.warn(warning)
     keys, algorithm = _keys(settings)
     client = _client(settings, reactor)
     flow = FlowExecutor(settings.authentik_url, settings.flow_slug, settings.login_stage)
@@ -70,6 +78,7 @@ def make_service(
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
+    plausibility = Plausibility(reactor)
     verifier = guarded(
         AuthentikVerifier(
             flow,
@@ -84,10 +93,20 @@ def make_service(
         settings.max_checks,
         settings.deadline,
         reactor,
+        plausibility,
         store,
+        _password_hash_key(settings),
     )
     canary = Canary(verifier, evidence)
-    readiness = ReadinessProbe(flow, canary, client, provider_metadata, settings.deadline, reactor)
+    readiness = ReadinessProbe(
+        flow,
+        canary,
+        client,
+        provider_metadata,
+        lambda: plausibility.implausible,
+        settings.deadline,
+        reactor,
+    )
     clients = Clients(settings.clients)
     relay = Relay(application, client, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
@@ -110,7 +129,7 @@ def make_service(
         drop_on_outage=settings.drop_on_outage,
     )
     site = BoundedSite(provider.app.resource(), reactor)
-    registry.register(metric_readers(site, sessions, dropped_lines))
+    registry.register(metric_readers(site, sessions, plausibility, dropped_lines))
 
     daemon = MultiService()
     Lifecycle(site, sessions, readiness, store, settings.deadline + STOP_SECONDS).setServiceParent(
@@ -128,7 +147,10 @@ def make_service(
 
 
 def metric_readers(
-    site: BoundedSite, sessions: SessionRemover, dropped_lines: Callable[[], int]
+    site: BoundedSite,
+    sessions: SessionRemover,
+    plausibility: Plausibility,
+    dropped_lines: Callable[[], int],
 ) -> CallbackCollector:
     """Return the metrics that are read from other objects at each scrape."""
     return CallbackCollector(
@@ -137,8 +159,20 @@ def metric_readers(
             "ropg_sessions_left": ("Sessions left at Authentik.", lambda: sessions.failed),
             "ropg_log_lines_dropped": ("Lines of the log that nobody read.", dropped_lines),
         },
-        gauges={"ropg_connections": ("Connections of clients.", lambda: site.connections)},
+        gauges={
+            "ropg_connections": ("Connections of clients.", lambda: site.connections),
+            "ropg_refusals_implausible": (
+                "1 while no refusal by Authentik is believed.",
+                lambda: plausibility.implausible,
+            ),
+        },
     )
+
+
+def _password_hash_key(settings: Settings) -> bytes | None:
+    """Return a key that BLAKE2b takes: at most 64 bytes."""
+    key = settings.password_hash_key
+    return None if key is None else sha256(key.encode()).digest()
 
 
 class WallClock:

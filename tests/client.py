@@ -83,7 +83,9 @@ class Client:
             claims_from_username=not login_stage,
         )
         self.canary = Canary(verifier, self.evidence)
-        self.readiness = ReadinessProbe(flow, self.canary, transport, documents, 15, self.clock)
+        self.readiness = ReadinessProbe(
+            flow, self.canary, transport, documents, lambda: False, 15, self.clock
+        )
 
     def check(self, username: str, password: str = USUAL_PASSWORD) -> Outcome:
         """The outcome of a check."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -26,7 +27,8 @@ class ReadinessProbe:
 
     All probes share two sessions, which never log in: a new one each time would stay in Authentik
     for a day. Concurrent probes are one. A probe runs a canary only if one is due.
-    ``deadline``: seconds for one probe.
+    ``refusals_implausible``: returns whether no refusal is believed. ``deadline``: seconds for one
+    probe.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -37,11 +39,13 @@ class ReadinessProbe:
         canary: Canary,
         client: AuthentikClient,
         metadata: ProviderMetadata,
+        refusals_implausible: Callable[[], bool],
         deadline: float,
         clock: IReactorTime,
     ) -> None:
         self._canary = canary
         self._metadata = metadata
+        self._refusals_implausible = refusals_implausible
         self._flow = flow
         self._client_ip = client.client_ip
         self._deadline = deadline
@@ -66,6 +70,8 @@ class ReadinessProbe:
         if reason is not None:
             return Readiness(reason)
         without_key = await self._metadata.lacks_key()
+        if self._refusals_implausible():
+            return Readiness(warning=Reason.REFUSALS_IMPLAUSIBLE)
         if token_refused:
             return Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED)
         if not self._canary.proven:

@@ -17,6 +17,9 @@ from ropg_twisted.verdict import Outcome, Reason, Verdict
 LIFETIME: Final = 600
 """Seconds for which a rejection is remembered."""
 
+SHORT_LIFETIME: Final = 60
+"""Seconds, for a password that was accepted before: a short outage may have refused it."""
+
 MAX_USERS: Final = 10_000
 MAX_PASSWORDS: Final = 8
 """Rejected passwords remembered for one user."""
@@ -44,9 +47,11 @@ class RejectedPasswords:
         digest = blake2b(f"{login.username}\0{login.password}".encode(), key=self._key).digest()
         if self._is_rejected(user, digest):
             return _STALE
+        began = self._clock.seconds()
         check = await self._verifier.verify(login)
         if check.outcome.reason is Reason.WRONG_CREDENTIALS:
-            self._remember(user, digest)
+            lifetime = SHORT_LIFETIME if check.was_accepted else LIFETIME
+            self._remember(user, digest, began + lifetime)
         elif check.outcome.accepts_password:
             self._rejected.pop(user, None)
         return check
@@ -55,10 +60,10 @@ class RejectedPasswords:
         digests = self._rejected.get(user)
         return digests is not None and digests.get(digest, 0) > self._clock.seconds()
 
-    def _remember(self, user: str, digest: bytes) -> None:
+    def _remember(self, user: str, digest: bytes, expires: float) -> None:
         digests = self._rejected.setdefault(user, OrderedDict())
         self._rejected.move_to_end(user)
-        digests[digest] = self._clock.seconds() + LIFETIME
+        digests[digest] = expires
         digests.move_to_end(digest)
         while len(digests) > MAX_PASSWORDS:
             digests.popitem(last=False)

@@ -107,6 +107,10 @@ class Settings:
     limits_store: RedisStorage | None = field(default=None, repr=False)
     """The store of counts that daemons share; ``None`` for this daemon's memory. It has a
     password."""
+    password_hash_key: str | None = field(default=None, repr=False)
+    """The key of the hashes of accepted passwords in that store; ``None`` to keep them out."""
+    slow_refusal: float
+    """Duration after which a refusal is not believed; 0 for never."""
     drop_on_outage: bool
     """Drop connections on an outage, for clients without a setting of their own."""
     log: str | None = None

@@ -278,6 +278,19 @@ TABLE: Final = {
             default="memory://",
         ),
         Setting(
+            "ROPG_PASSWORD_HASH_KEY",
+            values.secret,
+            "the output of: openssl rand -hex 32",
+            "shares keyed hashes of accepted passwords through ROPG_LIMITS_STORE",
+        ),
+        Setting(
+            "ROPG_SLOW_REFUSAL",
+            values.slow_refusal,
+            "5",
+            "seconds after which a refusal of a password is not believed; 0: always believe it",
+            default="5",
+        ),
+        Setting(
             "ROPG_OUTAGE",
             values.drop_on_outage,
             "503",

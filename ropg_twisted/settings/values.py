@@ -160,12 +160,21 @@ def lifetime(value: str) -> int:
 
 def deadline(value: str) -> float:
     """Return the longest duration of a check, in seconds."""
+    return _seconds(value, 0.1, 300)
+
+
+def slow_refusal(value: str) -> float:
+    """Return the duration after which a refusal is not believed, in seconds; 0 for never."""
+    return _seconds(value, 0, 300)
+
+
+def _seconds(value: str, least: float, most: float) -> float:
     try:
         seconds = float(value)
     except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 300:
-        raise InvalidValueError("is not a number of seconds from 0.1 to 300")
+        seconds = -1.0
+    if not least <= seconds <= most:
+        raise InvalidValueError(f"is not a number of seconds from {least} to {most}")
     return seconds
 
 

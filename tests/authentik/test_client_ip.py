@@ -139,7 +139,9 @@ class AddressTestCase(SynchronousTestCase):
             claims_from_username=False,
         )
         canary = Canary(self.verifier, evidence)
-        self.readiness = ReadinessProbe(flow, canary, transport, documents, 15, clock)
+        self.readiness = ReadinessProbe(
+            flow, canary, transport, documents, lambda: False, 15, clock
+        )
 
     def log_in(self, address: str | None = CLIENT) -> Verdict:
         """The verdict on a right password from this address."""

@@ -39,6 +39,7 @@ from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.guard.chain import guarded
+from ropg_twisted.guard.plausibility import Plausibility
 from ropg_twisted.interfaces import CheckResult, CodeRequest, IPasswordVerifier, LoginAttempt
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
@@ -230,7 +231,8 @@ class FaultTestCase(TestCase):
 
     async def check(self, scene: Scene, login: LoginAttempt = ALICE) -> CheckResult:
         """What a check comes to within the deadline."""
-        verifier = guarded(scene.verifier, PLACES, DEADLINE, scene.clock)
+        plausibility = Plausibility(scene.clock)
+        verifier = guarded(scene.verifier, PLACES, DEADLINE, scene.clock, plausibility)
         check = Deferred.fromCoroutine(verifier.verify(login))
         await self.run_out(scene, check)
         return await check
@@ -713,7 +715,8 @@ class AnswerTests(FaultTestCase):
 
     async def ask(self, scene: Scene, client: Client) -> tuple[str, str]:
         """The first line and the body of an answer, both empty if there is none."""
-        verifier = guarded(scene.verifier, PLACES, DEADLINE, scene.clock)
+        plausibility = Plausibility(scene.clock)
+        verifier = guarded(scene.verifier, PLACES, DEADLINE, scene.clock, plausibility)
         port = self.reactor.listenTCP(0, provider_site(verifier, client), interface="127.0.0.1")
         caller = Caller()
         endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)

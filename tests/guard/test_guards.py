@@ -20,6 +20,7 @@ from ropg_twisted.guard.chain import guarded
 from ropg_twisted.guard.circuit_breaker import OUTAGES_TO_OPEN, SECONDS_OPEN, CircuitBreaker
 from ropg_twisted.guard.coalesce import CoalescedChecks
 from ropg_twisted.guard.concurrency import MAX_WAIT, QUEUE_FACTOR, ConcurrencyLimit
+from ropg_twisted.guard.plausibility import Plausibility
 from ropg_twisted.guard.rejected_passwords import LIFETIME, MAX_PASSWORDS, RejectedPasswords
 from ropg_twisted.interfaces import CheckResult, CodeRequest, IPasswordVerifier, LoginAttempt, User
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, UpstreamError, Verdict
@@ -509,7 +510,7 @@ class CircuitBreakerTests(SynchronousTestCase):
     def test_a_probe_that_waits_for_a_place_is_given_up_by_its_client(self) -> None:
         """Through all guards: who hangs up in the queue does not leave the others shut out."""
         verifier = LateWhenCancelledVerifier()
-        guards = guarded(verifier, 1, 30, self.clock)
+        guards = guarded(verifier, 1, 30, self.clock, Plausibility(self.clock))
         for number in range(OUTAGES_TO_OPEN):
             check = ask(guards, f"user{number}")
             if number == OUTAGES_TO_OPEN - 1:
@@ -808,7 +809,7 @@ class ImpatientClientTests(SynchronousTestCase):
         """All guards round a verifier that waits for the test."""
         self.clock = StrictClock()
         self.verifier = LateWhenCancelledVerifier()
-        self.guards = guarded(self.verifier, 64, 15, self.clock)
+        self.guards = guarded(self.verifier, 64, 15, self.clock, Plausibility(self.clock))
 
     def refuse(self) -> None:
         """Let Authentik refuse all that is under way."""
@@ -1037,7 +1038,8 @@ class AllGuards:
         self.test = test
         self.clock = StrictClock()
         self.scripted = Scripted(self.clock)
-        self.guards = guarded(self.scripted, PLACES, DEADLINE, self.clock)
+        plausibility = Plausibility(self.clock)
+        self.guards = guarded(self.scripted, PLACES, DEADLINE, self.clock, plausibility)
         self.callers: list[Caller] = []
         self.refused: dict[tuple[str, str], float] = {}
         self.ended: CheckResult | None = None

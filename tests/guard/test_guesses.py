@@ -26,6 +26,7 @@ from zope.interface import implementer
 
 from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.guard.chain import guarded
+from ropg_twisted.guard.plausibility import Plausibility
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.networks import EVERYWHERE, parse_networks
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
@@ -311,7 +312,7 @@ class SameMomentTests(TestCase):
         self.walks = PendingAuthentik()
         client = Client("mac", rates=values.rates(DEFAULT_LIMITS), second_factor=SecondFactor.CODE)
         self.site = provider_site(
-            guarded(self.walks, 64, 15, clock),
+            guarded(self.walks, 64, 15, clock, Plausibility(clock)),
             client,
             Client("server"),
             clock=clock,

@@ -20,6 +20,7 @@ from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import EVERYWHERE, Networks, parse_networks
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.clients import CLIENT_TABLE
+from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Client, SecondFactor, Settings
 from ropg_twisted.settings.sources import read_settings
@@ -57,6 +58,7 @@ DEFAULTS = Settings(
     signing_alg="RS256",
     token_lifetime=3600,
     login_stage=True,
+    slow_refusal=5.0,
     claims_from_username=False,
     invalidation_flow="default-invalidation-flow",
     ca_file=None,
@@ -339,6 +341,14 @@ VALUES = {
             "redis+unix:///run/redis.sock?foo=bar",
         ),
     ),
+    "ROPG_PASSWORD_HASH_KEY": Values(
+        lambda settings: settings.password_hash_key, {"hush" * 8: "hush" * 8}, ("hush" * 7,)
+    ),
+    "ROPG_SLOW_REFUSAL": Values(
+        lambda settings: settings.slow_refusal,
+        {"0": 0.0, "0.5": 0.5, "300": 300.0},
+        ("-1", "301", "nan", "inf", "5s"),
+    ),
     "ROPG_OUTAGE": Values(
         lambda settings: (settings.drop_on_outage, settings.clients[0].drop_on_outage),
         {"503": (False, False), "abort": (True, True)},
@@ -590,6 +600,26 @@ class SourcesTests(SettingsTestCase):
                     self.assertEqual(values.read(settings), value, f"{name} = {text}")
                     other = Client("other", rates=RATES, drop_on_outage=outage == "abort")
                     self.assertEqual(settings.clients[1], other)
+
+
+class WarningTests(SettingsTestCase):
+    """Settings that are valid, but may not do what is expected."""
+
+    def warned(self, **environ: str) -> list[str]:
+        """Return the settings that the warnings begin with."""
+        settings = read_settings({}, {**REQUIRED, **environ})
+        return [line.partition(" ")[0] for line in warnings(settings)]
+
+    def test_a_long_deadline(self) -> None:
+        """Authentik gives up a directory after 15 seconds."""
+        self.assertEqual(self.warned(ROPG_DEADLINE="15"), [])
+        self.assertEqual(self.warned(ROPG_DEADLINE="15.1"), ["ROPG_DEADLINE"])
+
+    def test_a_key_without_a_store(self) -> None:
+        """Nothing is shared."""
+        key, store = "hush" * 8, "redis://127.0.0.1"
+        self.assertEqual(self.warned(ROPG_PASSWORD_HASH_KEY=key), ["ROPG_PASSWORD_HASH_KEY"])
+        self.assertEqual(self.warned(ROPG_PASSWORD_HASH_KEY=key, ROPG_LIMITS_STORE=store), [])
 
 
 class RefusalTests(SettingsTestCase):
