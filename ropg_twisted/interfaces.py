@@ -10,7 +10,7 @@ from limits import RateLimitItem
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-from ropg_twisted.networks import network_of
+from ropg_twisted.networks import Address, ClientNetwork, network_of
 from ropg_twisted.verdict import Outcome, Reason
 
 
@@ -48,14 +48,14 @@ class LoginAttempt:
 
     username: str
     password: str = field(repr=False)
-    address: str | None = None
+    address: Address | None = None
     code: str | None = field(default=None, repr=False)
     tokens: CodeRequest | None = None
     rates: Rates = field(default=Rates(), compare=False)
     canary: bool = False
 
     @property
-    def network(self) -> str | None:
+    def network(self) -> ClientNetwork | None:
         """The network of ``address``, see :func:`network_of`."""
         return None if self.address is None else network_of(self.address)
 

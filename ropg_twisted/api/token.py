@@ -44,11 +44,10 @@ class TokenEndpoint:
 
         A request that is refused in phases 1 to 4 is logged here; the grant handlers log theirs.
         """
-        client_address = self._network_policy.client_address(request)
-        address = None if client_address is None else str(client_address)
+        address = self._network_policy.client_address(request)
         try:
             # 1. Check the network.
-            self._network_policy.check(client_address)
+            self._network_policy.check(address)
 
             # 2. Read the form.
             form = self._read_form(request)

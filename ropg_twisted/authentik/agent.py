@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -13,6 +14,8 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
+
+from ropg_twisted.networks import LOOPBACK, Address
 
 MAX_RESPONSE: Final = 2 * 1024 * 1024
 """Bytes of one response, headers and body."""
@@ -46,7 +49,7 @@ class Endpoints:
     """
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
-        self.own_address = "127.0.0.1"
+        self.own_address: Address = LOOPBACK
         self._reactor = reactor
         self._policy = policy
 
@@ -61,7 +64,7 @@ class Endpoints:
 
     def _note_own_address(self, host: object) -> None:
         if isinstance(host, IPv4Address | IPv6Address):
-            self.own_address = host.host.partition("%")[0]
+            self.own_address = ip_address(host.host.partition("%")[0])
 
 
 @implementer(IStreamClientEndpoint)

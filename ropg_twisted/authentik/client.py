@@ -28,6 +28,7 @@ from ropg_twisted.authentik.challenges import (
     read_session_cookie,
 )
 from ropg_twisted.authentik.client_ip import ClientIPHeaders
+from ropg_twisted.networks import LOOPBACK, Address
 from ropg_twisted.tls_trust import tls_policy
 from ropg_twisted.verdict import Reason, UpstreamError
 
@@ -49,7 +50,7 @@ class AuthentikClient:
         pooled: IAgent,
         fresh: IAgent,
         client_ip: ClientIPHeaders,
-        own_address: Callable[[], str] = lambda: "127.0.0.1",
+        own_address: Callable[[], Address] = lambda: LOOPBACK,
     ) -> None:
         self.client_ip = client_ip
         self.own_address = own_address
@@ -57,7 +58,7 @@ class AuthentikClient:
         self._fresh = IdentityAgent(fresh)
 
     def session(
-        self, address: str | None, *, fresh: bool = False, force: bool = False
+        self, address: Address | None, *, fresh: bool = False, force: bool = False
     ) -> FlowSession:
         """Return a new session without cookies, for a client at ``address``.
 

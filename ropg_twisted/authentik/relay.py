@@ -14,6 +14,7 @@ from ropg_twisted.authentik.challenges import JSONObject, Response, parse_json, 
 from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.interfaces import GrantedTokens
+from ropg_twisted.networks import Address
 from ropg_twisted.verdict import Reason, UpstreamError
 
 PARAMETERS: Final = (
@@ -71,7 +72,7 @@ class Relay:
         client_id: str,
         form: Mapping[str, str],
         authorization: str | None,
-        address: str | None,
+        address: Address | None,
     ) -> GrantedTokens | Refusal:
         """Relay a token request of a client at ``address``."""
         relayed = {name: form[name] for name in PARAMETERS if name in form}

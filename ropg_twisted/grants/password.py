@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from ropg_twisted.grants.outcomes import check_error
 from ropg_twisted.interfaces import CheckResult, CodeRequest, IPasswordVerifier, LoginAttempt, User
+from ropg_twisted.networks import Address
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.request import PasswordGrant, TokenRequest, split_code
 from ropg_twisted.oauth.scopes import allowed_scope
@@ -71,7 +72,7 @@ class PasswordGrantHandler:
         return check
 
 
-def _login(grant: PasswordGrant, client: Client, address: str | None) -> LoginAttempt:
+def _login(grant: PasswordGrant, client: Client, address: Address | None) -> LoginAttempt:
     password, code = grant.password, None
     if client.second_factor is SecondFactor.CODE:
         password, code = split_code(grant.password)

@@ -9,6 +9,7 @@ from limits.storage import RedisStorage
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.guard.shared_store import SharedStore
+from ropg_twisted.networks import ClientNetwork
 
 LIFETIME: Final = 30 * 24 * 60 * 60
 """Seconds for which an accepted login is remembered."""
@@ -32,9 +33,9 @@ class AcceptedLogins:
         self._store = store
         self._clock = clock
         self._users: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        self._networks: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
+        self._networks: OrderedDict[str, OrderedDict[ClientNetwork, float]] = OrderedDict()
 
-    async def find(self, name: str, network: str | None) -> tuple[str, bool]:
+    async def find(self, name: str, network: ClientNetwork | None) -> tuple[str, bool]:
         """Return the user of ``name``, and whether a login of the user from ``network`` is known.
 
         The user of an unknown name is the name itself.
@@ -52,7 +53,7 @@ class AcceptedLogins:
             self._keep_network(user, network, now + network_left)
         return user, network_left > 0
 
-    async def remember(self, name: str, user: str, network: str | None) -> None:
+    async def remember(self, name: str, user: str, network: ClientNetwork | None) -> None:
         """Remember that the password of ``user`` was accepted, as ``name`` and from ``network``."""
         end = self._clock.seconds() + LIFETIME
         if name != user:
@@ -62,7 +63,7 @@ class AcceptedLogins:
         if self._store is not None:
             await self._store.ask(lambda redis: _write(redis, name, user, network), otherwise=None)
 
-    def _find(self, name: str, network: str | None) -> tuple[str, bool]:
+    def _find(self, name: str, network: ClientNetwork | None) -> tuple[str, bool]:
         now = self._clock.seconds()
         user, end = self._users.get(name, (name, now))
         if end <= now:
@@ -77,7 +78,7 @@ class AcceptedLogins:
         if len(self._users) > MAX_NAMES:
             self._users.popitem(last=False)
 
-    def _keep_network(self, user: str, network: str, end: float) -> None:
+    def _keep_network(self, user: str, network: ClientNetwork, end: float) -> None:
         networks = self._networks.setdefault(user, OrderedDict())
         self._networks.move_to_end(user)
         networks[network] = end
@@ -88,7 +89,9 @@ class AcceptedLogins:
             self._networks.popitem(last=False)
 
 
-def _read(redis: RedisStorage, name: str, user: str, network: str | None) -> tuple[str, int, int]:
+def _read(
+    redis: RedisStorage, name: str, user: str, network: ClientNetwork | None
+) -> tuple[str, int, int]:
     """Return the user of ``name``, and the seconds for which it and ``network`` are remembered."""
     client = redis.get_connection()
     left = 0
@@ -100,7 +103,7 @@ def _read(redis: RedisStorage, name: str, user: str, network: str | None) -> tup
     return user, left, int(client.ttl(_network_key(user, network)))
 
 
-def _write(redis: RedisStorage, name: str, user: str, network: str | None) -> None:
+def _write(redis: RedisStorage, name: str, user: str, network: ClientNetwork | None) -> None:
     client = redis.storage
     if name != user:
         client.set(_user_key(name), user, ex=LIFETIME)
@@ -112,5 +115,5 @@ def _user_key(name: str) -> str:
     return f"ropg/user/{name}"
 
 
-def _network_key(user: str, network: str) -> str:
+def _network_key(user: str, network: ClientNetwork) -> str:
     return f"ropg/network/{network}/{user}"

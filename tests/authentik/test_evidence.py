@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -31,7 +32,7 @@ from tests.fakes import AUTHENTIK, RIGHT, CapturedLog, PendingVerifier, outcome
 
 DOWN = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
 RESTARTS = outcome(Verdict.UNVERIFIABLE, Reason.FLOW_RESTARTS)
-ALICE = LoginAttempt("alice", USUAL_PASSWORD, "203.0.113.7")
+ALICE = LoginAttempt("alice", USUAL_PASSWORD, ip_address("203.0.113.7"))
 
 
 NO_PRETEND_MFA = flows.Flow(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 from hypothesis import given
@@ -354,7 +355,8 @@ class CircuitBreakerTests(SynchronousTestCase):
     ) -> CheckResult:
         """What a login comes to if a walk would come to ``check``."""
         self.verifier.check = check
-        login = LoginAttempt(username, "x", address)
+        client = None if address is None else ip_address(address)
+        login = LoginAttempt(username, "x", client)
         return self.successResultOf(Deferred.fromCoroutine(self.guard.verify(login)))
 
     def open(self) -> None:

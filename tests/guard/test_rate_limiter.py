@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Coroutine
+from ipaddress import IPv4Address, IPv6Network
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -47,7 +48,7 @@ SHARED = "ROPG_LIMITS_STORE answers again: using shared counters"
 ALLOWED = 4
 RATE = parse(f"{ALLOWED} per day")
 MAIL = "alice@example.com"
-HOME, OFFICE = "198.51.100.1", "2001:db8::/64"
+HOME, OFFICE = IPv4Address("198.51.100.1"), IPv6Network("2001:db8::/64")
 ALICE, BOB = ("user", "alice"), ("user", "bob")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlencode
 
@@ -72,7 +73,8 @@ class BothRateLimits:
         password: str = "typed",
     ) -> Deferred[CheckResult]:
         """What a login comes to."""
-        login = LoginAttempt(username, password, address, code, rates=self._rates)
+        client = None if address is None else ip_address(address)
+        login = LoginAttempt(username, password, client, code, rates=self._rates)
         return Deferred.fromCoroutine(self._limited.verify(login))
 
     def lets_in(
