@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from limits import RateLimitItem
-from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from ropg_twisted.networks import Address, ClientNetwork, network_of
+from ropg_twisted.types import DeferredCoroutine
 from ropg_twisted.verdict import Outcome, Reason
 
 
@@ -84,6 +84,20 @@ class User:
         return cls(sub=username, username=username, name=username, email=email)
 
 
+class UpstreamTokenResponse(TypedDict, total=False):
+    """A token response of Authentik (RFC 6749 section 5.1). It may have more members.
+
+    Nobody checks the types of its members but of those that are read: it is passed on as it came.
+    """
+
+    access_token: object
+    expires_in: object
+    id_token: object
+    refresh_token: object
+    scope: object
+    token_type: object
+
+
 @dataclass(frozen=True, slots=True)
 class GrantedTokens:
     """Tokens from Authentik's token endpoint.
@@ -93,8 +107,8 @@ class GrantedTokens:
         id_claims: the verified claims of the id token in it, if it has one.
     """
 
-    response: Mapping[str, Any] = field(repr=False)
-    id_claims: Mapping[str, Any] | None = field(default=None, repr=False)
+    response: UpstreamTokenResponse = field(repr=False)
+    id_claims: Mapping[str, object] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +148,7 @@ class Readiness:
 class IPasswordVerifier(Interface):
     """Checks passwords."""
 
-    def verify(login: LoginAttempt) -> Coroutine[Deferred[Any], Any, CheckResult]:
+    def verify(login: LoginAttempt) -> DeferredCoroutine[CheckResult]:
         """Check one password.
 
         Errors are outcomes, not exceptions: ``unverifiable`` with a reason. ``authentik_down`` is
@@ -150,5 +164,5 @@ class IPasswordVerifier(Interface):
 class IReadinessProbe(Interface):
     """Tells whether passwords can be checked now."""
 
-    def probe() -> Coroutine[Deferred[Any], Any, Readiness]:
+    def probe() -> DeferredCoroutine[Readiness]:
         """Probe now, within a deadline. Errors are results, not exceptions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 from twisted.python import usage
 
@@ -34,4 +34,6 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> DaemonService:
     """Return the service of ``twistd ropg``."""
-    return make_daemon(options, os.environ, cast(usage.Options, options.parent))
+    twistd = options.parent
+    assert twistd is not None
+    return make_daemon(options, os.environ, twistd)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError, UnauthorizedClientError, UnsupportedGrantTypeError
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
+from ropg_twisted.interfaces import UpstreamTokenResponse
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.forms import Form, check_form, parse_form, parse_unencoded_form
 from ropg_twisted.oauth.request import (
@@ -17,6 +16,7 @@ from ropg_twisted.oauth.request import (
     parse_grant_type,
     parse_password_grant,
 )
+from ropg_twisted.oauth.tokens import TokenResponse
 from ropg_twisted.server.request import BoundedRequest
 from ropg_twisted.settings.model import GRANTS
 from ropg_twisted.telemetry.audit import AuditLog
@@ -39,7 +39,7 @@ class TokenEndpoint:
         self._relayed = relayed
         self._audit = audit
 
-    async def answer(self, request: BoundedRequest) -> Mapping[str, object]:
+    async def answer(self, request: BoundedRequest) -> TokenResponse | UpstreamTokenResponse:
         """Return the token response. Raises :exc:`OAuthError` for every other answer.
 
         A request that is refused in phases 1 to 4 is logged here; the grant handlers log theirs.

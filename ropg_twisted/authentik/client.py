@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from OpenSSL.SSL import Error as TLSError
@@ -22,7 +22,6 @@ from ropg_twisted.authentik.agent import Endpoints, make_agents
 from ropg_twisted.authentik.bodies import BytesProducer, IdentityAgent, read_body, read_header
 from ropg_twisted.authentik.challenges import (
     SESSION_COOKIE,
-    JSONObject,
     Response,
     SessionCookie,
     read_session_cookie,
@@ -30,6 +29,7 @@ from ropg_twisted.authentik.challenges import (
 from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.networks import LOOPBACK, Address
 from ropg_twisted.tls_trust import tls_policy
+from ropg_twisted.types import DeferredCoroutine, IReactor, JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class AuthentikClient:
 
 
 def make_client(
-    reactor: Any, ca_pem: bytes | None, client_ip: ClientIPHeaders, max_checks: int
+    reactor: IReactor, ca_pem: bytes | None, client_ip: ClientIPHeaders, max_checks: int
 ) -> AuthentikClient:
     """Return a client that keeps up to ``max_checks`` idle connections.
 
@@ -143,9 +143,7 @@ class FlowSession:
         )
 
 
-async def with_deadline(
-    request: Coroutine[Deferred[Any], Any, T], deadline: float, clock: IReactorTime
-) -> T:
+async def with_deadline(request: DeferredCoroutine[T], deadline: float, clock: IReactorTime) -> T:
     """Return the result of ``request``, which is cancelled after ``deadline`` seconds.
 
     Raises :exc:`UpstreamError` (``upstream_timeout``) then.

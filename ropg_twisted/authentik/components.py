@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from ropg_twisted.authentik.challenges import Challenge
 
@@ -64,7 +64,7 @@ def accepts_code(challenge: Challenge) -> bool:
     )
 
 
-def are_refusals(errors: Any, sent: frozenset[str]) -> bool:
+def are_refusals(errors: object, sent: frozenset[str]) -> bool:
     """Return whether all ``response_errors`` say that the values of the fields ``sent`` are wrong.
 
     Their form is ``{field: [{"string": ..., "code": ...}]}``. An error of another field, or of a

@@ -47,12 +47,13 @@ restarts                        none: unverifiable (``flow_restarts``)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, TypeAlias
 from urllib.parse import urljoin
 
-from ropg_twisted.authentik.challenges import Challenge, JSONObject, Redirect, SessionCookie
+from ropg_twisted.authentik.challenges import Challenge, Redirect, SessionCookie
 from ropg_twisted.authentik.components import (
     ACCESS_DENIED,
     AUTHENTICATOR,
@@ -71,6 +72,7 @@ from ropg_twisted.authentik.components import (
 )
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.interfaces import LoginAttempt
+from ropg_twisted.types import JSONObject
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 MAX_STEPS: Final = 30
@@ -310,12 +312,12 @@ class Conversation:
         return cookie.sid is not None and cookie.sid == self._cookie.sid
 
     def _send_password(
-        self, component: str, fields: JSONObject, cookie: SessionCookie
+        self, component: str, fields: Mapping[str, object], cookie: SessionCookie
     ) -> ChallengeResponse:
         self.progress = Progress.SENT
         self._cookie = cookie
         return self._respond(component, {**fields, "password": self._login.password})
 
-    def _respond(self, component: str, fields: JSONObject) -> ChallengeResponse:
+    def _respond(self, component: str, fields: Mapping[str, object]) -> ChallengeResponse:
         self._last_component = component
         return ChallengeResponse({"component": component, **fields})

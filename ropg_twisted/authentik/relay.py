@@ -9,12 +9,13 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.challenges import JSONObject, Response, parse_json, read_json
+from ropg_twisted.authentik.application import Application, read_tokens
+from ropg_twisted.authentik.challenges import Response, parse_json, read_json
 from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.interfaces import GrantedTokens
 from ropg_twisted.networks import Address
+from ropg_twisted.types import JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
 PARAMETERS: Final = (
@@ -80,7 +81,7 @@ class Relay:
         with self._token_requests.slot():
             request = self._application.request_tokens(relayed, authorization, session)
             response = await with_deadline(request, self._deadline, self._clock)
-        return _refusal(response) or await self._tokens.read(read_json(response), client_id)
+        return _refusal(response) or await self._tokens.read(read_tokens(response), client_id)
 
     async def userinfo(self, token: str) -> JSONObject | None:
         """Return the claims for an access token of Authentik; ``None`` if it is not valid."""

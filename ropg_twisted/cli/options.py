@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import Protocol
 
 from twisted.python import usage
 
 from ropg_twisted import __version__
+from ropg_twisted.types import IReactor
+
+
+class Command(Protocol):
+    """The options of a command, which also run it."""
+
+    async def run(self, reactor: IReactor) -> int:
+        """Run the command, and return its exit status."""
 
 
 class CommandOptions(usage.Options):

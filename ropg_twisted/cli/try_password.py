@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from getpass import getpass
 from pathlib import Path
-from typing import Any, ClassVar, Final, TextIO
+from typing import ClassVar, Final, TextIO
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
@@ -26,6 +26,7 @@ from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import InvalidValueError
 from ropg_twisted.settings.table import TABLE
 from ropg_twisted.tls_trust import tls_policy
+from ropg_twisted.types import IReactor
 
 DEFAULT_URL: Final = "http://127.0.0.1:8580"
 
@@ -64,7 +65,7 @@ class TryOptions(CommandOptions):
         ["scope", None, " ".join(DEFAULT_SCOPE), "The scope to request."],
     ]
 
-    def parseArgs(self, username: str) -> None:  # type: ignore[override]
+    def parseArgs(self, username: str) -> None:  # type: ignore[override]  # Twisted has *args.
         """Store the user name."""
         self["username"] = username
 
@@ -84,7 +85,7 @@ class TryOptions(CommandOptions):
         except ValueError:
             raise usage.UsageError("--ca-file contains no PEM certificates.") from None
 
-    async def run(self, reactor: Any) -> int:
+    async def run(self, reactor: IReactor) -> int:
         """Send the request, print the diagnosis, and return the exit status."""
         password = read_password(self["username"], sys.stdin)
         if not password:

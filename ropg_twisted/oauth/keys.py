@@ -18,7 +18,7 @@ from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 
-JWK: TypeAlias = dict[str, Any]
+JWK: TypeAlias = dict[str, Any]  # PyJWT's own type of it.
 
 PUBLISH_AHEAD: Final = 600
 """Seconds between publishing a new key and signing with it: twice the clients' cache lifetime."""
@@ -54,7 +54,7 @@ class SigningKey:
     """
 
     algorithm: str
-    private: Any = field(repr=False)
+    private: Any = field(repr=False)  # PyJWT and PyJWK declare no common type.
     kid: str | None = None
     public: JWK | None = None
     signs_from: float = 0
@@ -110,7 +110,7 @@ def new_key(algorithm: str, now: float, *, signs_from: float | None) -> JWK:
     return {**jwk, "alg": algorithm, "use": "sig", "kid": thumbprint(jwk), **times}
 
 
-def read_key(jwk: Any) -> SigningKey:
+def read_key(jwk: JWK) -> SigningKey:
     """Return the signing key in a private JWK. Raises :exc:`ValueError` if it cannot sign."""
     try:
         return _read_key(jwk)
@@ -189,7 +189,7 @@ def retire(jwks: Iterable[JWK], kid: str, now: float) -> list[JWK]:
     return jwks
 
 
-def thumbprint(jwk: Mapping[str, Any]) -> str:
+def thumbprint(jwk: JWK) -> str:
     """Return the SHA-256 thumbprint of a JWK (RFC 7638)."""
     members = {name: jwk[name] for name in _PUBLIC[jwk["kty"]]}
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode("ascii")

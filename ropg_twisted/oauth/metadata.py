@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ropg_twisted.oauth.claims import CLAIMS
 from ropg_twisted.oauth.scopes import SCOPES
@@ -40,7 +40,7 @@ class IssuerInfo:
     authentik_url: str
 
 
-def own_document(info: IssuerInfo) -> dict[str, Any]:
+def own_document(info: IssuerInfo) -> dict[str, object]:
     """Return a discovery document for password grants alone.
 
     ``authorization_endpoint`` is Authentik's, because some clients require one.
@@ -56,7 +56,7 @@ def own_document(info: IssuerInfo) -> dict[str, Any]:
     }
 
 
-def relaying_document(info: IssuerInfo, upstream: Mapping[str, Any]) -> dict[str, Any]:
+def relaying_document(info: IssuerInfo, upstream: Mapping[str, object]) -> dict[str, object]:
     """Return Authentik's discovery document with our issuer, endpoints and algorithms.
 
     ``upstream``: Authentik's document.
@@ -72,7 +72,7 @@ def relaying_document(info: IssuerInfo, upstream: Mapping[str, Any]) -> dict[str
     }
 
 
-def _own_members(info: IssuerInfo) -> dict[str, Any]:
+def _own_members(info: IssuerInfo) -> dict[str, object]:
     base = info.issuer.rstrip("/")
     return {
         "issuer": info.issuer,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import sha256, sha512
 
 from jwt.utils import base64url_encode
 
-from ropg_twisted.interfaces import GrantedTokens
+from ropg_twisted.interfaces import GrantedTokens, UpstreamTokenResponse
 from ropg_twisted.oauth.claims import with_aliases
 from ropg_twisted.oauth.keys import KeyRing
 from ropg_twisted.oauth.tokens import sign
@@ -24,14 +24,14 @@ class Reissuer:
         self._issuer = issuer
         self._keys = keys
 
-    def reissue(self, tokens: GrantedTokens, client: Client) -> Mapping[str, object]:
+    def reissue(self, tokens: GrantedTokens, client: Client) -> UpstreamTokenResponse:
         """Return the token response for ``client``. Access and refresh tokens stay Authentik's.
 
         The id token keeps its claims and times, except ``iss`` and ``at_hash``, and gets the
         client's aliases. The hash function of ``at_hash`` depends on the algorithm of our key
         (OpenID Connect Core section 3.1.3.6).
         """
-        response = dict(tokens.response)
+        response = tokens.response
         if tokens.id_claims is None:
             return response
         key = self._keys().signing

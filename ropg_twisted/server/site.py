@@ -34,7 +34,7 @@ class BoundedChannel(http.HTTPChannel):
     """An HTTP connection with a time limit for each request, counted by its site."""
 
     factory: BoundedSite
-    transport: Any
+    transport: Any  # ITCPTransport does not declare its disconnecting.
 
     abortTimeout = None  # type: ignore[assignment]  # Twisted documents None, for no timer.
     """Turns off Twisted's timer, which covers only connections that have timed out."""

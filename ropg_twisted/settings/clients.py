@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import UnknownSettingError
 from ropg_twisted.settings.model import GRANTS, Client
-from ropg_twisted.settings.table import Setting, attributes
+from ropg_twisted.settings.table import Setting, Value, attributes
 
 PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
     "jamf-connect": {"aliases": "unique_name=preferred_username"},
@@ -123,7 +123,7 @@ CLIENT_TABLE: Final = {
 """The keys of a table ``[[clients]]``. The profile fills in a missing key, then ``inherits``."""
 
 
-def read_client(table: Mapping[str, object], common: Mapping[str, Any]) -> Client:
+def read_client(table: Mapping[str, object], common: Mapping[str, Value]) -> Client:
     """Return the client of a table. ``common``: the settings of the daemon, by their names.
 
     Raises :exc:`SettingError` for the first setting that is invalid or missing.

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import InvalidValueError, SettingError
 from ropg_twisted.settings.model import SIGNING_ALGORITHMS, Client, Settings
+
+Value: TypeAlias = Any  # Each setting has a type of its own.
+"""Parsed value of a setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Setting:
     """
 
     name: str
-    parse: Callable[[str], Any]
+    parse: Callable[[str], Value]
     example: str
     meaning: str
     default: str | None = None
@@ -48,7 +51,7 @@ class Setting:
             return f"{self.name}={self.example}"
         return f'{self.key} = "{self.example}"'
 
-    def value(self, raw: str | None) -> Any:
+    def value(self, raw: str | None) -> Value:
         """Return the parsed value of ``raw``, or the default if that is ``None``.
 
         An empty text is an error, not a missing value: an empty secret would disable
@@ -86,8 +89,8 @@ class Setting:
 
 
 def attributes(
-    kind: type[Settings] | type[Client], rows: Iterable[Setting], value: Mapping[str, Any]
-) -> dict[str, Any]:
+    kind: type[Settings] | type[Client], rows: Iterable[Setting], value: Mapping[str, Value]
+) -> dict[str, Value]:
     """Return the arguments for ``kind`` among ``value``, which has values by names of settings.
 
     ``None`` is left out, so that the default of ``kind`` applies.

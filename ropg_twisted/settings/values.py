@@ -225,7 +225,7 @@ def store(value: str) -> RedisStorage | None:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        options: dict[str, Any] = {
+        options: dict[str, Any] = {  # They go to redis-py, each with a type of its own.
             "socket_timeout": STORE_SECONDS,
             "socket_connect_timeout": STORE_SECONDS,
             # An attempt that is sent again would be counted twice.

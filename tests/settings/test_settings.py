@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -624,7 +625,7 @@ class RefusalTests(SettingsTestCase):
             for text in values.useless:
                 environ = {"ROPG_STATE_DIR": self.mktemp(), **REQUIRED, name: text}
                 settings = read_settings({}, environ)
-                start = partial(make_service, settings, MemoryReactorClock())
+                start = partial(make_service, settings, cast(Any, MemoryReactorClock()))
                 found += self.complaints(name, text, start)
         self.assertEqual(found, [], "\n".join(found))
 

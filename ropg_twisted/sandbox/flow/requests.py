@@ -9,7 +9,7 @@ from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.context import PendingUser
 from ropg_twisted.sandbox.flow.sessions import Plan, Session
 
-Challenge: TypeAlias = dict[str, Any]
+Challenge: TypeAlias = dict[str, Any]  # Each component has fields of its own.
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ropg_twisted.sandbox.accounts import Account, find
 from ropg_twisted.sandbox.flow import challenges
@@ -34,7 +34,7 @@ from ropg_twisted.sandbox.flow.requests import FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
 
-Answer: TypeAlias = Mapping[str, Any]
+Answer: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

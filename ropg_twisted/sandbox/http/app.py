@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import parse_qsl, urlencode
 
 from klein import Klein
@@ -113,7 +113,7 @@ class Sandbox:
         data = read_object(request)
         if data is None or not accepts_json(request):
             return self._flow(request, slug, self.executor.fail)
-        answer: Mapping[str, Any] = data
+        answer: Mapping[str, object] = data
         return self._flow(
             request, slug, lambda flow_request, flow: self.executor.post(flow_request, flow, answer)
         )
@@ -258,7 +258,7 @@ def sandbox_site(sandbox: Sandbox) -> Site:
     )
 
 
-def _profile(account: Account) -> dict[str, Any]:
+def _profile(account: Account) -> dict[str, object]:
     """A user as ``users/me/`` shows them."""
     return {
         "pk": account.pk,

@@ -6,7 +6,6 @@ import json
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import parse_qsl
 
 from twisted.python.failure import Failure
@@ -65,7 +64,7 @@ def accepts_json(request: IRequest) -> bool:
     return not kinds.isdisjoint({"application/json", "application/*", "*/*"})
 
 
-def read_object(request: IRequest) -> Mapping[str, Any] | None:
+def read_object(request: IRequest) -> Mapping[str, object] | None:
     """Return the JSON object of the body, an empty one for no body, None for anything else."""
     body = request.content.read()
     if not body:
@@ -121,7 +120,7 @@ def language(request: IRequest) -> str:
 
 
 def send_json(
-    request: IRequest, status: int, body: Mapping[str, Any], *, allow: str | None
+    request: IRequest, status: int, body: Mapping[str, object], *, allow: str | None
 ) -> bytes:
     """Answer with JSON. Without ``allow`` the answer came before the API had a say."""
     _send(request, status, "application/json", allow)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -165,7 +165,7 @@ def _bearer(request: IRequest) -> str:
     return read_form(request).get("access_token") or read_query(request).get("access_token", "")
 
 
-def _send(request: IRequest, status: int, body: Mapping[str, Any]) -> bytes:
+def _send(request: IRequest, status: int, body: Mapping[str, object]) -> bytes:
     """Answer with JSON that nobody may keep."""
     request.setHeader("cache-control", "no-store")
     request.setHeader("pragma", "no-cache")

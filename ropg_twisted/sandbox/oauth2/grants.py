@@ -6,7 +6,6 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
 
 from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.sessions import Session
@@ -41,9 +40,9 @@ class Grant:
         """Whether it has a refresh token, which outlives the other tokens."""
         return "offline_access" in self.scope
 
-    def profile(self) -> dict[str, Any]:
+    def profile(self) -> dict[str, object]:
         """Return the claims about the user that the scopes give, mail before profile."""
-        claims: dict[str, Any] = {}
+        claims: dict[str, object] = {}
         if "email" in self.scope:
             claims |= {"email": self.account.email, "email_verified": False}
         if "profile" in self.scope:
@@ -56,17 +55,17 @@ class Grant:
             }
         return claims
 
-    def userinfo(self) -> dict[str, Any]:
+    def userinfo(self) -> dict[str, object]:
         """Return what the userinfo endpoint says."""
         nonce = {"nonce": self.nonce} if self.nonce else {}
         return {"sub": self.account.uid, **self.profile(), **nonce}
 
-    def claims(self, issuer: str, now: int, lifetime: int) -> dict[str, Any]:
+    def claims(self, issuer: str, now: int, lifetime: int) -> dict[str, object]:
         """Return the claims of an id token, but for its own id.
 
         ``sid`` and ``amr`` are those of the session, and go with it. There is no ``at_hash``.
         """
-        claims: dict[str, Any] = {
+        claims: dict[str, object] = {
             "iss": issuer,
             "sub": self.account.uid,
             "aud": self.application.client_id,
@@ -94,7 +93,7 @@ class Issued:
 
     grant: Grant
     expires: float
-    claims: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, object] = field(repr=False)
     session: Session | None = None
 
 

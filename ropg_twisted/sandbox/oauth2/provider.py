@@ -10,7 +10,6 @@ import string
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 from uuid import uuid4
 
 import jwt
@@ -53,7 +52,7 @@ class Provider:
         """Sign with a new key from now on, and publish the old one no longer."""
         self.key = SigningKey.make(self._clock.seconds())
 
-    def jwks(self, application: Application) -> dict[str, Any]:
+    def jwks(self, application: Application) -> dict[str, object]:
         """Return the key set of an application: empty altogether for one without a key."""
         return {"keys": [dict(self.key.public)]} if application.has_key else {}
 
@@ -76,7 +75,7 @@ class Provider:
         self._codes[code] = request.granted(account, session, self._clock.seconds())
         return request.with_code(code)
 
-    def token(self, base: str, form: Form, client: Credentials) -> dict[str, Any]:
+    def token(self, base: str, form: Form, client: Credentials) -> dict[str, object]:
         """Return the answer of the token endpoint at this base URL. Raises :exc:`TokenError`.
 
         As in Authentik, ``password`` and ``client_credentials`` are one grant, which takes app
@@ -101,7 +100,7 @@ class Provider:
             case _:
                 raise TokenError("unsupported_grant_type")
 
-    def userinfo(self, token: str) -> dict[str, Any]:
+    def userinfo(self, token: str) -> dict[str, object]:
         """Return the claims that an access token opens.
 
         Raises :exc:`TokenError` with ``invalid_token`` or ``insufficient_scope``.
@@ -113,7 +112,7 @@ class Provider:
             raise TokenError("insufficient_scope")
         return issued.grant.userinfo()
 
-    def introspect(self, token: str, client: Credentials) -> dict[str, Any]:
+    def introspect(self, token: str, client: Credentials) -> dict[str, object]:
         """Return what a client may know of a token of its own (RFC 7662); it needs its secret."""
         issued = self._access.get(token) or self._refresh.get(token)
         application = find_client(client.id)
@@ -177,7 +176,7 @@ class Provider:
         scope = application.allowed(form.get("scope", "").split())
         return Grant(application, account, scope, self._clock.seconds())
 
-    def _issue(self, base: str, grant: Grant, *, refreshable: bool) -> dict[str, Any]:
+    def _issue(self, base: str, grant: Grant, *, refreshable: bool) -> dict[str, object]:
         """Hand out tokens. What is left of a session that has ended is the time of its login."""
         now, application = self._clock.seconds(), grant.application
         if grant.session is not None and not self._sessions.holds(grant.session):
@@ -188,7 +187,7 @@ class Provider:
         for_access = {"azp": application.client_id, "uid": _random_text(40), "scope": scope}
         access_token = self._sign(application, {**claims, **for_access})
         self._access[access_token] = Issued(grant, now + ACCESS_LIFETIME, claims, grant.session)
-        answer: dict[str, Any] = {
+        answer: dict[str, object] = {
             "access_token": access_token,
             "token_type": "Bearer",
             "scope": scope,
@@ -200,7 +199,7 @@ class Provider:
             self._refresh[refresh_token] = Issued(grant, now + REFRESH_LIFETIME, claims)
         return answer
 
-    def _sign(self, application: Application, claims: Mapping[str, Any]) -> str:
+    def _sign(self, application: Application, claims: Mapping[str, object]) -> str:
         if application.has_key:
             return self.key.sign(claims)
         return jwt.encode(dict(claims), application.secret, "HS256")

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1, sha256, sha512
-from typing import Any
 
 import jwt
 from cryptography import x509
@@ -25,7 +24,7 @@ class SigningKey:
     """A key. ``public``: the JWK to publish (RFC 7517), whose ``kid`` has 86 characters."""
 
     kid: str
-    public: Mapping[str, Any]
+    public: Mapping[str, object]
     private: RSAPrivateKey = field(repr=False)
 
     @classmethod
@@ -48,7 +47,7 @@ class SigningKey:
         }
         return cls(kid, public, private)
 
-    def sign(self, claims: Mapping[str, Any]) -> str:
+    def sign(self, claims: Mapping[str, object]) -> str:
         """Return a JWT of these claims that names this key."""
         return jwt.encode(dict(claims), self.private, "RS256", headers={"kid": self.kid})
 
