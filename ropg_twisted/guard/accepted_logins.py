@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
 
+from cachetools import LRUCache, TLRUCache
 from limits.storage import RedisStorage
 from twisted.internet.interfaces import IReactorTime
 
@@ -24,16 +24,18 @@ MAX_NAMES: Final = 50_000
 class AcceptedLogins:
     """Remembers logins whose password Authentik has accepted in the last 30 days.
 
-    It keeps folded user names and networks, no passwords. In memory, the oldest are dropped when it
-    is full. In the ``store``, if there is one, they expire. Entries found in the store are copied
-    to memory, with their remaining lifetime.
+    It keeps folded user names and networks, no passwords. In memory, the least recently used are
+    dropped when it is full. In the ``store``, if there is one, they expire. Entries found in the
+    store are copied to memory, with their remaining lifetime.
     """
 
     def __init__(self, store: SharedStore | None, clock: IReactorTime) -> None:
         self._store = store
         self._clock = clock
-        self._users: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        self._networks: OrderedDict[str, OrderedDict[ClientNetwork, float]] = OrderedDict()
+        self._users: TLRUCache[str, tuple[str, float], float] = TLRUCache(
+            MAX_NAMES, lambda _, remembered, now: remembered[1], clock.seconds
+        )
+        self._networks: LRUCache[str, TLRUCache[ClientNetwork, float, float]] = LRUCache(MAX_USERS)
 
     async def find(self, name: str, network: ClientNetwork | None) -> tuple[str, bool]:
         """Return the user of ``name``, and whether a login of the user from ``network`` is known.
@@ -48,7 +50,7 @@ class AcceptedLogins:
         )
         now = self._clock.seconds()
         if user_left > 0:
-            self._keep_user(name, user, now + user_left)
+            self._users[name] = user, now + user_left
         if network is not None and network_left > 0:
             self._keep_network(user, network, now + network_left)
         return user, network_left > 0
@@ -57,36 +59,22 @@ class AcceptedLogins:
         """Remember that the password of ``user`` was accepted, as ``name`` and from ``network``."""
         end = self._clock.seconds() + LIFETIME
         if name != user:
-            self._keep_user(name, user, end)
+            self._users[name] = user, end
         if network is not None:
             self._keep_network(user, network, end)
         if self._store is not None:
             await self._store.ask(lambda redis: _write(redis, name, user, network), otherwise=None)
 
     def _find(self, name: str, network: ClientNetwork | None) -> tuple[str, bool]:
-        now = self._clock.seconds()
-        user, end = self._users.get(name, (name, now))
-        if end <= now:
-            user = name
-        if network is None or user not in self._networks:
-            return user, False
-        return user, self._networks[user].get(network, now) > now
-
-    def _keep_user(self, name: str, user: str, end: float) -> None:
-        self._users[name] = (user, end)
-        self._users.move_to_end(name)
-        if len(self._users) > MAX_NAMES:
-            self._users.popitem(last=False)
+        user, _ = self._users.get(name, (name, 0))
+        return user, network in self._networks.get(user, ())
 
     def _keep_network(self, user: str, network: ClientNetwork, end: float) -> None:
-        networks = self._networks.setdefault(user, OrderedDict())
-        self._networks.move_to_end(user)
-        networks[network] = end
-        networks.move_to_end(network)
-        if len(networks) > MAX_NETWORKS:
-            networks.popitem(last=False)
-        if len(self._networks) > MAX_USERS:
-            self._networks.popitem(last=False)
+        if user not in self._networks:
+            self._networks[user] = TLRUCache(
+                MAX_NETWORKS, lambda _, end, now: end, self._clock.seconds
+            )
+        self._networks[user][network] = end
 
 
 def _read(
