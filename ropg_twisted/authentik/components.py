@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ropg_twisted.authentik.challenges import Challenge
+from ropg_twisted.verdict import Reason
 
 IDENTIFICATION: Final = "ak-stage-identification"
 PASSWORD: Final = "ak-stage-password"
@@ -49,6 +50,22 @@ def is_stage_after_password(component: str) -> bool:
         or component in INTERACTIVE_STAGES
         or component.startswith(AUTHENTICATOR)
     )
+
+
+def reason_not_to_start(first: Challenge) -> Reason | None:
+    """Return why no login can start at the first challenge of a flow, ``None`` if one can."""
+    component = first.component
+    if first.fields.get("response_errors") or component in (FLOW_ERROR, FLOW_SHELL):
+        return Reason.FLOW_ERROR
+    if component == IDENTIFICATION:
+        return Reason.FLOW_NOT_HEADLESS if first.fields.get("captcha_stage") else None
+    if component == ACCESS_DENIED:
+        return Reason.FLOW_DENIED
+    if component == REDIRECT:
+        return Reason.FLOW_ENDED_EARLY
+    if component == PASSWORD or is_stage_after_password(component):
+        return Reason.FLOW_NOT_HEADLESS
+    return Reason.FLOW_UNKNOWN_STAGE
 
 
 def accepts_code(challenge: Challenge) -> bool:

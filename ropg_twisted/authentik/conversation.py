@@ -69,6 +69,7 @@ from ropg_twisted.authentik.components import (
     accepts_code,
     are_refusals,
     is_stage_after_password,
+    reason_not_to_start,
 )
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.interfaces import LoginAttempt
@@ -212,19 +213,32 @@ class Conversation:
             if self.progress is Progress.SENT:
                 self.progress = Progress.ACCEPTED
             return FollowRedirect()
+        if self.progress is Progress.OPENED:
+            return self._start(received, cookie)
         if received.fields.get("response_errors"):
             return self._refused(received)
         if received.component == IDENTIFICATION:
-            return self._identification(received, cookie)
+            return self._identification_again(cookie)
         if received.component == PASSWORD:
             return self._password(cookie)
         if received.component == ACCESS_DENIED:
-            return self._access_denied()
+            return _REJECTED if self.progress is Progress.SENT else _DENIED
         if received.component == REDIRECT or is_stage_after_password(received.component):
             return self._after_password(received, cookie)
         if received.component in (FLOW_ERROR, FLOW_SHELL):
             return _unverifiable(Reason.FLOW_ERROR)
         return _unverifiable(Reason.FLOW_UNKNOWN_STAGE)
+
+    def _start(self, first: Challenge, cookie: SessionCookie) -> Step:
+        """Return the step for the first challenge, which must be the identification stage."""
+        reason = reason_not_to_start(first)
+        if reason is not None:
+            return _unverifiable(reason)
+        name = {"uid_field": self._login.username}
+        if first.fields.get("password_fields") is True:
+            return self._send_password(IDENTIFICATION, name, cookie)
+        self.progress = Progress.IDENTIFIED
+        return self._respond(IDENTIFICATION, name)
 
     def _refused(self, challenge: Challenge) -> Outcome:
         """Return the outcome for errors. Only those about credentials or a code are refusals."""
@@ -239,15 +253,7 @@ class Conversation:
             return _unverifiable(Reason.SESSION_LOST)
         return _unverifiable(Reason.FLOW_ERROR)
 
-    def _identification(self, challenge: Challenge, cookie: SessionCookie) -> Step:
-        if self.progress is Progress.OPENED:
-            if challenge.fields.get("captcha_stage"):
-                return _unverifiable(Reason.FLOW_NOT_HEADLESS)
-            name = {"uid_field": self._login.username}
-            if challenge.fields.get("password_fields") is True:
-                return self._send_password(IDENTIFICATION, name, cookie)
-            self.progress = Progress.IDENTIFIED
-            return self._respond(IDENTIFICATION, name)
+    def _identification_again(self, cookie: SessionCookie) -> Outcome:
         self.restarted = self.password_sent
         if self.restarted and self._is_same(cookie):
             return _unverifiable(Reason.FLOW_RESTARTS)
@@ -258,11 +264,6 @@ class Conversation:
             return self._send_password(PASSWORD, {}, cookie)
         self.restarted = self.password_sent
         return _unverifiable(Reason.FLOW_NOT_HEADLESS)
-
-    def _access_denied(self) -> Outcome:
-        if self.progress is Progress.OPENED:
-            return _unverifiable(Reason.FLOW_DENIED)
-        return _REJECTED if self.progress is Progress.SENT else _DENIED
 
     def _after_password(self, challenge: Challenge, cookie: SessionCookie) -> Step:
         """Return the step for a challenge that may come only after an accepted password."""
