@@ -286,6 +286,19 @@ class ClientTests(SynchronousTestCase):
         kinds = [event.kind for event in client.sandbox.events]
         self.assertEqual(kinds, ["identification_failed", "login_failed", "login"])
 
+    def test_a_look_reads_the_first_challenge_even_when_no_canary_is_due(self) -> None:
+        """A flow that no login can begin any more is told, and no name is sent to find out."""
+        for slug, reason in (
+            ("captcha-ident", Reason.FLOW_NOT_HEADLESS),
+            ("denied-message", Reason.FLOW_DENIED),
+            ("empty-flow", Reason.FLOW_ENDED_EARLY),
+            ("no-such-flow", Reason.FLOW_MISSING),
+        ):
+            client = Client(slug)
+            client.evidence.gather(Evidence.IN_PLACE)
+            self.assertEqual(client.probe(), Readiness(reason), slug)
+            self.assertEqual(client.sandbox.events, [], slug)
+
     def test_an_authentik_that_is_down_is_told_as_that(self) -> None:
         """An answer that no flow gives is neither evidence nor a verdict, and is tried again."""
 
