@@ -18,7 +18,7 @@ from ropg_twisted.oauth.request import (
 )
 from ropg_twisted.oauth.tokens import TokenResponse
 from ropg_twisted.server.request import BoundedRequest
-from ropg_twisted.settings.model import GRANTS
+from ropg_twisted.settings.model import GRANTS, PASSWORD_GRANT
 from ropg_twisted.telemetry.audit import AuditLog
 
 
@@ -54,7 +54,7 @@ class TokenEndpoint:
             grant_type = parse_grant_type(form)
             if grant_type not in GRANTS:
                 raise UnsupportedGrantTypeError
-            is_password = grant_type == "password"
+            is_password = grant_type == PASSWORD_GRANT
 
             # 3. Authenticate the client. Authentik does that for the grants relayed to it.
             credentials = parse_client(form, request.header("Authorization"))

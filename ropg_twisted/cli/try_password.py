@@ -24,6 +24,7 @@ from ropg_twisted.oauth.metadata import TOKEN_PATH
 from ropg_twisted.oauth.scopes import DEFAULT_SCOPE
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import InvalidValueError
+from ropg_twisted.settings.model import PASSWORD_GRANT
 from ropg_twisted.settings.table import TABLE
 from ropg_twisted.tls_trust import tls_policy
 from ropg_twisted.types import IReactor
@@ -128,7 +129,7 @@ def read_password(username: str, stdin: TextIO) -> str | None:
 async def request_token(client: HTTPClient, check: PasswordCheck) -> DaemonResponse:
     """Send a token request. Raises any exception of the HTTP client if there is no response."""
     form = {
-        "grant_type": "password",
+        "grant_type": PASSWORD_GRANT,
         "client_id": check.client_id,
         "client_secret": check.client_secret,
         "scope": check.scope,

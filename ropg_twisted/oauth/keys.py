@@ -18,18 +18,17 @@ from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 
+from ropg_twisted.settings.model import MAX_TOKEN_LIFETIME, SigningAlgorithm
+
 JWK: TypeAlias = dict[str, Any]  # PyJWT's own type of it.
 
 PUBLISH_AHEAD: Final = 600
 """Seconds between publishing a new key and signing with it: twice the clients' cache lifetime."""
 
-MAX_TOKEN_LIFETIME: Final = 86400
-"""Maximum lifetime of a token in seconds. An old key stays published for this long."""
-
 _GENERATE: Final[Mapping[str, Callable[[], JWK]]] = {
-    "RS256": lambda: RSAAlgorithm.to_jwk(generate_rsa(65537, 2048), as_dict=True),
-    "ES256": lambda: ECAlgorithm.to_jwk(generate_ec(SECP256R1()), as_dict=True),
-    "EdDSA": lambda: OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True),
+    SigningAlgorithm.RS256: lambda: RSAAlgorithm.to_jwk(generate_rsa(65537, 2048), as_dict=True),
+    SigningAlgorithm.ES256: lambda: ECAlgorithm.to_jwk(generate_ec(SECP256R1()), as_dict=True),
+    SigningAlgorithm.EDDSA: lambda: OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True),
 }
 
 _YEAR_10000: Final = 253402300800

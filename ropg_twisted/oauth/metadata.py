@@ -8,6 +8,7 @@ from typing import Final
 
 from ropg_twisted.oauth.claims import CLAIMS
 from ropg_twisted.oauth.scopes import SCOPES
+from ropg_twisted.settings.model import PASSWORD_GRANT, RELAYED_GRANTS
 
 DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 TOKEN_PATH: Final = "/oauth/token"
@@ -50,7 +51,7 @@ def own_document(info: IssuerInfo) -> dict[str, object]:
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         **_own_members(info),
-        "grant_types_supported": ["password"],
+        "grant_types_supported": [PASSWORD_GRANT],
         "scopes_supported": list(SCOPES),
         "claims_supported": [*TOKEN_CLAIMS, *CLAIMS],
     }
@@ -66,7 +67,7 @@ def relaying_document(info: IssuerInfo, upstream: Mapping[str, object]) -> dict[
         **kept,
         **_own_members(info),
         "response_types_supported": ["code"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "password"],
+        "grant_types_supported": [*RELAYED_GRANTS, PASSWORD_GRANT],
         "scopes_supported": _merged(upstream.get("scopes_supported"), SCOPES),
         "claims_supported": _merged(upstream.get("claims_supported"), (*TOKEN_CLAIMS, *CLAIMS)),
     }

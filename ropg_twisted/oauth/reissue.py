@@ -11,7 +11,7 @@ from ropg_twisted.interfaces import GrantedTokens, UpstreamTokenResponse
 from ropg_twisted.oauth.claims import with_aliases
 from ropg_twisted.oauth.keys import KeyRing
 from ropg_twisted.oauth.tokens import sign
-from ropg_twisted.settings.model import Client
+from ropg_twisted.settings.model import Client, SigningAlgorithm
 
 
 class Reissuer:
@@ -44,6 +44,6 @@ class Reissuer:
 
 def _at_hash(access_token: str, algorithm: str) -> str:
     # By hand: PyJWT's compute_hash_digest() does not know EdDSA.
-    hash_function = sha512 if algorithm == "EdDSA" else sha256
+    hash_function = sha512 if algorithm == SigningAlgorithm.EDDSA else sha256
     digest = hash_function(access_token.encode()).digest()
     return base64url_encode(digest[: len(digest) // 2]).decode("ascii")

@@ -7,11 +7,11 @@ from typing import Final
 
 from ropg_twisted.settings.model import Client
 
-SCOPES: Final = ("openid", "profile", "email", "groups")
-"""The scopes of our own tokens."""
-
 DEFAULT_SCOPE: Final = ("openid", "profile", "email")
 """The scope of a request without one."""
+
+SCOPES: Final = (*DEFAULT_SCOPE, "groups")
+"""The scopes of our own tokens."""
 
 
 def allowed_scope(requested: Iterable[str], client: Client) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import InvalidValueError, SettingError
-from ropg_twisted.settings.model import SIGNING_ALGORITHMS, Client, Settings
+from ropg_twisted.settings.model import Client, Settings, SigningAlgorithm
 
 Value: TypeAlias = Any  # Each setting has a type of its own.
 """Parsed value of a setting."""
@@ -170,9 +170,9 @@ TABLE: Final = {
         ),
         Setting(
             "ROPG_SIGNING_ALG",
-            values.one_of(*SIGNING_ALGORITHMS),
+            values.choice({algorithm.value: algorithm for algorithm in SigningAlgorithm}),
             "RS256",
-            "algorithm of the signing key: " + ", ".join(SIGNING_ALGORITHMS),
+            "algorithm of the signing key: " + ", ".join(SigningAlgorithm),
             default="RS256",
             option="signing-alg",
         ),

@@ -21,7 +21,7 @@ from limits.storage import RedisStorage
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks, parse_networks
 from ropg_twisted.settings.errors import InvalidValueError
-from ropg_twisted.settings.model import GRANTS, SecondFactor
+from ropg_twisted.settings.model import GRANTS, MAX_TOKEN_LIFETIME, SecondFactor
 
 T = TypeVar("T")
 
@@ -153,8 +153,8 @@ def aliases(value: str) -> tuple[tuple[str, str], ...]:
 
 def lifetime(value: str) -> int:
     """Return the lifetime of a token, in seconds."""
-    if not _is_whole(value, 60, 86400):
-        raise InvalidValueError("is not a whole number of seconds from 60 to 86400")
+    if not _is_whole(value, 60, MAX_TOKEN_LIFETIME):
+        raise InvalidValueError(f"is not a whole number of seconds from 60 to {MAX_TOKEN_LIFETIME}")
     return int(value)
 
 

@@ -22,7 +22,7 @@ from ropg_twisted.networks import EVERYWHERE, Networks, parse_networks
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.clients import CLIENT_TABLE
 from ropg_twisted.settings.errors import SettingError
-from ropg_twisted.settings.model import Client, SecondFactor, Settings
+from ropg_twisted.settings.model import Client, SecondFactor, Settings, SigningAlgorithm
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.settings.values import STORE_SECONDS
@@ -55,7 +55,7 @@ DEFAULTS = Settings(
     listen=("tcp:8580:interface=127.0.0.1",),
     admin_listen=None,
     state_dir=Path("state"),
-    signing_alg="RS256",
+    signing_alg=SigningAlgorithm.RS256,
     token_lifetime=3600,
     login_stage=True,
     claims_from_username=False,
