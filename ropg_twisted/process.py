@@ -28,10 +28,10 @@ from ropg_twisted.telemetry.line_writer import LineWriter
 from ropg_twisted.telemetry.log import make_observer
 from ropg_twisted.types import IReactor
 
+SHUTDOWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
 MAX_LOG_BYTES: Final = 10_000_000
 """The size at which a log file is rotated."""
-
-SHUTDOWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 MAX_LOG_FILES: Final = 10
 """The number of rotated log files that are kept."""

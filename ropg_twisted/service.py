@@ -141,16 +141,9 @@ def metric_readers(
     )
 
 
-class WallClock:
-    """The wall clock. The reactor's clock is monotonic in the daemon."""
-
-    def seconds(self) -> float:
-        """Return the seconds since the epoch."""
-        return time.time()
-
-
 def _sandbox(port: int, reactor: IReactor) -> Listener:
     """Return the listener of the embedded sandbox. Only this imports the sandbox."""
+    from ropg_twisted.sandbox.flow.sessions import WallClock
     from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 
     where = f"tcp:{port}:interface=127.0.0.1"

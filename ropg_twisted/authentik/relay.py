@@ -15,6 +15,7 @@ from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.interfaces import GrantedTokens
 from ropg_twisted.networks import Address
+from ropg_twisted.semaphore import Semaphore
 from ropg_twisted.types import JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
@@ -65,8 +66,8 @@ class Relay:
         self._client = client
         self._deadline = deadline
         self._clock = clock
-        self._token_requests = _RequestLimit(MAX_TOKENS)
-        self._userinfo_requests = _RequestLimit(MAX_USERINFO)
+        self._token_requests = Semaphore(MAX_TOKENS)
+        self._userinfo_requests = Semaphore(MAX_USERINFO)
 
     async def token(
         self,
@@ -78,7 +79,7 @@ class Relay:
         """Relay a token request of a client at ``address``."""
         relayed = {name: form[name] for name in PARAMETERS if name in form}
         session = self._client.session(address, fresh=True)
-        with self._token_requests.slot():
+        with _slot(self._token_requests):
             request = self._application.request_tokens(relayed, authorization, session)
             response = await with_deadline(request, self._deadline, self._clock)
         return _refusal(response) or await self._tokens.read(read_tokens(response), client_id)
@@ -86,28 +87,21 @@ class Relay:
     async def userinfo(self, token: str) -> JSONObject | None:
         """Return the claims for an access token of Authentik; ``None`` if it is not valid."""
         session = self._client.session(None, fresh=True)
-        with self._userinfo_requests.slot():
+        with _slot(self._userinfo_requests):
             request = self._application.userinfo(f"Bearer {token}", session)
             response = await with_deadline(request, self._deadline, self._clock)
         return None if response.status in (401, 403) else read_json(response)
 
 
-class _RequestLimit:
-    """A limit on concurrent requests, without a queue."""
-
-    def __init__(self, max_requests: int) -> None:
-        self._free = max_requests
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold a slot during the block. Raises :exc:`UpstreamError` if none is free."""
-        if not self._free:
-            raise UpstreamError(Reason.OVERLOADED)
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
+@contextmanager
+def _slot(slots: Semaphore) -> Iterator[None]:
+    """Hold a slot during the block. Raises :exc:`UpstreamError` if none is free."""
+    if not slots.try_acquire():
+        raise UpstreamError(Reason.OVERLOADED)
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 def _refusal(response: Response) -> Refusal | None:

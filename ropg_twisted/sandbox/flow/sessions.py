@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -31,6 +32,14 @@ class Clock(Protocol):
 
     def seconds(self) -> float:
         """Now."""
+
+
+class WallClock:
+    """The wall clock. The clock of the daemon's reactor is monotonic."""
+
+    def seconds(self) -> float:
+        """Now."""
+        return time.time()
 
 
 @dataclass(slots=True)
