@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
@@ -12,11 +12,18 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from ropg_twisted.cli.keys import KeysOptions
-from ropg_twisted.cli.options import Command, CommandOptions
 from ropg_twisted.cli.sandbox import SandboxOptions
 from ropg_twisted.cli.try_password import TryOptions
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.telemetry.log import failure_place
 from ropg_twisted.types import IReactor
+
+
+class Command(Protocol):
+    """The options of a command, which also run it."""
+
+    async def run(self, reactor: IReactor) -> int:
+        """Run the command, and return its exit status."""
 
 
 class Options(CommandOptions):

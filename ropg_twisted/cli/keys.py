@@ -13,9 +13,9 @@ from typing import ClassVar, Final, TypeAlias
 
 from twisted.python import usage
 
-from ropg_twisted.cli.options import CommandOptions
 from ropg_twisted.oauth.keys import JWK, SigningKey, new_key, read_key, retire, ring_at, rotate
 from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.table import TABLE
 from ropg_twisted.types import IReactor

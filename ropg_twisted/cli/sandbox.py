@@ -11,7 +11,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.logger import globalLogBeginner
 
-from ropg_twisted.cli.options import CommandOptions
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.settings.values import SANDBOX_PORT
 from ropg_twisted.telemetry.line_writer import LineWriter
 from ropg_twisted.telemetry.log import make_observer

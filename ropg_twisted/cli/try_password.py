@@ -19,9 +19,9 @@ from ropg_twisted.cli.diagnosis import (
     diagnose,
     diagnose_error,
 )
-from ropg_twisted.cli.options import CommandOptions
 from ropg_twisted.oauth.metadata import TOKEN_PATH
 from ropg_twisted.oauth.scopes import DEFAULT_SCOPE
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import InvalidValueError
 from ropg_twisted.settings.model import PASSWORD_GRANT
