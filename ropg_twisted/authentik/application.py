@@ -32,10 +32,10 @@ class Application:
     slug: str
     named: bool = True
 
-    async def admits(self, session: FlowSession) -> bool:
+    async def check_access(self, session: FlowSession) -> bool:
         """Return whether the user of ``session`` may use the application (``check_access``).
 
-        An application that need not exist, and does not, admits everybody. Without a login
+        An application that need not exist, and does not, may be used by everybody. Without a login
         Authentik always says yes. Raises :exc:`UpstreamError`.
         """
         slug = quote(self.slug)

@@ -134,7 +134,7 @@ class FlowSession:
         except (UpstreamError, CancelledError):
             raise
         except Exception as error:
-            raise _named(error) from None
+            raise _upstream_error(error) from None
         return Response(
             status=response.code,
             content_type=read_header(response, "Content-Type") or "",
@@ -158,7 +158,7 @@ def _authorization_header(authorization: str | None) -> Headers:
     return Headers({} if authorization is None else {"Authorization": [authorization]})
 
 
-def _named(error: BaseException) -> Exception:
+def _upstream_error(error: BaseException) -> Exception:
     """Return the :exc:`UpstreamError` for an HTTP client's error; a cancellation stays one."""
     causes = list(_causes(error))
     if any(isinstance(cause, CancelledError) for cause in causes):

@@ -38,7 +38,7 @@ but only our clients may ask for a grant."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorResponse:
     """An error response of Authentik's token endpoint (RFC 6749 section 5.2)."""
 
     status: int
@@ -75,14 +75,15 @@ class Relay:
         form: Mapping[str, str],
         authorization: str | None,
         address: Address | None,
-    ) -> GrantedTokens | Refusal:
+    ) -> GrantedTokens | ErrorResponse:
         """Relay a token request of a client at ``address``."""
         relayed = {name: form[name] for name in PARAMETERS if name in form}
         session = self._client.session(address, fresh=True)
         with _slot(self._token_requests):
             request = self._application.request_tokens(relayed, authorization, session)
             response = await with_deadline(request, self._deadline, self._clock)
-        return _refusal(response) or await self._tokens.read(read_tokens(response), client_id)
+        error = _error_response(response)
+        return error or await self._tokens.read(read_tokens(response), client_id)
 
     async def userinfo(self, token: str) -> JSONObject | None:
         """Return the claims for an access token of Authentik; ``None`` if it is not valid."""
@@ -104,7 +105,7 @@ def _slot(slots: Semaphore) -> Iterator[None]:
         slots.release()
 
 
-def _refusal(response: Response) -> Refusal | None:
+def _error_response(response: Response) -> ErrorResponse | None:
     """Return the error in a response with status 400 or 401, ``None`` for another status."""
     if response.status not in (400, 401):
         return None
@@ -112,4 +113,4 @@ def _refusal(response: Response) -> Refusal | None:
     error, description = body.get("error"), body.get("error_description", "")
     if not isinstance(error, str) or not isinstance(description, str):
         raise UpstreamError(Reason.UPSTREAM_BODY)
-    return Refusal(response.status, error, description)
+    return ErrorResponse(response.status, error, description)

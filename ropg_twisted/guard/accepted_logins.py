@@ -45,7 +45,7 @@ class AcceptedLogins:
         user, known = self._find(name, network)
         if known or self._store is None:
             return user, known
-        user, user_left, network_left = await self._store.ask(
+        user, user_left, network_left = await self._store.run(
             lambda redis: _read(redis, name, user, network), otherwise=(user, 0, 0)
         )
         now = self._clock.seconds()
@@ -63,7 +63,7 @@ class AcceptedLogins:
         if network is not None:
             self._keep_network(user, network, end)
         if self._store is not None:
-            await self._store.ask(lambda redis: _write(redis, name, user, network), otherwise=None)
+            await self._store.run(lambda redis: _write(redis, name, user, network), otherwise=None)
 
     def _find(self, name: str, network: ClientNetwork | None) -> tuple[str, bool]:
         user, _ = self._users.get(name, (name, 0))

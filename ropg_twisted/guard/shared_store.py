@@ -46,7 +46,7 @@ class SharedStore:
         """Stop the threads. Blocks until the last operation has ended."""
         self._threads.stop()
 
-    async def ask(self, operation: Callable[[RedisStorage], T], otherwise: T) -> T:
+    async def run(self, operation: Callable[[RedisStorage], T], otherwise: T) -> T:
         """Return the result of ``operation``, or ``otherwise`` while the store fails."""
         if self._is_paused():
             return otherwise

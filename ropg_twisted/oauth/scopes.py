@@ -16,7 +16,7 @@ SCOPES: Final = (*DEFAULT_SCOPE, "groups")
 
 def allowed_scope(requested: Iterable[str], client: Client) -> tuple[str, ...]:
     """Return the requested and extra scopes that ``client`` may have, for Authentik to grant."""
-    return client.narrow((*(tuple(requested) or DEFAULT_SCOPE), *client.extra_scopes))
+    return client.filter_scope((*(tuple(requested) or DEFAULT_SCOPE), *client.extra_scopes))
 
 
 def granted_scope(requested: Iterable[str], client: Client) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ CLIENT_TABLE: Final = {
             values.sha256_hex,
             "the output of: printf %s SECRET | sha256sum | cut -c1-64",
             "the SHA-256 of its client_secret, instead of secret",
-            sets="secret_hash",
+            attribute="secret_hash",
         ),
         Setting(
             "clients.profile",
@@ -83,7 +83,7 @@ CLIENT_TABLE: Final = {
             values.second_factor,
             "code",
             "as ROPG_MFA",
-            sets="second_factor",
+            attribute="second_factor",
             inherits="ROPG_MFA",
         ),
         Setting(
@@ -91,7 +91,7 @@ CLIENT_TABLE: Final = {
             values.upstream_tokens,
             "own",
             "as ROPG_TOKENS",
-            sets="upstream_tokens",
+            attribute="upstream_tokens",
             inherits="ROPG_TOKENS",
         ),
         Setting(
@@ -99,7 +99,7 @@ CLIENT_TABLE: Final = {
             values.rates,
             "off",
             "as ROPG_LIMITS",
-            sets="rates",
+            attribute="rates",
             inherits="ROPG_LIMITS",
         ),
         Setting(
@@ -107,7 +107,7 @@ CLIENT_TABLE: Final = {
             values.drop_on_outage,
             "abort",
             "as ROPG_OUTAGE",
-            sets="drop_on_outage",
+            attribute="drop_on_outage",
             inherits="ROPG_OUTAGE",
         ),
         Setting(
@@ -116,7 +116,7 @@ CLIENT_TABLE: Final = {
             "unencoded",
             "unencoded: it sends forms without percent-encoding, as XCreds 5.3 does",
             default="form",
-            sets="unencoded",
+            attribute="unencoded",
         ),
     )
 }

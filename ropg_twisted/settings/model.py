@@ -72,13 +72,13 @@ class Client:
     unencoded: bool = False
 
     @property
-    def proof(self) -> bytes | None:
+    def expected_secret_hash(self) -> bytes | None:
         """The SHA-256 of the secret that it must present; ``None`` for a public client."""
         if self.secret is not None:
             return sha256(self.secret.encode()).digest()
         return self.secret_hash
 
-    def narrow(self, scope: Iterable[str]) -> tuple[str, ...]:
+    def filter_scope(self, scope: Iterable[str]) -> tuple[str, ...]:
         """Return the words of ``scope`` that it may have, each once."""
         return tuple(
             word for word in dict.fromkeys(scope) if self.scopes is None or word in self.scopes

@@ -23,7 +23,7 @@ class Setting:
     ``name``: its name in the environment; the settings of a client are in the file only.
     ``parse``: a parser of :mod:`~ropg_twisted.settings.values`. ``option``: its option of ``twistd
     ropg``. ``may_be_empty``: an empty text means ``None``. ``repeatable``: the file may have a
-    list. ``sets``: its attribute of :class:`Settings` or :class:`Client`, if that is not ``key``.
+    list. ``attribute``: that of :class:`Settings` or :class:`Client`, if its name is not ``key``.
     ``inherits``: the setting of the daemon that applies to a client without this one.
     """
 
@@ -36,7 +36,7 @@ class Setting:
     required: bool = False
     may_be_empty: bool = False
     repeatable: bool = False
-    sets: str | None = None
+    attribute: str | None = None
     inherits: str | None = None
 
     @property
@@ -96,7 +96,7 @@ def attributes(
     ``None`` is left out, so that the default of ``kind`` applies.
     """
     names = {field.name for field in fields(kind)}
-    found = {row.sets or row.key: value[row.name] for row in rows}
+    found = {row.attribute or row.key: value[row.name] for row in rows}
     return {name: each for name, each in found.items() if name in names and each is not None}
 
 
@@ -136,7 +136,7 @@ TABLE: Final = {
             "https://ropg.example.com",
             "public base URL of this service, and the issuer of its tokens",
             option="issuer",
-            sets="issuer",
+            attribute="issuer",
             required=True,
         ),
         Setting(
@@ -199,7 +199,7 @@ TABLE: Final = {
             "on",
             "off: do not ask Authentik whether the user may use the application",
             default="on",
-            sets="checks_access",
+            attribute="checks_access",
         ),
         Setting(
             "ROPG_MFA",
@@ -221,7 +221,7 @@ TABLE: Final = {
             "authentik",
             "typed: take the claims from the user name only",
             default="authentik",
-            sets="claims_from_username",
+            attribute="claims_from_username",
         ),
         Setting(
             "ROPG_INVALIDATION_FLOW",
@@ -286,7 +286,7 @@ TABLE: Final = {
             "503",
             "abort: drop the connection, for clients that read every error as a wrong password",
             default="503",
-            sets="drop_on_outage",
+            attribute="drop_on_outage",
         ),
         Setting(
             "ROPG_LOG",

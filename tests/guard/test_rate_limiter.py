@@ -285,7 +285,7 @@ class SharedStoreTests(StoreTestCase):
             self.asked.append(number)
             return self.go_on.wait(PATIENCE)
 
-        return Deferred.fromCoroutine(store.ask(wait, otherwise=False))
+        return Deferred.fromCoroutine(store.run(wait, otherwise=False))
 
     async def until(self, count: int) -> None:
         """Wait until so many have been asked."""
@@ -316,7 +316,7 @@ class SharedStoreTests(StoreTestCase):
         """For five seconds at a time; it is said once how it stands."""
         store = self.started()
         for _ in range(3):
-            failing = Deferred.fromCoroutine(store.ask(lambda _: 1 // 0, otherwise=7))
+            failing = Deferred.fromCoroutine(store.run(lambda _: 1 // 0, otherwise=7))
             self.assertEqual(await failing, 7)
             self.clock.advance(PAUSE - 0.1)
             self.assertFalse(self.successResultOf(self.ask(store, 0)))
@@ -328,7 +328,7 @@ class SharedStoreTests(StoreTestCase):
         store = self.started()
         early = self.ask(store, 0)
         await self.until(1)
-        failing = Deferred.fromCoroutine(store.ask(lambda _: 1 // 0, otherwise=7))
+        failing = Deferred.fromCoroutine(store.run(lambda _: 1 // 0, otherwise=7))
         self.assertEqual(await failing, 7)
         self.go_on.set()
         self.assertTrue(await early)

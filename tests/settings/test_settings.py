@@ -356,7 +356,7 @@ CLIENT_VALUES = {
         lambda settings: settings.clients[0].secret, {"a +%:&ü": "a +%:&ü"}, ("", "hush\nhush")
     ),
     "secret_sha256": Values(
-        lambda settings: settings.clients[0].proof,
+        lambda settings: settings.clients[0].expected_secret_hash,
         {"ab" * 32: b"\xab" * 32},
         ("", "ab" * 31, "hush", "xy" * 32),
     ),

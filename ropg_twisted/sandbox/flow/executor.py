@@ -20,10 +20,10 @@ from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
 from ropg_twisted.sandbox.flow.stages import (
-    Answer,
     Challenged,
     ChallengeInvalid,
     Outcome,
+    ResponseData,
     StageError,
     StageInvalid,
     StageOk,
@@ -48,7 +48,7 @@ class Executor:
             return binding
         return self._run(request, binding, lambda: self._stages.get(request, binding))
 
-    def post(self, request: FlowRequest, flow: Flow, data: Answer) -> FlowResponse:
+    def post(self, request: FlowRequest, flow: Flow, data: ResponseData) -> FlowResponse:
         """Take an answer to whatever the session stands at."""
         binding = self._enter(request, flow)
         if isinstance(binding, FlowResponse):
@@ -59,7 +59,7 @@ class Executor:
         return self._run(request, binding, lambda: self._stages.post(request, binding, data))
 
     def fail(self, request: FlowRequest, flow: Flow) -> FlowResponse:
-        """Answer a request whose content type or body cannot be understood."""
+        """ResponseData a request whose content type or body cannot be understood."""
         binding = self._enter(request, flow)
         return (
             binding if isinstance(binding, FlowResponse) else FlowResponse(challenges.flow_error())

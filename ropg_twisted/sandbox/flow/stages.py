@@ -34,7 +34,7 @@ from ropg_twisted.sandbox.flow.requests import FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
 
-Answer: TypeAlias = Mapping[str, object]
+ResponseData: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Stages:
                 return StageInvalid(challenges.NO_PENDING_DATA)
         return Challenged()
 
-    def post(self, request: FlowRequest, binding: Binding, data: Answer) -> Outcome:
-        """Answer a stage: its component in the data is not read. Raises ``StageError``."""
+    def post(self, request: FlowRequest, binding: Binding, data: ResponseData) -> Outcome:
+        """ResponseData a stage: its component in the data is not read. Raises ``StageError``."""
         match binding.stage:
             case Identification() as stage:
                 return self._identify(request, stage, data)
@@ -142,7 +142,7 @@ class Stages:
         request.plan.context.pending_user = _user(name)
         return True
 
-    def _identify(self, request: FlowRequest, stage: Identification, data: Answer) -> Outcome:
+    def _identify(self, request: FlowRequest, stage: Identification, data: ResponseData) -> Outcome:
         """Look the name up. Names and passwords in this form lose the spaces around them."""
         context = request.plan.context
         name = _text(data, "uid_field").strip()
@@ -168,7 +168,7 @@ class Stages:
             context.pending_user_identifier = name
         return StageOk()
 
-    def _check_password(self, request: FlowRequest, stage: Password, data: Answer) -> Outcome:
+    def _check_password(self, request: FlowRequest, stage: Password, data: ResponseData) -> Outcome:
         """Have the password judged as it came."""
         context = request.plan.context
         password = _text(data, "password")
@@ -210,7 +210,7 @@ class Stages:
         request.plan.bindings.insert(1, Binding(stage.configuration_stage))
         return StageOk()
 
-    def _check_code(self, request: FlowRequest, stage: SecondFactor, data: Answer) -> Outcome:
+    def _check_code(self, request: FlowRequest, stage: SecondFactor, data: ResponseData) -> Outcome:
         code, user = _text(data, "code"), request.pending_user
         if not code:
             return ChallengeInvalid({"non_field_errors": (challenges.NO_CODE, "invalid")})
@@ -240,7 +240,7 @@ def _user(name: str) -> PendingUser:
     return PendingUser(name if account is None else account.username, account)
 
 
-def _text(data: Answer, key: str) -> str:
+def _text(data: ResponseData, key: str) -> str:
     """The value of a text field, empty for anything else."""
     value = data.get(key)
     return value if isinstance(value, str) else ""

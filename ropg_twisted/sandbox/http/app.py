@@ -33,7 +33,7 @@ from ropg_twisted.sandbox.http.cookies import (
 from ropg_twisted.sandbox.http.wire import (
     READ,
     READ_AND_WRITE,
-    Peer,
+    ClientInfo,
     accepts_json,
     language,
     read_client,
@@ -139,7 +139,7 @@ class Sandbox:
             detail = "No Application matches the given query."
             return send_json(request, 404, {"detail": detail}, allow=READ)
         account = None if row is None else row.account
-        passing = account is None or APPLICATIONS[slug].admits(account)
+        passing = account is None or APPLICATIONS[slug].allows(account)
         answer = {"passing": passing, "messages": [], "log_messages": []}
         return send_json(request, 200, answer, allow=READ)
 
@@ -214,7 +214,7 @@ class Sandbox:
         allow = None if response.early else READ_AND_WRITE
         return send_json(request, 200, response.challenge, allow=allow)
 
-    def _flow_request(self, request: IRequest, client: Peer) -> FlowRequest:
+    def _flow_request(self, request: IRequest, client: ClientInfo) -> FlowRequest:
         """A visit with the session that the client brings, or a new one."""
         row = self.sessions.find(client.cookie) or self.sessions.begin(client.address)
         self.sessions.touch(row, client.address)
@@ -233,7 +233,7 @@ class Sandbox:
     def _set_cookies(
         self,
         request: IRequest,
-        client: Peer,
+        client: ClientInfo,
         flow_request: FlowRequest,
         response: FlowResponse,
     ) -> None:

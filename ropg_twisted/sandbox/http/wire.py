@@ -26,7 +26,7 @@ READ_AND_WRITE = "GET, POST, HEAD, OPTIONS"
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class ClientInfo:
     """Client of a request.
 
     ``address``: as Authentik understands it. ``outpost``: an outpost vouches for it. ``secure``:
@@ -39,7 +39,7 @@ class Peer:
     cookie: str | None = field(repr=False)
 
 
-def read_client(request: IRequest) -> Peer:
+def read_client(request: IRequest) -> ClientInfo:
     """Read who speaks. Raises ``InternalServerError`` for the token that breaks every call."""
     override = request.getHeader("x-authentik-remote-ip")
     token = request.getHeader("x-authentik-outpost-token")
@@ -49,7 +49,7 @@ def read_client(request: IRequest) -> Peer:
     forwarded = (request.getHeader("x-forwarded-for") or "").partition(",")[0].strip()
     peer = getattr(request.getClientAddress(), "host", "127.0.0.1")
     cookie = request.getCookie(b"authentik_session")
-    return Peer(
+    return ClientInfo(
         address=(override if outpost else forwarded) or peer,
         outpost=outpost,
         secure=request.isSecure() or request.getHeader("x-forwarded-proto") == "https",

@@ -39,7 +39,7 @@ class Application:
         """The algorithm that signs its tokens."""
         return "RS256" if self.has_key else "HS256"
 
-    def admits(self, account: Account) -> bool:
+    def allows(self, account: Account) -> bool:
         """Tell whether the policies let this user use it."""
         return self.slug not in account.refused
 

@@ -69,7 +69,7 @@ class Provider:
             return request.with_error(*problem)
         if session is None or account is None:
             return Stop.NOT_LOGGED_IN
-        if not request.application.admits(account):
+        if not request.application.allows(account):
             return Stop.REFUSED
         code = uuid4().hex
         self._codes[code] = request.granted(account, session, self._clock.seconds())
@@ -170,7 +170,7 @@ class Provider:
             or account.username != name
             or account.app_password is None
             or account.app_password != form.get("password")
-            or not application.admits(account)
+            or not application.allows(account)
         ):
             raise TokenError("invalid_grant")
         scope = application.allowed(form.get("scope", "").split())
