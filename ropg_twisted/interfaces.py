@@ -87,7 +87,7 @@ class User:
 class UpstreamTokenResponse(TypedDict, total=False):
     """A token response of Authentik (RFC 6749 section 5.1). It may have more members.
 
-    Nobody checks the types of its members but of those that are read: it is passed on as it came.
+    It is passed on unchanged. The types of its members are checked only where they are read.
     """
 
     access_token: object
@@ -137,7 +137,7 @@ class Readiness:
     """The result of a readiness probe.
 
     Attributes:
-        reason: why they cannot, ``None`` if they can.
+        reason: why passwords cannot be checked now, ``None`` if they can.
         warning: a problem that does not prevent checks.
     """
 

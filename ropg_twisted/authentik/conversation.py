@@ -157,12 +157,12 @@ class Conversation:
 
     @property
     def name_sent(self) -> bool:
-        """Whether the user name has been sent."""
+        """True if the user name has been sent."""
         return self.progress >= Progress.IDENTIFIED
 
     @property
     def password_sent(self) -> bool:
-        """Whether the password has been sent."""
+        """True if the password has been sent."""
         return self.progress >= Progress.SENT
 
     def receive(self, received: Redirect | Challenge, cookie: SessionCookie) -> Step:

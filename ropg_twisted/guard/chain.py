@@ -30,7 +30,7 @@ def guarded(
     2. coalescing: it joins an identical check;
     3. the rate limit of its user;
     4. the cache of rejected passwords;
-    5. the circuit breaker, which spares an Authentik that is down;
+    5. the circuit breaker, which asks no Authentik that is down;
     6. the concurrency limit.
 
     Everything inside the coalescing runs once for all checks that have joined, and is not cut short

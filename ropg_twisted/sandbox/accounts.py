@@ -1,6 +1,6 @@
 """The users of the sandbox, their passwords and second factors.
 
-Everything here is public and throw-away.
+All passwords and keys here are public.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ USUAL_PASSWORD = "correct horse battery staple"
 class Group:
     """A group: ``pk`` is a UUID in text form, ``name`` what claims carry.
 
-    ``parent``: the group whose members those of this one are as well.
+    ``parent``: its members include those of this group.
     """
 
     pk: str
@@ -24,7 +24,7 @@ class Group:
     parent: Group | None = None
 
     def is_within(self, name: str) -> bool:
-        """Tell whether this is the group of this name, or a child of it."""
+        """Return whether this is the group of this name, or a child of it."""
         return self.name == name or (self.parent is not None and self.parent.is_within(name))
 
 
@@ -63,13 +63,13 @@ class Account:
         return f"{self.username}@example.com"
 
     def accepts(self, password: str, *, app_passwords: bool) -> bool:
-        """Tell whether this is the password. A disabled account accepts none."""
+        """Return whether this is the password. A disabled account accepts none."""
         if not self.active:
             return False
         return password == self.password or (app_passwords and password == self.app_password)
 
     def is_member(self, name: str) -> bool:
-        """Tell whether this is a member of the group of this name, or of a child of it."""
+        """Return whether this is a member of the group of this name, or of a child of it."""
         return any(group.is_within(name) for group in self.groups)
 
 
@@ -81,7 +81,7 @@ def _rep(number: int) -> Account:
 
 
 def _made_up_uid(username: str) -> str:
-    """A stable ``uid`` for a user whose real one is of no interest."""
+    """Return a stable ``uid`` for a user whose real one does not matter."""
     return hashlib.sha256(username.encode()).hexdigest()
 
 
@@ -171,5 +171,5 @@ _BY_NAME = {key: account for account in ACCOUNTS for key in (account.username, a
 
 
 def find(name: str) -> Account | None:
-    """Return the user of this user name or e-mail address, in any case, or None."""
+    """Return the user with this user name or e-mail address, in any case, or ``None``."""
     return _BY_NAME.get(name.casefold())

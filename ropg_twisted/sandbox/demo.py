@@ -1,4 +1,4 @@
-"""The demonstration: the real daemon on the sandbox, asked over HTTP as a client would ask it.
+"""Demonstration: the daemon with the sandbox, and a client that asks it over HTTP.
 
 Run it with ``make demo``, or with ``python -m ropg_twisted.sandbox.demo [--once]``.
 """
@@ -39,7 +39,7 @@ TWISTD: Final = "from twisted.scripts.twistd import run; run()"
 
 
 class Daemon(ProcessProtocol):
-    """``twistd -n ropg`` as a child that writes its log to where we write.
+    """``twistd -n ropg`` as a child process with our standard output.
 
     ``ended`` fires when it has ended.
     """
@@ -60,18 +60,18 @@ class Daemon(ProcessProtocol):
         )
 
     def processEnded(self, reason: Failure) -> None:
-        """Tell who waits for it."""
+        """Fire ``ended``."""
         self.ended.callback(None)
 
     def end(self) -> Deferred[None]:
-        """Ask it to end, and wait until it has."""
+        """Send SIGTERM, and wait until the daemon has ended."""
         with suppress(ProcessExitedAlready):
             self._child.signalProcess("TERM")
         return self.ended
 
     def outlast(self, reactor: IReactor) -> Deferred[None]:
-        """Wait until it has ended. Ctrl-C in a terminal has told it already; else tell it."""
-        # Told twice, it complains: so not before it has had the time to let its connections go.
+        """Wait until the daemon has ended. Ctrl-C in a terminal has signalled it already."""
+        # For an end without Ctrl-C. The daemon ignores a second signal.
         reactor.callLater(3, self.end)
         return self.ended
 
@@ -99,7 +99,7 @@ async def demo(reactor: IReactor, *options: str) -> None:
 
 
 async def ready(reactor: IReactor, daemon: Daemon) -> None:
-    """Wait until the daemon can do its job; leave if it has ended, or takes too long."""
+    """Wait until the daemon is ready; exit if it has ended or takes too long."""
     deadline = reactor.seconds() + PATIENCE
     while not daemon.ended.called:
         if reactor.seconds() > deadline:
@@ -141,7 +141,7 @@ async def is_genuine(id_token: str) -> bool:
 
 
 def is_taken(port: int) -> bool:
-    """Tell whether another program listens there."""
+    """Return whether another program listens at the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -40,7 +40,7 @@ class BoundedChannel(http.HTTPChannel):
     """Turns off Twisted's timer, which covers only connections that have timed out."""
 
     answering = False
-    """Whether a request has been received completely and is being answered."""
+    """True if a request has been received completely and is being answered."""
 
     _abort_call: IDelayedCall | None = None
 
@@ -116,7 +116,7 @@ class BoundedChannel(http.HTTPChannel):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being received or answered."""
+        """True if a request is being received or answered."""
         return bool(self.requests)
 
     def _cancel_abort(self) -> None:

@@ -96,7 +96,7 @@ def secret(value: str) -> str:
 
 
 def choice(meanings: Mapping[str, T]) -> Callable[[str], T]:
-    """Return a parser of words; each stands for the value that it has in ``meanings``."""
+    """Return a parser of words, which returns the value of each word in ``meanings``."""
 
     def parse(value: str) -> T:
         if value not in meanings:
@@ -251,7 +251,7 @@ def store(value: str) -> RedisStorage | None:
 
 
 def _is_redis(url: SplitResult) -> bool:
-    """Return whether a URL says where the store is, and has no part that redis-py ignores."""
+    """Return whether a URL locates the store, and has no part that redis-py ignores."""
     if url.scheme == "redis+unix":
         is_located = len(url.path) > 1
     else:

@@ -1,4 +1,4 @@
-"""The Flow Executor without HTTP: it walks a session through the plan of a flow."""
+"""The Flow Executor without HTTP: takes a session through the plan of a flow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ropg_twisted.sandbox.flow.stages import (
 
 
 class Executor:
-    """Flows in progress, and what they leave behind: session rows and signals."""
+    """Flows in progress, with their sessions and signals."""
 
     def __init__(self, clock: Clock) -> None:
         self.sessions = Sessions(clock)
@@ -42,14 +42,14 @@ class Executor:
         self._stages = Stages(self.sessions, self._devices, self.signals)
 
     def get(self, request: FlowRequest, flow: Flow) -> FlowResponse:
-        """Show where the session stands in the flow; a new one begins it."""
+        """Return the current challenge of the session; a new session starts the flow."""
         binding = self._enter(request, flow)
         if isinstance(binding, FlowResponse):
             return binding
         return self._run(request, binding, lambda: self._stages.get(request, binding))
 
     def post(self, request: FlowRequest, flow: Flow, data: ResponseData) -> FlowResponse:
-        """Take an answer to whatever the session stands at."""
+        """Accept a response to the current challenge of the session."""
         binding = self._enter(request, flow)
         if isinstance(binding, FlowResponse):
             return binding
@@ -59,14 +59,14 @@ class Executor:
         return self._run(request, binding, lambda: self._stages.post(request, binding, data))
 
     def fail(self, request: FlowRequest, flow: Flow) -> FlowResponse:
-        """ResponseData a request whose content type or body cannot be understood."""
+        """Return the response to a request with an unreadable content type or body."""
         binding = self._enter(request, flow)
         return (
             binding if isinstance(binding, FlowResponse) else FlowResponse(challenges.flow_error())
         )
 
     def _enter(self, request: FlowRequest, flow: Flow) -> Binding | FlowResponse:
-        """Find the binding that the session stands at, or say why it stands at none.
+        """Return the current binding of the session, or the response if it has none.
 
         A session is in one flow at most: another one is planned, and the first forgotten.
         """
@@ -90,7 +90,7 @@ class Executor:
     def _run(
         self, request: FlowRequest, binding: Binding, stage: Callable[[], Outcome]
     ) -> FlowResponse:
-        """Run a stage, and go on from there as it says."""
+        """Run a stage, and act on its outcome."""
         try:
             match stage():
                 case Challenged():
@@ -111,7 +111,7 @@ class Executor:
         return FlowResponse(challenges.show(request, binding.stage, self._devices, errors))
 
     def _stage_ok(self, request: FlowRequest) -> FlowResponse:
-        """Leave the stage. The last one ends the flow at once, any other by a redirect."""
+        """Leave the stage. The last one ends the flow at once, others redirect."""
         plan = request.plan
         plan.bindings.pop(0)
         return _again(request) if plan.bindings else self._flow_done(request)
@@ -127,7 +127,7 @@ class Executor:
     def _challenge_invalid(
         self, request: FlowRequest, binding: Binding, errors: Errors
     ) -> FlowResponse:
-        """Refuse an answer: the same challenge with errors, or a restart of the flow.
+        """Refuse a response: with the same challenge and errors, or with a restart of the flow.
 
         Wrong passwords of the whole session are counted, where they do not restart it.
         """
@@ -164,7 +164,7 @@ class Executor:
 
 
 def _again(request: FlowRequest) -> FlowResponse:
-    """A redirect to the executor itself: a 302 if Authentik writes the URL back as it came."""
+    """Return a redirect to the executor itself: a 302 if the URL has Authentik's own spelling."""
     return (
         FlowResponse()
         if request.url == request.rewritten

@@ -1,6 +1,6 @@
-"""The stages at work: what each makes of a look at it, and of an answer to its challenge.
+"""The stages: the outcome of each at a GET, and at a response to its challenge.
 
-A stage decides nothing about the flow. It says how it went, and the executor goes on from there.
+A stage decides nothing about the flow. It returns its outcome, on which the executor acts.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ResponseData: TypeAlias = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Challenged:
-    """The stage waits for an answer."""
+    """The stage waits for a response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class StageInvalid:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeInvalid:
-    """The answer is refused."""
+    """The response is refused."""
 
     errors: Errors
 
@@ -70,11 +70,11 @@ _REFUSED = ChallengeInvalid({"non_field_errors": (challenges.NOT_AUTHENTICATED, 
 
 
 class StageError(Exception):
-    """An exception that nothing inside a stage catches."""
+    """An exception inside a stage."""
 
 
 class Stages:
-    """Works the stages of all flows."""
+    """Runs the stages of all flows."""
 
     def __init__(self, sessions: Sessions, devices: Devices, signals: Signals) -> None:
         self._sessions = sessions
@@ -82,7 +82,7 @@ class Stages:
         self._signals = signals
 
     def get(self, request: FlowRequest, binding: Binding) -> Outcome:
-        """Look at a stage; one that needs nobody is passed by it. Raises ``StageError``."""
+        """Run a stage at a GET. One that needs no response is passed. Raises ``StageError``."""
         match binding.stage:
             case Identification() as stage if self._skips(request, binding, stage):
                 return StageOk()
@@ -102,7 +102,7 @@ class Stages:
         return Challenged()
 
     def post(self, request: FlowRequest, binding: Binding, data: ResponseData) -> Outcome:
-        """ResponseData a stage: its component in the data is not read. Raises ``StageError``."""
+        """Run a stage with a response, whose component is not read. Raises ``StageError``."""
         match binding.stage:
             case Identification() as stage:
                 return self._identify(request, stage, data)
@@ -169,7 +169,7 @@ class Stages:
         return StageOk()
 
     def _check_password(self, request: FlowRequest, stage: Password, data: ResponseData) -> Outcome:
-        """Have the password judged as it came."""
+        """Check the password without changing it."""
         context = request.plan.context
         password = _text(data, "password")
         if not password:
@@ -185,9 +185,9 @@ class Stages:
     def _authenticate(
         self, request: FlowRequest, user: PendingUser, password: str, *, app_passwords: bool
     ) -> bool:
-        """Tell whether a backend accepts the password; the real one is a method of ``amr``.
+        """Return whether a backend accepts the password. An app password adds nothing to ``amr``.
 
-        No other stage compares a password, and each judgement is signalled.
+        No other method compares passwords. Each check is signalled.
         """
         account, accepted = user.account, False
         if account is not None:
@@ -235,12 +235,12 @@ class Stages:
 
 
 def _user(name: str) -> PendingUser:
-    """The user of a typed name, known or pretended."""
+    """Return the user of a typed name, existing or pretended."""
     account = find(name)
     return PendingUser(name if account is None else account.username, account)
 
 
 def _text(data: ResponseData, key: str) -> str:
-    """The value of a text field, empty for anything else."""
+    """Return the value of a text field; empty for anything else."""
     value = data.get(key)
     return value if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""The sandbox on HTTP: a Klein application with the URLs and manners of Authentik."""
+"""The sandbox on HTTP: a Klein application with the URLs and responses of Authentik."""
 
 from __future__ import annotations
 
@@ -56,8 +56,7 @@ class Sandbox:
 
     ``clock``: lets sessions and tokens run out and TOTP codes change. ``flows``: served beside
     the built-in ones, in place of those of the same slug. ``executor``: the flows in progress,
-    and ``provider``: the codes and tokens of the applications, for tests that look or reach
-    inside.
+    and ``provider``: the codes and tokens of the applications, for tests.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -93,7 +92,7 @@ class Sandbox:
 
     @property
     def authentications(self) -> list[Authentication]:
-        """Every judgement of a password in a flow, oldest first."""
+        """Every password check in a flow, oldest first."""
         return self.executor.signals.authentications
 
     @property
@@ -103,13 +102,13 @@ class Sandbox:
 
     @app.route("/api/v3/flows/executor/<slug>/", methods=["GET"])
     def flow_get(self, request: IRequest, slug: str) -> bytes:
-        """Show where the session stands in a flow."""
-        walk = self.executor.get if accepts_json(request) else self.executor.fail
-        return self._flow(request, slug, walk)
+        """Return the current challenge of the session."""
+        respond = self.executor.get if accepts_json(request) else self.executor.fail
+        return self._flow(request, slug, respond)
 
     @app.route("/api/v3/flows/executor/<slug>/", methods=["POST"])
     def flow_post(self, request: IRequest, slug: str) -> bytes:
-        """Take the answer to a challenge."""
+        """Accept the response to a challenge."""
         data = read_object(request)
         if data is None or not accepts_json(request):
             return self._flow(request, slug, self.executor.fail)
@@ -120,7 +119,7 @@ class Sandbox:
 
     @app.route("/api/v3/core/users/me/", methods=["GET"])
     def me(self, request: IRequest) -> bytes:
-        """Say who is logged in with the session, 403 if nobody is."""
+        """Return the user who is logged in, 403 without a login."""
         client = read_client(request)
         row = self.sessions.find(client.cookie)
         if row is None or row.account is None:
@@ -133,7 +132,7 @@ class Sandbox:
 
     @app.route("/api/v3/core/applications/<slug>/check_access/", methods=["GET"])
     def check_access(self, request: IRequest, slug: str) -> bytes:
-        """Say whether the user may use an application; without a session it is always yes."""
+        """Return whether the user may use an application; always true without a session."""
         row = self.sessions.find(read_client(request).cookie)
         if slug not in APPLICATIONS:
             detail = "No Application matches the given query."
@@ -145,19 +144,19 @@ class Sandbox:
 
     @app.route("/-/health/<kind>/", methods=["GET"])
     def health(self, request: IRequest, kind: str) -> bytes:
-        """Say that it lives, and that it is ready."""
+        """Return that the sandbox is alive and ready."""
         if kind not in ("live", "ready"):
             raise NotFound
         return send_html(request, 200)
 
     @app.route("/application/o/", branch=True)
     def oauth(self, request: IRequest) -> IResource:
-        """Leave it to the OAuth2 provider."""
+        """Pass the request to the OAuth2 provider."""
         return self._oauth.resource
 
     @app.route("/if/flow/<slug>/", methods=["GET"])
     def login_page(self, request: IRequest, slug: str) -> bytes:
-        """Show the login page; whoever is logged in goes on at once."""
+        """Show the login page. A user who is logged in is redirected."""
         flow = self._flow_of(slug)
         row = self.sessions.find(read_client(request).cookie)
         if row is not None and row.account is not None:
@@ -166,10 +165,10 @@ class Sandbox:
 
     @app.route("/if/flow/<slug>/", methods=["POST"])
     def log_in(self, request: IRequest, slug: str) -> bytes:
-        """Take the login page: go on to where the browser came from, or show it again."""
+        """Log in: redirect to where the browser came from, or show the login page again."""
         flow, client = self._flow_of(slug), read_client(request)
         flow_request = self._flow_request(request, client)
-        response = login.walk(self.executor, flow_request, flow, read_form(request))
+        response = login.log_in(self.executor, flow_request, flow, read_form(request))
         self._set_cookies(request, client, flow_request, response)
         if flow_request.session.account is None:
             return send_html(request, 200, pages.login(flow, login.error_text(response.challenge)))
@@ -182,7 +181,7 @@ class Sandbox:
 
     @app.handle_errors(HTTPException)
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer as Authentik's error pages do, which know GET only."""
+        """Answer with an error page, as Authentik does, which allows GET only."""
         error = failure.value
         if isinstance(error, MethodNotAllowed):
             writes = "POST" in (error.valid_methods or ())
@@ -194,18 +193,18 @@ class Sandbox:
         return send_error(request, failure)
 
     def _flow_of(self, slug: str) -> Flow:
-        """The flow of this slug. Raises ``NotFound``."""
+        """Return the flow with this slug. Raises ``NotFound``."""
         if slug not in self.flows:
             raise NotFound
         return self.flows[slug]
 
     def _flow(
-        self, request: IRequest, slug: str, walk: Callable[[FlowRequest, Flow], FlowResponse]
+        self, request: IRequest, slug: str, respond: Callable[[FlowRequest, Flow], FlowResponse]
     ) -> bytes:
-        """Walk a session, and answer with its cookies."""
+        """Answer a request to the executor, with the cookies of the session."""
         flow, client = self._flow_of(slug), read_client(request)
         flow_request = self._flow_request(request, client)
-        response = walk(flow_request, flow)
+        response = respond(flow_request, flow)
         self._set_cookies(request, client, flow_request, response)
         if response.logged_in is not None:
             request.setHeader("vary", "Cookie, Accept-Language")
@@ -215,7 +214,7 @@ class Sandbox:
         return send_json(request, 200, response.challenge, allow=allow)
 
     def _flow_request(self, request: IRequest, client: ClientInfo) -> FlowRequest:
-        """A visit with the session that the client brings, or a new one."""
+        """Return the request with the client's session, or with a new one."""
         row = self.sessions.find(client.cookie) or self.sessions.begin(client.address)
         self.sessions.touch(row, client.address)
         url = request.uri.decode("latin-1")
@@ -259,7 +258,7 @@ def sandbox_site(sandbox: Sandbox) -> Site:
 
 
 def _profile(account: Account) -> dict[str, object]:
-    """A user as ``users/me/`` shows them."""
+    """Return a user as in ``users/me/``."""
     return {
         "pk": account.pk,
         "username": account.username,

@@ -28,7 +28,7 @@ def session_cookie(client: ClientInfo, value: str) -> str:
 
 
 def session_deletion(client: ClientInfo) -> str:
-    """Return the line that takes the session's cookie away."""
+    """Return the line that deletes the session's cookie."""
     expires = "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
     return f'authentik_session=""; {expires}; Path=/; {_same_site(client)}'
 
@@ -36,7 +36,7 @@ def session_deletion(client: ClientInfo) -> str:
 def flow_cookies(
     client: ClientInfo, sessions: Sessions, row: Session, response: FlowResponse, now: float
 ) -> list[str]:
-    """Return the lines for the answer of a flow: a login adds two, a logout takes one away."""
+    """Return the lines for a response of a flow: a login sets two cookies, a logout deletes one."""
     if not sessions.holds(row):
         return [] if client.cookie is None else [session_deletion(client)]
     cookies = [session_cookie(client, sessions.cookie(row, disowned=response.disowned))]

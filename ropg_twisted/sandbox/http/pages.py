@@ -56,13 +56,13 @@ def front(flows: Iterable[Flow], now: float) -> bytes:
 
 
 def login(flow: Flow, error_text: str) -> bytes:
-    """Return the login page of a flow, with what was wrong the last time."""
+    """Return the login page of a flow, with the error of the last attempt."""
     said = f'<p role="alert"><strong>{escape(error_text)}</strong></p>' if error_text else ""
     return _page(f"Sandbox: log in with {flow.slug}", said + _LOGIN_FORM)
 
 
 def refusal(reason: str) -> bytes:
-    """Return the page of an authorization request that leads nowhere."""
+    """Return the page for an invalid authorization request."""
     return _page("Sandbox: no authorization", f"<p>{escape(reason)}</p>")
 
 
@@ -144,7 +144,7 @@ def _code(text: str) -> str:
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of cells that are HTML already."""
+    """Return a table. Its cells are HTML."""
     top = "".join(f"<th>{head}</th>" for head in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><tr>{top}</tr>{body}</table>"

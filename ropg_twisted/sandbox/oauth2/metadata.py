@@ -48,7 +48,7 @@ def issuer(base: str, application: Application) -> str:
 
 
 def discovery_document(base: str, application: Application) -> dict[str, object]:
-    """Return the document. As in Authentik it is the same for all but names and algorithm.
+    """Return the document. Only names and algorithm differ between applications, as in Authentik.
 
     It names more than the sandbox does: there is no device, revocation or end-session endpoint,
     and of the response types only ``code`` works.

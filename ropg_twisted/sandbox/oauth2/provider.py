@@ -1,4 +1,4 @@
-"""The OAuth2 provider without HTTP: it gives codes and tokens, and knows what they are good for.
+"""The OAuth2 provider without HTTP: issues and validates codes and tokens.
 
 RFC 6749 sections 4 to 6, RFC 7662 and OpenID Connect Core, as Authentik reads them.
 """
@@ -45,19 +45,19 @@ class Provider:
 
     @cached_property
     def key(self) -> SigningKey:
-        """The key that signs now; the first one is made when it is first needed."""
+        """The current signing key. The first one is made when it is needed."""
         return SigningKey.make(self._clock.seconds())
 
     def rotate_key(self) -> None:
-        """Sign with a new key from now on, and publish the old one no longer."""
+        """Replace the signing key. The old one is no longer published."""
         self.key = SigningKey.make(self._clock.seconds())
 
     def jwks(self, application: Application) -> dict[str, object]:
-        """Return the key set of an application: empty altogether for one without a key."""
+        """Return the key set of an application; ``{}`` without a key."""
         return {"keys": [dict(self.key.public)]} if application.has_key else {}
 
     def authorize(self, query: Form, session: Session | None) -> str | Stop:
-        """Return the URL to send the browser to, with a code or an error, or why there is none.
+        """Return the redirect with a code or an error, or the reason for none.
 
         ``session``: the row that the browser brings.
         """
@@ -76,7 +76,7 @@ class Provider:
         return request.with_code(code)
 
     def token(self, base: str, form: Form, client: Credentials) -> dict[str, object]:
-        """Return the answer of the token endpoint at this base URL. Raises :exc:`TokenError`.
+        """Return the token response at this base URL. Raises :exc:`TokenError`.
 
         As in Authentik, ``password`` and ``client_credentials`` are one grant, which takes app
         passwords and no others, looks at no client secret, and gives no refresh token. The
@@ -101,7 +101,7 @@ class Provider:
                 raise TokenError("unsupported_grant_type")
 
     def userinfo(self, token: str) -> dict[str, object]:
-        """Return the claims that an access token opens.
+        """Return the claims for an access token.
 
         Raises :exc:`TokenError` with ``invalid_token`` or ``insufficient_scope``.
         """
@@ -113,7 +113,7 @@ class Provider:
         return issued.grant.userinfo()
 
     def introspect(self, token: str, client: Credentials) -> dict[str, object]:
-        """Return what a client may know of a token of its own (RFC 7662); it needs its secret."""
+        """Return the introspection of a client's own token (RFC 7662), if its secret is right."""
         issued = self._access.get(token) or self._refresh.get(token)
         application = find_client(client.id)
         if (
@@ -127,7 +127,7 @@ class Provider:
         return {**issued.claims, "active": True, "scope": scope, "client_id": client.id}
 
     def _redeem_code(self, application: Application, form: Form) -> Grant:
-        """Spend a code. One that is refused is not spent."""
+        """Redeem a code. One that is refused can be redeemed later."""
         if not form.get("code"):
             raise TokenError("invalid_grant")
         redirect_uri = form.get("redirect_uri", "")
@@ -146,7 +146,7 @@ class Provider:
         return code.grant
 
     def _redeem_refresh_token(self, application: Application, form: Form) -> Grant:
-        """Spend a refresh token. The scope may be named, but always stays what it was."""
+        """Redeem a refresh token. Its scope stays the same."""
         token = form.get("refresh_token", "")
         issued = self._refresh.get(token)
         if (
@@ -177,7 +177,7 @@ class Provider:
         return Grant(application, account, scope, self._clock.seconds())
 
     def _issue(self, base: str, grant: Grant, *, refreshable: bool) -> dict[str, object]:
-        """Hand out tokens. What is left of a session that has ended is the time of its login."""
+        """Issue tokens. After the end of a session, only the time of its login is known."""
         now, application = self._clock.seconds(), grant.application
         if grant.session is not None and not self._sessions.holds(grant.session):
             grant = replace(grant, session=None)
