@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ropg_twisted.api.admin import Admin
@@ -49,6 +48,7 @@ from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.metrics import CallbackCollector
+from ropg_twisted.types import IReactor
 
 log: Final = Logger()
 
@@ -57,7 +57,7 @@ STOP_SECONDS: Final = 2
 
 
 def make_service(
-    settings: Settings, reactor: Any, dropped_lines: Callable[[], int] = lambda: 0
+    settings: Settings, reactor: IReactor, dropped_lines: Callable[[], int] = lambda: 0
 ) -> MultiService:
     """Return the whole daemon, not started yet.
 
@@ -175,19 +175,9 @@ def _password_hash_key(settings: Settings) -> bytes | None:
     return None if key is None else sha256(key.encode()).digest()
 
 
-class WallClock:
-    """The wall clock. The reactor's clock is monotonic in the daemon."""
-
-    def __init__(self, reactor: IReactorTime) -> None:
-        self.callLater = reactor.callLater
-
-    def seconds(self) -> float:
-        """Return the seconds since the epoch."""
-        return time.time()
-
-
-def _sandbox(port: int, reactor: Any) -> Listener:
+def _sandbox(port: int, reactor: IReactor) -> Listener:
     """Return the listener of the embedded sandbox. Only this imports the sandbox."""
+    from ropg_twisted.sandbox.flow.sessions import WallClock
     from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 
     where = f"tcp:{port}:interface=127.0.0.1"
@@ -212,14 +202,14 @@ def _application(settings: Settings) -> Application:
     return Application(settings.authentik_url, slug, named=settings.app_slug is not None)
 
 
-def _sessions(settings: Settings, reactor: Any) -> SessionRemover:
+def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:
     flow = None
     if settings.invalidation_flow is not None:
         flow = FlowExecutor(settings.authentik_url, settings.invalidation_flow)
     return SessionRemover(flow, settings.deadline, reactor, settings.max_checks)
 
 
-def _client(settings: Settings, reactor: Any) -> AuthentikClient:
+def _client(settings: Settings, reactor: IReactor) -> AuthentikClient:
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
         client_ip = ClientIPHeaders(settings.outpost_token)

@@ -136,7 +136,7 @@ class Outcome:
 
     @property
     def accepts_password(self) -> bool:
-        """Whether the password is known to be right."""
+        """True if the password is known to be right."""
         right = (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED)
         return self.verdict in right or self.reason is Reason.WRONG_CODE
 
@@ -163,7 +163,7 @@ class UpstreamError(Exception):
 
     @property
     def authentik_down(self) -> bool:
-        """Whether Authentik itself is down.
+        """True if Authentik itself is down.
 
         After the user name has been sent, a slow directory or a firewall may fail for this user
         alone. Only a broken connection or a server error counts then.

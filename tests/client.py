@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from treq.testing import RequestTraversalAgent
@@ -65,7 +66,9 @@ class Client:
         self.authentik = Authentik(self.clock, flows)
         self.sandbox = self.authentik.sandbox
         agent: Any = RequestTraversalAgent(self.authentik)
-        transport = AuthentikClient(agent, agent, ClientIPHeaders(), lambda: OWN_ADDRESS)
+        transport = AuthentikClient(
+            agent, agent, ClientIPHeaders(), lambda: ip_address(OWN_ADDRESS)
+        )
         flow = FlowExecutor(AUTHENTIK, slug, login_stage)
         application = Application(AUTHENTIK, "jamf-connect", named=False)
         documents = ProviderMetadata(application, transport, 15, self.clock)
@@ -89,7 +92,7 @@ class Client:
 
     def check(self, username: str, password: str = USUAL_PASSWORD) -> Outcome:
         """The outcome of a check."""
-        login = LoginAttempt(username, password, CLIENT_ADDRESS)
+        login = LoginAttempt(username, password, ip_address(CLIENT_ADDRESS))
         return _result(Deferred.fromCoroutine(self.canary.verify(login))).outcome
 
     def probe(self) -> Readiness:

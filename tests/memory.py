@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import jwt
@@ -184,7 +184,7 @@ class InMemoryDaemon:
         }
         if "JWT_SECRET" in environ:
             del usual["ROPG_SIGNING_ALG"]
-        daemon = service.make_service(read_settings({}, usual | environ), self.clock)
+        daemon = service.make_service(read_settings({}, usual | environ), cast(Any, self.clock))
         daemon.privilegedStartService()
         self._site: Any = self.clock.tcpServers[0][1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -14,11 +14,9 @@ from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.interfaces import IReadinessProbe, Readiness
+from ropg_twisted.networks import LOOPBACK
 from ropg_twisted.singleflight import SingleFlight
 from ropg_twisted.verdict import OUTAGES, Reason, UpstreamError
-
-OWN_ADDRESS: Final = "127.0.0.1"
-"""The client address of probes, if Authentik is told one."""
 
 
 @implementer(IReadinessProbe)
@@ -26,7 +24,9 @@ class ReadinessProbe:
     """Probes whether a login can start now.
 
     All probes share two sessions, which never log in: a new one each time would stay in Authentik
-    for a day. Concurrent probes are one. A probe runs a canary only if one is due.
+    for a day. Concurrent probes are one. A probe runs a canary only if one is due. If Authentik is
+    told the address of its client, it is that of loopback.
+
     ``refusals_implausible``: returns whether no refusal is believed. ``deadline``: seconds for one
     probe.
     """
@@ -52,7 +52,7 @@ class ReadinessProbe:
         self._clock = clock
         self._probes: SingleFlight[None, Readiness] = SingleFlight()
         self._session = client.session(None, fresh=True)
-        self._token_session = client.session(OWN_ADDRESS, fresh=True, force=True)
+        self._token_session = client.session(LOOPBACK, fresh=True, force=True)
 
     async def probe(self) -> Readiness:
         """See :class:`IReadinessProbe`."""

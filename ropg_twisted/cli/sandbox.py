@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.logger import globalLogBeginner
 
-from ropg_twisted.cli.options import CommandOptions
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.settings.values import SANDBOX_PORT
 from ropg_twisted.telemetry.line_writer import LineWriter
 from ropg_twisted.telemetry.log import make_observer
+from ropg_twisted.types import IReactor
 
 
 def _port(value: str) -> int:
@@ -37,7 +38,7 @@ class SandboxOptions(CommandOptions):
         ["listen", None, SANDBOX_PORT, "Port on 127.0.0.1; 0 takes any free one.", _port]
     ]
 
-    async def run(self, reactor: Any) -> int:
+    async def run(self, reactor: IReactor) -> int:
         """Serve until cancelled. Return the exit status: 1 if the port is not available."""
         # Imported here, so that the other commands do not load the sandbox.
         from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site

@@ -62,7 +62,7 @@ class AcceptedPasswords:
         last = self._passwords.get(name)
         if self._store is None:
             return last
-        return await self._store.ask(lambda redis: _read(redis, name) or last, otherwise=last)
+        return await self._store.run(lambda redis: _read(redis, name) or last, otherwise=last)
 
     async def remember(self, login: LoginAttempt, user: str) -> bool:
         """Remember the accepted password of ``user``. Return whether it differs from the last."""
@@ -71,7 +71,7 @@ class AcceptedPasswords:
         password = AcceptedPassword(self.digest(login), user)
         self._passwords[name] = password
         if self._store is not None:
-            await self._store.ask(lambda redis: _write(redis, name, password), otherwise=None)
+            await self._store.run(lambda redis: _write(redis, name, password), otherwise=None)
         return last is None or last.digest != password.digest
 
 

@@ -37,7 +37,7 @@ def guarded(
     3. the rate limit of its user;
     4. the cache of rejected passwords;
     5. the plausibility of refusals: an outage behind Authentik is no wrong password;
-    6. the circuit breaker, which spares an Authentik that is down;
+    6. the circuit breaker, which asks no Authentik that is down;
     7. the bulkhead: checks that are likely to hang;
     8. the concurrency limit.
 

@@ -28,7 +28,7 @@ class AddressRateLimit:
         """See :class:`IPasswordVerifier`."""
         rate = login.rates.address
         if rate is not None and login.network is not None:
-            key = ("address", login.network)
+            key = ("address", str(login.network))
             if not await self._limiter.hit(rate, key):
                 return _throttled(await self._limiter.seconds_left(rate, key))
         return await self._verifier.verify(login)
@@ -64,7 +64,7 @@ class UserRateLimit:
         user, is_known = await self._accepted.find(name, login.network)
         budget: Key = ("strangers", user)
         if is_known and login.network is not None:
-            budget = ("network", login.network, user)
+            budget = ("network", str(login.network), user)
         codes: Key = ("codes", user)
         with ExitStack() as reserved:
             for key in [budget] if login.code is None else [budget, codes]:

@@ -1,6 +1,6 @@
 """The users of the sandbox, their passwords and second factors.
 
-Everything here is public and throw-away.
+All passwords and keys here are public.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ USUAL_PASSWORD = "correct horse battery staple"
 class Group:
     """A group: ``pk`` is a UUID in text form, ``name`` what claims carry.
 
-    ``parent``: the group whose members those of this one are as well.
+    ``parent``: its members include those of this group.
     """
 
     pk: str
@@ -25,7 +25,7 @@ class Group:
     parent: Group | None = None
 
     def is_within(self, name: str) -> bool:
-        """Tell whether this is the group of this name, or a child of it."""
+        """Return whether this is the group of this name, or a child of it."""
         return self.name == name or (self.parent is not None and self.parent.is_within(name))
 
 
@@ -66,7 +66,7 @@ class Account:
         return f"{self.username}@example.com"
 
     def accepts(self, password: str, *, app_passwords: bool) -> bool:
-        """Tell whether ``InbuiltBackend`` or ``TokenBackend`` accepts this password.
+        """Return whether ``InbuiltBackend`` or ``TokenBackend`` accepts this password.
 
         A disabled account accepts none. A password that a directory keeps is not known here.
         """
@@ -76,7 +76,7 @@ class Account:
         return known or (app_passwords and password == self.app_password)
 
     def is_member(self, name: str) -> bool:
-        """Tell whether this is a member of the group of this name, or of a child of it."""
+        """Return whether this is a member of the group of this name, or of a child of it."""
         return any(group.is_within(name) for group in self.groups)
 
 
@@ -93,7 +93,7 @@ def _of_directory(pk: int, username: str, directory: str) -> Account:
 
 
 def _made_up_uid(username: str) -> str:
-    """A stable ``uid`` for a user whose real one is of no interest."""
+    """Return a stable ``uid`` for a user whose real one does not matter."""
     return hashlib.sha256(username.encode()).hexdigest()
 
 
@@ -213,5 +213,5 @@ _BUILT_IN = Accounts(ACCOUNTS)
 
 
 def find(name: str) -> Account | None:
-    """Return the built-in user of this user name or e-mail address, in any case, or None."""
+    """Return the user with this user name or e-mail address, in any case, or ``None``."""
     return _BUILT_IN.find(name)

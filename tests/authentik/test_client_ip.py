@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from ipaddress import ip_address
 from typing import Any, Final, TypeVar
 
 from OpenSSL.SSL import Error as TLSError
@@ -27,10 +28,11 @@ from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.authentik.metadata import ProviderMetadata
-from ropg_twisted.authentik.readiness import OWN_ADDRESS, ReadinessProbe
+from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.interfaces import LoginAttempt, Readiness
+from ropg_twisted.networks import LOOPBACK
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http import wire
 from ropg_twisted.sandbox.http.app import Sandbox
@@ -146,7 +148,8 @@ class AddressTestCase(SynchronousTestCase):
     def log_in(self, address: str | None = CLIENT) -> Verdict:
         """The verdict on a right password from this address."""
         self.overheard.said.clear()
-        login = LoginAttempt("alice", USUAL_PASSWORD, address)
+        client = None if address is None else ip_address(address)
+        login = LoginAttempt("alice", USUAL_PASSWORD, client)
         return result_of(self.verifier.verify(login)).outcome.verdict
 
     def probe(self) -> Readiness:
@@ -252,6 +255,6 @@ class LookTests(AddressTestCase):
         """With a token, a look is said to come from this host; without one, from nobody."""
         self.begin(OUTPOST_TOKEN)
         self.probe()
-        address = dict.fromkeys(("x-forwarded-for", "x-authentik-remote-ip"), OWN_ADDRESS)
+        address = dict.fromkeys(("x-forwarded-for", "x-authentik-remote-ip"), str(LOOPBACK))
         own = {**VOUCHED, **address}
         self.assertEqual([said for said in self.overheard.said if said], [own])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -31,7 +32,7 @@ from tests.fakes import AUTHENTIK, RIGHT, CapturedLog, PendingVerifier, outcome
 
 DOWN = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
 RESTARTS = outcome(Verdict.UNVERIFIABLE, Reason.FLOW_RESTARTS)
-ALICE = LoginAttempt("alice", USUAL_PASSWORD, "203.0.113.7")
+ALICE = LoginAttempt("alice", USUAL_PASSWORD, ip_address("203.0.113.7"))
 
 
 NO_PRETEND_MFA = flows.Flow(
@@ -284,6 +285,19 @@ class ClientTests(SynchronousTestCase):
         client.check("alice")
         kinds = [event.kind for event in client.sandbox.events]
         self.assertEqual(kinds, ["identification_failed", "login_failed", "login"])
+
+    def test_a_look_reads_the_first_challenge_even_when_no_canary_is_due(self) -> None:
+        """A flow that no login can begin any more is told, and no name is sent to find out."""
+        for slug, reason in (
+            ("captcha-ident", Reason.FLOW_NOT_HEADLESS),
+            ("denied-message", Reason.FLOW_DENIED),
+            ("empty-flow", Reason.FLOW_ENDED_EARLY),
+            ("no-such-flow", Reason.FLOW_MISSING),
+        ):
+            client = Client(slug)
+            client.evidence.gather(Evidence.IN_PLACE)
+            self.assertEqual(client.probe(), Readiness(reason), slug)
+            self.assertEqual(client.sandbox.events, [], slug)
 
     def test_an_authentik_that_is_down_is_told_as_that(self) -> None:
         """An answer that no flow gives is neither evidence nor a verdict, and is tried again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -67,7 +68,7 @@ PLACES: Final = 64
 PATIENCE: Final = 2
 """Seconds after which a connection that is still there is one too many."""
 
-ALICE: Final = LoginAttempt("alice", USUAL_PASSWORD, "192.0.2.7")
+ALICE: Final = LoginAttempt("alice", USUAL_PASSWORD, ip_address("192.0.2.7"))
 CREDENTIALS: Final = urlencode(
     {
         "grant_type": "password",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 from hypothesis import given
@@ -132,6 +133,7 @@ class RejectedPasswordsTests(SynchronousTestCase):
         self.assertEqual(self.answer(DOWN, password="0"), DOWN)
         self.assertEqual(self.answer(DOWN, password="1"), STALE)
         self.patch(rejected_passwords, "MAX_USERS", 2)
+        self.guard = RejectedPasswords(self.verifier, self.clock)
         for username in ("bob", "alice", "carol"):
             self.answer(WRONG, username, "new")
         self.assertEqual(self.answer(DOWN, "bob", "new"), DOWN)
@@ -355,7 +357,8 @@ class CircuitBreakerTests(SynchronousTestCase):
     ) -> CheckResult:
         """What a login comes to if a walk would come to ``check``."""
         self.verifier.check = check
-        login = LoginAttempt(username, "x", address)
+        client = None if address is None else ip_address(address)
+        login = LoginAttempt(username, "x", client)
         return self.successResultOf(Deferred.fromCoroutine(self.guard.verify(login)))
 
     def open(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -35,7 +37,8 @@ def start(
     verifier: IPasswordVerifier, username: str, password: str = "x", *, limits: str = "off"
 ) -> Deferred[CheckResult]:
     """Start a check."""
-    login = LoginAttempt(username, password, "192.0.2.1", rates=rates(limits))
+    address = IPv4Address("192.0.2.1")
+    login = LoginAttempt(username, password, address, rates=rates(limits))
     return Deferred.fromCoroutine(verifier.verify(login))
 
 

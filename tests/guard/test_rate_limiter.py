@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Coroutine
+from ipaddress import IPv4Address, IPv6Network
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -47,7 +48,7 @@ SHARED = "ROPG_LIMITS_STORE answers again: using shared counters"
 ALLOWED = 4
 RATE = parse(f"{ALLOWED} per day")
 MAIL = "alice@example.com"
-HOME, OFFICE = "198.51.100.1", "2001:db8::/64"
+HOME, OFFICE = IPv4Address("198.51.100.1"), IPv6Network("2001:db8::/64")
 ALICE, BOB = ("user", "alice"), ("user", "bob")
 
 
@@ -229,7 +230,7 @@ class StoreTestCase(TestCase):
         }
         redis = read_settings({}, environ).limits_store
         assert redis is not None
-        store = SharedStore(redis, clock or self.clock)
+        store = SharedStore(redis, cast(Any, clock or self.clock))
         store.start()
         self.addCleanup(store.redis.storage.close)
         self.addCleanup(store.stop)
@@ -284,7 +285,7 @@ class SharedStoreTests(StoreTestCase):
             self.asked.append(number)
             return self.go_on.wait(PATIENCE)
 
-        return Deferred.fromCoroutine(store.ask(wait, otherwise=False))
+        return Deferred.fromCoroutine(store.run(wait, otherwise=False))
 
     async def until(self, count: int) -> None:
         """Wait until so many have been asked."""
@@ -315,7 +316,7 @@ class SharedStoreTests(StoreTestCase):
         """For five seconds at a time; it is said once how it stands."""
         store = self.started()
         for _ in range(3):
-            failing = Deferred.fromCoroutine(store.ask(lambda _: 1 // 0, otherwise=7))
+            failing = Deferred.fromCoroutine(store.run(lambda _: 1 // 0, otherwise=7))
             self.assertEqual(await failing, 7)
             self.clock.advance(PAUSE - 0.1)
             self.assertFalse(self.successResultOf(self.ask(store, 0)))
@@ -327,7 +328,7 @@ class SharedStoreTests(StoreTestCase):
         store = self.started()
         early = self.ask(store, 0)
         await self.until(1)
-        failing = Deferred.fromCoroutine(store.ask(lambda _: 1 // 0, otherwise=7))
+        failing = Deferred.fromCoroutine(store.run(lambda _: 1 // 0, otherwise=7))
         self.assertEqual(await failing, 7)
         self.go_on.set()
         self.assertTrue(await early)

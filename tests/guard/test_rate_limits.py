@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlencode
 
@@ -72,7 +73,8 @@ class BothRateLimits:
         password: str = "typed",
     ) -> Deferred[CheckResult]:
         """What a login comes to."""
-        login = LoginAttempt(username, password, address, code, rates=self._rates)
+        client = None if address is None else ip_address(address)
+        login = LoginAttempt(username, password, client, code, rates=self._rates)
         return Deferred.fromCoroutine(self._limited.verify(login))
 
     def lets_in(
@@ -375,12 +377,13 @@ class BudgetTests(SynchronousTestCase):
             expected = 0 if host == 1 else ALLOWED
             self.assertEqual(self.use_up("alice", f"198.51.100.{host}"), expected, host)
         self.patch(accepted_logins, "MAX_USERS", 2)
+        self.patch(accepted_logins, "MAX_NAMES", 2)
+        self.setUp()
         for username in ("bob", "carol", "bob", "dave"):
             self.answer(MFA, username, HOME)
         for username, known in (("bob", True), ("carol", False), ("dave", True)):
             self.use_up(username, "192.0.2.1")
             self.assertEqual(self.use_up(username, HOME), ALLOWED if known else 0, username)
-        self.patch(accepted_logins, "MAX_NAMES", 2)
         for name in ("a", "b", "a", "c"):
             self.answer(replace(RIGHT, user=replace(ALICE, username=f"_{name}")), name, None)
         for name, shared in (("a", True), ("b", False), ("c", True)):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from cryptography import x509
 from OpenSSL.SSL import Context
-from twisted.internet import reactor
+from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel
@@ -36,6 +36,8 @@ CHECK = post("grant_type=password&client_id=mac&username=alice&password=secret")
 HEALTHY = b'{"status":"healthy"}'
 PATIENCE = 15
 """Seconds for which a client waits for what should come at once."""
+
+reactor: Any = global_reactor
 
 LEAF, OTHER = identity("localhost"), identity("localhost")
 ROOT = identity("Root", authority=True)

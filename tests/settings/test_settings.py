@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from ropg_twisted.service import make_service
 from ropg_twisted.settings.clients import CLIENT_TABLE
 from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
-from ropg_twisted.settings.model import Client, SecondFactor, Settings
+from ropg_twisted.settings.model import Client, SecondFactor, Settings, SigningAlgorithm
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.settings.values import STORE_SECONDS
@@ -55,7 +56,7 @@ DEFAULTS = Settings(
     listen=("tcp:8580:interface=127.0.0.1",),
     admin_listen=None,
     state_dir=Path("state"),
-    signing_alg="RS256",
+    signing_alg=SigningAlgorithm.RS256,
     token_lifetime=3600,
     login_stage=True,
     slow_refusal=5.0,
@@ -365,7 +366,7 @@ CLIENT_VALUES = {
         lambda settings: settings.clients[0].secret, {"a +%:&ü": "a +%:&ü"}, ("", "hush\nhush")
     ),
     "secret_sha256": Values(
-        lambda settings: settings.clients[0].proof,
+        lambda settings: settings.clients[0].expected_secret_hash,
         {"ab" * 32: b"\xab" * 32},
         ("", "ab" * 31, "hush", "xy" * 32),
     ),
@@ -654,7 +655,7 @@ class RefusalTests(SettingsTestCase):
             for text in values.useless:
                 environ = {"ROPG_STATE_DIR": self.mktemp(), **REQUIRED, name: text}
                 settings = read_settings({}, environ)
-                start = partial(make_service, settings, MemoryReactorClock())
+                start = partial(make_service, settings, cast(Any, MemoryReactorClock()))
                 found += self.complaints(name, text, start)
         self.assertEqual(found, [], "\n".join(found))
 

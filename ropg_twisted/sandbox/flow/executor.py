@@ -1,4 +1,4 @@
-"""The Flow Executor without HTTP: it walks a session through the plan of a flow."""
+"""The Flow Executor without HTTP: takes a session through the plan of a flow."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
 from ropg_twisted.sandbox.flow.stages import (
-    Answer,
     Challenged,
     ChallengeInvalid,
     Outcome,
+    ResponseData,
     StageError,
     StageInvalid,
     StageOk,
@@ -33,7 +33,7 @@ from ropg_twisted.sandbox.flow.stages import (
 
 
 class Executor:
-    """Flows in progress, and what they leave behind: session rows and signals."""
+    """Flows in progress, with their sessions and signals."""
 
     def __init__(self, clock: Clock, accounts: Accounts, ldap: LDAPBackend) -> None:
         self.sessions = Sessions(clock)
@@ -43,14 +43,14 @@ class Executor:
         self._stages = Stages(accounts, ldap, self.sessions, self._devices, self.signals)
 
     def get(self, request: FlowRequest, flow: Flow) -> FlowResponse:
-        """Show where the session stands in the flow; a new one begins it."""
+        """Return the current challenge of the session; a new session starts the flow."""
         binding = self._enter(request, flow)
         if isinstance(binding, FlowResponse):
             return binding
         return self._go_on(request, binding, self._stages.get(request, binding))
 
-    async def post(self, request: FlowRequest, flow: Flow, data: Answer) -> FlowResponse:
-        """Take an answer to whatever the session stands at. A directory may take its time."""
+    async def post(self, request: FlowRequest, flow: Flow, data: ResponseData) -> FlowResponse:
+        """Accept a response to the current challenge. A directory may take its time."""
         binding = self._enter(request, flow)
         if isinstance(binding, FlowResponse):
             return binding
@@ -65,14 +65,14 @@ class Executor:
         return self._go_on(request, binding, outcome)
 
     def fail(self, request: FlowRequest, flow: Flow) -> FlowResponse:
-        """Answer a request whose content type or body cannot be understood."""
+        """Return the response to a request with an unreadable content type or body."""
         binding = self._enter(request, flow)
         return (
             binding if isinstance(binding, FlowResponse) else FlowResponse(challenges.flow_error())
         )
 
     def _enter(self, request: FlowRequest, flow: Flow) -> Binding | FlowResponse:
-        """Find the binding that the session stands at, or say why it stands at none.
+        """Return the current binding of the session, or the response if it has none.
 
         A session is in one flow at most: another one is planned, and the first forgotten.
         """
@@ -114,7 +114,7 @@ class Executor:
         return FlowResponse(challenges.show(request, binding.stage, self._devices, errors))
 
     def _stage_ok(self, request: FlowRequest) -> FlowResponse:
-        """Leave the stage. The last one ends the flow at once, any other by a redirect."""
+        """Leave the stage. The last one ends the flow at once, others redirect."""
         plan = request.plan
         plan.bindings.pop(0)
         return _again(request) if plan.bindings else self._flow_done(request)
@@ -130,7 +130,7 @@ class Executor:
     def _challenge_invalid(
         self, request: FlowRequest, binding: Binding, errors: Errors
     ) -> FlowResponse:
-        """Refuse an answer: the same challenge with errors, or a restart of the flow.
+        """Refuse a response: with the same challenge and errors, or with a restart of the flow.
 
         Wrong passwords of the whole session are counted, where they do not restart it.
         """
@@ -166,7 +166,7 @@ class Executor:
 
 
 def _again(request: FlowRequest) -> FlowResponse:
-    """A redirect to the executor itself: a 302 if Authentik writes the URL back as it came."""
+    """Return a redirect to the executor itself: a 302 if the URL has Authentik's own spelling."""
     return (
         FlowResponse()
         if request.url == request.rewritten

@@ -1,13 +1,13 @@
-"""The stages at work: what each makes of a look at it, and of an answer to its challenge.
+"""The stages: the outcome of each at a GET, and at a response to its challenge.
 
-A stage decides nothing about the flow. It says how it went, and the executor goes on from there.
+A stage decides nothing about the flow. It returns its outcome, on which the executor acts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ropg_twisted.sandbox.accounts import Account, Accounts
 from ropg_twisted.sandbox.flow import challenges
@@ -35,12 +35,12 @@ from ropg_twisted.sandbox.flow.requests import FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
 
-Answer: TypeAlias = Mapping[str, Any]
+ResponseData: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Challenged:
-    """The stage waits for an answer."""
+    """The stage waits for a response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class StageInvalid:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeInvalid:
-    """The answer is refused."""
+    """The response is refused."""
 
     errors: Errors
 
@@ -76,7 +76,7 @@ _REFUSED = ChallengeInvalid({"non_field_errors": (challenges.NOT_AUTHENTICATED, 
 
 
 class Stages:
-    """Works the stages of all flows."""
+    """Runs the stages of all flows."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Stages:
         self._signals = signals
 
     def get(self, request: FlowRequest, binding: Binding) -> Outcome:
-        """Look at a stage; one that needs nobody is passed by it."""
+        """Run a stage at a GET. One that needs no response is passed."""
         match binding.stage:
             case Identification() as stage if self._skips(request, binding, stage):
                 return StageOk()
@@ -112,8 +112,8 @@ class Stages:
                 return StageInvalid(challenges.NO_PENDING_DATA)
         return Challenged()
 
-    async def post(self, request: FlowRequest, binding: Binding, data: Answer) -> Outcome:
-        """Answer a stage: its component in the data is not read."""
+    async def post(self, request: FlowRequest, binding: Binding, data: ResponseData) -> Outcome:
+        """Run a stage with a response, whose component is not read."""
         match binding.stage:
             case Identification() as stage:
                 return await self._identify(request, stage, data)
@@ -153,7 +153,9 @@ class Stages:
         request.plan.context.pending_user = self._user(name)
         return True
 
-    async def _identify(self, request: FlowRequest, stage: Identification, data: Answer) -> Outcome:
+    async def _identify(
+        self, request: FlowRequest, stage: Identification, data: ResponseData
+    ) -> Outcome:
         """Look the name up. Names and passwords in this form lose the spaces around them."""
         context = request.plan.context
         name = _text(data, "uid_field").strip()
@@ -179,8 +181,10 @@ class Stages:
             context.pending_user_identifier = name
         return StageOk()
 
-    async def _check_password(self, request: FlowRequest, stage: Password, data: Answer) -> Outcome:
-        """Have the password judged as it came."""
+    async def _check_password(
+        self, request: FlowRequest, stage: Password, data: ResponseData
+    ) -> Outcome:
+        """Check the password without changing it."""
         context = request.plan.context
         password = _text(data, "password")
         if not password:
@@ -196,10 +200,10 @@ class Stages:
     async def _authenticate(
         self, request: FlowRequest, user: PendingUser, password: str, stage: Password
     ) -> bool:
-        """Tell whether a backend of the stage accepts the password.
+        """Return whether a backend of the stage accepts the password.
 
-        One that Authentik itself keeps is a method of ``amr``, one of a directory is not. No other
-        stage compares a password, and each judgement is signalled.
+        A password that Authentik itself keeps is a method of ``amr``, one of a directory is not. No
+        other stage compares passwords. Each check is signalled.
         """
         account, accepted, mistaken = user.account, False, False
         if account is not None:
@@ -228,7 +232,7 @@ class Stages:
         request.plan.bindings.insert(1, Binding(stage.configuration_stage))
         return StageOk()
 
-    def _check_code(self, request: FlowRequest, stage: SecondFactor, data: Answer) -> Outcome:
+    def _check_code(self, request: FlowRequest, stage: SecondFactor, data: ResponseData) -> Outcome:
         code, user = _text(data, "code"), request.pending_user
         if not code:
             return ChallengeInvalid({"non_field_errors": (challenges.NO_CODE, "invalid")})
@@ -255,12 +259,12 @@ class Stages:
         return StageOk(user.account, known_device)
 
     def _user(self, name: str) -> PendingUser:
-        """The user of a typed name, known or pretended."""
+        """Return the user of a typed name, existing or pretended."""
         account = self._accounts.find(name)
         return PendingUser(name if account is None else account.username, account)
 
 
-def _text(data: Answer, key: str) -> str:
-    """The value of a text field, empty for anything else."""
+def _text(data: ResponseData, key: str) -> str:
+    """Return the value of a text field; empty for anything else."""
     value = data.get(key)
     return value if isinstance(value, str) else ""

@@ -1,11 +1,11 @@
-"""The sandbox on HTTP: a Klein application with the URLs and manners of Authentik."""
+"""The sandbox on HTTP: a Klein application with the URLs and responses of Authentik."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from io import BytesIO
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from klein import Klein
@@ -37,7 +37,7 @@ from ropg_twisted.sandbox.http.directory_forms import DirectoryForms
 from ropg_twisted.sandbox.http.wire import (
     READ,
     READ_AND_WRITE,
-    Peer,
+    ClientInfo,
     accepts_json,
     language,
     read_client,
@@ -53,6 +53,7 @@ from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS
 from ropg_twisted.sandbox.oauth2.endpoints import OAuth
 from ropg_twisted.sandbox.oauth2.provider import Provider
 from ropg_twisted.server.site import QuietSite
+from ropg_twisted.types import DeferredCoroutine
 
 T = TypeVar("T")
 
@@ -60,12 +61,12 @@ T = TypeVar("T")
 class Sandbox:
     """A stand-in for Authentik.
 
-    ``clock``: lets sessions and tokens run out, TOTP codes change and slow directories answer.
+    ``clock``: lets sessions and tokens run out, TOTP codes change and slow directories respond.
     ``flows`` and ``accounts``: served beside the built-in ones, in place of those of the same slug
     or user name. Each directory that an account names exists, with a source of the same slug.
 
     ``executor``: the flows in progress, and ``provider``: the codes and tokens of the
-    applications, for tests that look or reach inside.
+    applications, for tests.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -116,7 +117,7 @@ class Sandbox:
 
     @property
     def authentications(self) -> list[Authentication]:
-        """Every judgement of a password in a flow, oldest first."""
+        """Every password check in a flow, oldest first."""
         return self.executor.signals.authentications
 
     @property
@@ -126,15 +127,15 @@ class Sandbox:
 
     @app.route("/api/v3/flows/executor/<slug>/", methods=["GET"])
     def flow_get(self, request: IRequest, slug: str) -> bytes:
-        """Show where the session stands in a flow."""
+        """Return the current challenge of the session."""
         flow, client = self._flow_of(slug), read_client(request)
         flow_request = self._flow_request(request, client)
-        walk = self.executor.get if accepts_json(request) else self.executor.fail
-        return self._answer(request, client, flow_request, walk(flow_request, flow))
+        respond = self.executor.get if accepts_json(request) else self.executor.fail
+        return self._answer(request, client, flow_request, respond(flow_request, flow))
 
     @app.route("/api/v3/flows/executor/<slug>/", methods=["POST"])
     async def flow_post(self, request: IRequest, slug: str) -> bytes:
-        """Take the answer to a challenge."""
+        """Accept the response to a challenge."""
         data = read_object(request)
         flow, client = self._flow_of(slug), read_client(request)
         flow_request = self._flow_request(request, client)
@@ -146,7 +147,7 @@ class Sandbox:
 
     @app.route("/api/v3/core/users/me/", methods=["GET"])
     def me(self, request: IRequest) -> bytes:
-        """Say who is logged in with the session, 403 if nobody is."""
+        """Return the user who is logged in, 403 without a login."""
         client = read_client(request)
         row = self.sessions.find(client.cookie)
         if row is None or row.account is None:
@@ -159,31 +160,31 @@ class Sandbox:
 
     @app.route("/api/v3/core/applications/<slug>/check_access/", methods=["GET"])
     def check_access(self, request: IRequest, slug: str) -> bytes:
-        """Say whether the user may use an application; without a session it is always yes."""
+        """Return whether the user may use an application; always true without a session."""
         row = self.sessions.find(read_client(request).cookie)
         if slug not in APPLICATIONS:
             detail = "No Application matches the given query."
             return send_json(request, 404, {"detail": detail}, allow=READ)
         account = None if row is None else row.account
-        passing = account is None or APPLICATIONS[slug].admits(account)
+        passing = account is None or APPLICATIONS[slug].allows(account)
         answer = {"passing": passing, "messages": [], "log_messages": []}
         return send_json(request, 200, answer, allow=READ)
 
     @app.route("/-/health/<kind>/", methods=["GET"])
     def health(self, request: IRequest, kind: str) -> bytes:
-        """Say that it lives, and that it is ready."""
+        """Return that the sandbox is alive and ready."""
         if kind not in ("live", "ready"):
             raise NotFound
         return send_html(request, 200)
 
     @app.route("/application/o/", branch=True)
     def oauth(self, request: IRequest) -> IResource:
-        """Leave it to the OAuth2 provider."""
+        """Pass the request to the OAuth2 provider."""
         return self._oauth.resource
 
     @app.route("/if/flow/<slug>/", methods=["GET"])
     def login_page(self, request: IRequest, slug: str) -> bytes:
-        """Show the login page; whoever is logged in goes on at once."""
+        """Show the login page. A user who is logged in is redirected."""
         flow = self._flow_of(slug)
         row = self.sessions.find(read_client(request).cookie)
         if row is not None and row.account is not None:
@@ -192,11 +193,11 @@ class Sandbox:
 
     @app.route("/if/flow/<slug>/", methods=["POST"])
     async def log_in(self, request: IRequest, slug: str) -> bytes:
-        """Take the login page: go on to where the browser came from, or show it again."""
+        """Log in: redirect to where the browser came from, or show the login page again."""
         flow, client = self._flow_of(slug), read_client(request)
         flow_request = self._flow_request(request, client)
-        walk = login.walk(self.executor, flow_request, flow, read_form(request))
-        response = await _to_its_end(walk)
+        in_progress = login.log_in(self.executor, flow_request, flow, read_form(request))
+        response = await _to_its_end(in_progress)
         self._set_cookies(request, client, flow_request, response)
         if flow_request.session.account is None:
             return send_html(request, 200, pages.login(flow, login.error_text(response.challenge)))
@@ -221,7 +222,7 @@ class Sandbox:
 
     @app.handle_errors(HTTPException)
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer as Authentik's error pages do, which know GET only."""
+        """Answer with an error page, as Authentik does, which allows GET only."""
         error = failure.value
         if isinstance(error, MethodNotAllowed):
             writes = "POST" in (error.valid_methods or ())
@@ -233,15 +234,19 @@ class Sandbox:
         return send_error(request, failure)
 
     def _flow_of(self, slug: str) -> Flow:
-        """The flow of this slug. Raises ``NotFound``."""
+        """Return the flow with this slug. Raises ``NotFound``."""
         if slug not in self.flows:
             raise NotFound
         return self.flows[slug]
 
     def _answer(
-        self, request: IRequest, client: Peer, flow_request: FlowRequest, response: FlowResponse
+        self,
+        request: IRequest,
+        client: ClientInfo,
+        flow_request: FlowRequest,
+        response: FlowResponse,
     ) -> bytes:
-        """Answer with what the executor says, and with the cookies of the session."""
+        """Answer with a response of the executor, and with the cookies of the session."""
         self._set_cookies(request, client, flow_request, response)
         if response.logged_in is not None:
             request.setHeader("vary", "Cookie, Accept-Language")
@@ -250,8 +255,8 @@ class Sandbox:
         allow = None if response.early else READ_AND_WRITE
         return send_json(request, 200, response.challenge, allow=allow)
 
-    def _flow_request(self, request: IRequest, client: Peer) -> FlowRequest:
-        """A visit with the session that the client brings, or a new one."""
+    def _flow_request(self, request: IRequest, client: ClientInfo) -> FlowRequest:
+        """Return the request with the client's session, or with a new one."""
         row = self.sessions.find(client.cookie) or self.sessions.begin(client.address)
         self.sessions.touch(row, client.address)
         url = request.uri.decode("latin-1")
@@ -269,7 +274,7 @@ class Sandbox:
     def _set_cookies(
         self,
         request: IRequest,
-        client: Peer,
+        client: ClientInfo,
         flow_request: FlowRequest,
         response: FlowResponse,
     ) -> None:
@@ -279,7 +284,7 @@ class Sandbox:
         )
 
 
-def _to_its_end(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+def _to_its_end(work: DeferredCoroutine[T]) -> Deferred[T]:
     """Return the result of ``work``, which goes on if its client hangs up.
 
     Authentik finishes what it has begun: a password that it is checking is judged and recorded.
@@ -304,8 +309,8 @@ def sandbox_site(sandbox: Sandbox) -> Site:
     )
 
 
-def _profile(account: Account) -> dict[str, Any]:
-    """A user as ``users/me/`` shows them."""
+def _profile(account: Account) -> dict[str, object]:
+    """Return a user as in ``users/me/``."""
     return {
         "pk": account.pk,
         "username": account.username,

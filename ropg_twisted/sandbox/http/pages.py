@@ -62,13 +62,13 @@ def front(
 
 
 def login(flow: Flow, error_text: str) -> bytes:
-    """Return the login page of a flow, with what was wrong the last time."""
+    """Return the login page of a flow, with the error of the last attempt."""
     said = f'<p role="alert"><strong>{escape(error_text)}</strong></p>' if error_text else ""
     return page(f"Sandbox: log in with {flow.slug}", said + _LOGIN_FORM)
 
 
 def refusal(reason: str) -> bytes:
-    """Return the page of an authorization request that leads nowhere."""
+    """Return the page for an invalid authorization request."""
     return page("Sandbox: no authorization", f"<p>{escape(reason)}</p>")
 
 
