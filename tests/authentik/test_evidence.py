@@ -355,7 +355,7 @@ class IdentityTests(SynchronousTestCase):
         class LoggedIn:
             cookie = SessionCookie("sid", authenticated=True, sub=cookie_sub)
 
-            async def get(self, url: str) -> Response:
+            async def get(self, url: str, kind: RequestKind) -> Response:
                 user = {"uid": said, "username": "alice", "groups": []}
                 body = json.dumps({"user": user}).encode()
                 return Response(200, "application/json", None, body)
