@@ -66,8 +66,9 @@ class Client:
         self.authentik = Authentik(self.clock, flows)
         self.sandbox = self.authentik.sandbox
         agent: Any = RequestTraversalAgent(self.authentik)
+        own_address = ip_address(OWN_ADDRESS)
         transport = AuthentikClient(
-            agent, agent, ClientIPHeaders(), lambda: ip_address(OWN_ADDRESS)
+            agent, agent, ClientIPHeaders(), self.clock, own_address=lambda: own_address
         )
         flow = FlowExecutor(AUTHENTIK, slug, login_stage)
         application = Application(AUTHENTIK, "jamf-connect", named=False)

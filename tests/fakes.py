@@ -153,7 +153,7 @@ def provider_site(
     clock = clock or Clock()
     ring = shared_secret("0123456789abcdef0123456789abcdef")
     agent = RequestTraversalAgent(authentik or Resource())
-    transport = AuthentikClient(agent, agent, ClientIPHeaders())
+    transport = AuthentikClient(agent, agent, ClientIPHeaders(), clock)
     application = Application(AUTHENTIK, "mac", named=False)
     documents = ProviderMetadata(application, transport, 15, clock)
     relay = Relay(application, transport, IDTokenVerifier(documents), 15, clock)

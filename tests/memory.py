@@ -171,7 +171,7 @@ class InMemoryDaemon:
         test.patch(
             service,
             "make_client",
-            lambda _, __, who, ___: AuthentikClient(self.line, self.line, who),
+            lambda _, __, who, ___: AuthentikClient(self.line, self.line, who, self.clock),
         )
         test.patch(service, "FlowEvidence", proven_flow)
         (folder / "ropg.toml").write_text(clients)

@@ -124,7 +124,7 @@ class AddressTestCase(SynchronousTestCase):
         flow = FlowExecutor(AUTHENTIK, "inbuilt-only")
         application = Application(AUTHENTIK, "nothing", named=False)
         self.introduction = ClientIPHeaders(token)
-        transport = AuthentikClient(agent, agent, self.introduction)
+        transport = AuthentikClient(agent, agent, self.introduction, clock)
         sessions = SessionRemover(
             FlowExecutor(AUTHENTIK, "default-invalidation-flow"), 15, clock, 64
         )

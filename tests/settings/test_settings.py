@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -347,7 +348,7 @@ VALUES = {
     ),
     "ROPG_SLOW_REFUSAL": Values(
         lambda settings: settings.slow_refusal,
-        {"0": 0.0, "0.5": 0.5, "300": 300.0},
+        {"0": inf, "0.5": 0.5, "300": 300.0},
         ("-1", "301", "nan", "inf", "5s"),
     ),
     "ROPG_OUTAGE": Values(
