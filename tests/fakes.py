@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry
 from treq.testing import RequestTraversalAgent
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
@@ -161,7 +160,7 @@ def provider_site(
     issuer = TokenIssuer(ISSUER, lambda: ring, 3600, lambda: 1_800_000_000.5)
     network_policy = network_policy or NetworkPolicy(EVERYWHERE, Networks())
     known = Clients(clients or (Client("mac"),))
-    audit = AuditLog(CollectorRegistry())
+    audit = AuditLog()
     provider = API(
         TokenEndpoint(
             network_policy,
