@@ -171,7 +171,9 @@ class InMemoryDaemon:
         test.patch(
             service,
             "make_client",
-            lambda _, __, who, ___: AuthentikClient(self.line, self.line, who, self.clock),
+            lambda _, __, who, ___, on_request: AuthentikClient(
+                self.line, self.line, who, self.clock, on_request
+            ),
         )
         test.patch(service, "FlowEvidence", proven_flow)
         (folder / "ropg.toml").write_text(clients)
