@@ -47,7 +47,9 @@ from ropg_twisted.service_metrics import metric_readers
 from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
+from ropg_twisted.status.state import StateReader
 from ropg_twisted.telemetry.audit import AuditLog
+from ropg_twisted.telemetry.history import History, ReadinessHistory
 from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, make_registry
 from ropg_twisted.telemetry.observers import RequestObservers
 from ropg_twisted.types import IReactor
@@ -79,7 +81,8 @@ def make_service(
     tokens = IDTokenVerifier(provider_metadata)
     sessions = _sessions(settings, reactor)
     request_metrics = RequestMetrics(registry, time.time)
-    observer = RequestObservers(AuditLog(), request_metrics)
+    history = History(reactor)
+    observer = RequestObservers(AuditLog(), request_metrics, history)
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
@@ -103,7 +106,7 @@ def make_service(
         _password_hash_key(settings),
     )
     canary = Canary(guards, evidence)
-    readiness = ReadinessProbe(
+    probe = ReadinessProbe(
         flow,
         canary,
         client,
@@ -112,6 +115,7 @@ def make_service(
         settings.deadline,
         reactor,
     )
+    readiness = ReadinessHistory(probe, reactor)
     clients = Clients(settings.clients)
     relay = Relay(application, client, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
@@ -146,7 +150,22 @@ def make_service(
         for number, where in enumerate(settings.listen, 1)
     }
     if settings.admin_listen is not None:
-        admin = QuietSite(Admin(readiness, registry).app.resource(), reactor=reactor)
+        state = StateReader(
+            settings,
+            readiness,
+            history,
+            evidence,
+            guards,
+            sessions,
+            site,
+            store,
+            keys,
+            listeners,
+            dropped_lines,
+            reactor,
+            time.time,
+        )
+        admin = QuietSite(Admin(readiness, registry, state).app.resource(), reactor=reactor)
         where = settings.admin_listen
         listeners["admin"] = Listener("ROPG_ADMIN_LISTEN", where, admin, reactor)
     for listener in listeners.values():
@@ -156,7 +175,7 @@ def make_service(
             guards,
             evidence,
             sessions,
-            readiness,
+            probe,
             plausibility,
             request_metrics,
             keys,

@@ -124,7 +124,9 @@ class Chart:
         content: Tag = tags.p("Nothing has happened in this time.")
         if rows:
             content = tags.div(
-                table(f"{self.title}; intervals in which nothing happened are left out", heads, rows),
+                table(
+                    f"{self.title}; intervals in which nothing happened are left out", heads, rows
+                ),
                 class_="wide",
                 role="region",
                 tabindex="0",
@@ -135,14 +137,16 @@ class Chart:
 
 def patterns() -> Tag:
     """Return the stripes of all series, which the pictures of a page refer to."""
-    definitions = [
-        Tag("pattern", id=f"stripes-{key}", width="10", height=str(distance))(
-            _rectangle("stripe", 0, 0, 10, thickness)
+    definitions = (
+        Tag("pattern")(
+            _rectangle("stripe", 0, 0, WIDTH, thickness),
+            id=f"stripes-{key}",
+            width=str(WIDTH),
+            height=str(distance),
+            patternUnits="userSpaceOnUse",
         )
         for key, (distance, thickness) in _STRIPES.items()
-    ]
-    for pattern in definitions:
-        pattern.attributes["patternUnits"] = "userSpaceOnUse"
+    )
     return _svg(Tag("defs")(*definitions), class_="patterns", **{"aria-hidden": "true"})
 
 
@@ -158,23 +162,16 @@ _STRIPES: Final = {
 
 def _stripes(key: str, x: float, y: float, height: float, width: float = WIDTH - 2) -> Tag:
     """Return stripes, which stretching does not change because they are horizontal."""
-    stripes = _rectangle("stripes", x, y, width, height)
-    stripes.attributes["fill"] = f"url(#stripes-{key})"
-    return stripes
+    return _rectangle("stripes", x, y, width, height)(fill=f"url(#stripes-{key})")
 
 
 def _rectangle(class_: str, x: float, y: float, width: float, height: float) -> Tag:
     size = {"x": x, "y": y, "width": width, "height": height}
-    rectangle = Tag("rect")(class_=class_)
-    rectangle.attributes.update({name: f"{value:.2f}" for name, value in size.items()})
-    return rectangle
+    return Tag("rect")(class_=class_, **{name: f"{value:.2f}" for name, value in size.items()})
 
 
 def _svg(*content: Tag, **attributes: str) -> Tag:
-    picture = Tag("svg")(*content, xmlns=_SVG, focusable="false")
-    for name, value in attributes.items():
-        picture.attributes[name.rstrip("_")] = value
-    return picture
+    return Tag("svg")(*content, xmlns=_SVG, focusable="false", **attributes)
 
 
 def _round_up(value: float) -> float:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from twisted.web.template import Tag, tags
 
-Content: TypeAlias = str | Tag | Sequence["str | Tag"]
+Content: TypeAlias = str | Tag | tuple[str | Tag, ...]
 """Content of an element."""
 
 _UNITS: Final = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -35,12 +35,15 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Content]])
 
 def definitions(pairs: Iterable[tuple[str, Content]], *, class_: str = "facts") -> Tag:
     """Return a list of names and values."""
-    return tags.dl(*(tags.div(tags.dt(name), tags.dd(value)) for name, value in pairs), class_=class_)
+    return tags.dl(
+        *(tags.div(tags.dt(name), tags.dd(value)) for name, value in pairs), class_=class_
+    )
 
 
-def named(name: Content, *details: Content) -> list[Tag]:
+def named(name: Content, *details: Content) -> tuple[Tag, ...]:
     """Return a name, with details in small type below it."""
-    return [tags.span(name, class_="name"), *(tags.span(text, class_="detail") for text in details)]
+    small = (tags.span(text, class_="detail") for text in details)
+    return (tags.span(name, class_="name"), *small)
 
 
 def code(text: str) -> Tag:
@@ -92,9 +95,7 @@ def moment(at: float, now: float) -> Tag:
 def day(at: float, now: float) -> Tag:
     """Return a date, with its distance from now."""
     distance = f"{duration(now - at)} ago" if at <= now else f"in {duration(at - now)}"
-    return tags.time(
-        f"{_utc(at):%Y-%m-%d}, {distance}", datetime=f"{_utc(at):%Y-%m-%dT%H:%M:%SZ}"
-    )
+    return tags.time(f"{_utc(at):%Y-%m-%d}, {distance}", datetime=f"{_utc(at):%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _utc(at: float) -> datetime:

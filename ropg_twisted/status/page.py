@@ -10,7 +10,6 @@ import platform
 from importlib.resources import files
 from typing import Final
 
-from twisted import __version__ as twisted_version
 from twisted.web.template import Tag, flattenString, tags
 
 from ropg_twisted import __version__
@@ -20,13 +19,14 @@ from ropg_twisted.status.charts import patterns
 from ropg_twisted.status.html import clock_time, code, link, moment
 from ropg_twisted.status.problems import Problem, Severity, find_problems
 from ropg_twisted.status.state import State
+from twisted import __version__ as twisted_version
 
 STYLE: Final = files("ropg_twisted.status").joinpath("page.css").read_bytes()
 """The style sheet of the page."""
 
 STYLE_PATH: Final = "status.css"
 
-_WORDS: Final = {None: "Well", Severity.ATTENTION: "Attention", Severity.DOWN: "Down"}
+_WORDS: Final = {None: "Ready", Severity.ATTENTION: "Attention", Severity.DOWN: "Down"}
 
 _SHAPES: Final = {
     None: "M5 13l5 5L20 7",
@@ -46,7 +46,7 @@ async def render(state: State) -> bytes:
             tags.meta(charset="utf-8"),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
             tags.meta(name="color-scheme", content="light dark"),
-            tags.title(f"{title} – ropg-twisted"),
+            tags.title(f"{title} - ropg-twisted"),
             tags.link(rel="stylesheet", href=STYLE_PATH),
         ),
         tags.body(
@@ -109,14 +109,13 @@ def _problem(problem: Problem, state: State, *, first: bool) -> Tag:
     content.append(tags.p(problem.meaning))
     if problem.remedy:
         content.append(tags.p(tags.strong("What to do: "), problem.remedy, class_="remedy"))
-    content.append(tags.p(link(["More about ", code(problem.help_text)], problem.help)))
+    content.append(tags.p(link(("More about ", code(problem.help_text)), problem.help)))
     return tags.section(*content, class_=f"state {problem.severity.name.lower()}")
 
 
 def _sign(severity: Severity | None) -> Tag:
     path = Tag("path")(d=_SHAPES[severity])
-    picture = Tag("svg")(path, **{"aria-hidden": "true", "focusable": "false"})
-    picture.attributes["viewBox"] = "0 0 24 24"
+    picture = Tag("svg")(path, viewBox="0 0 24 24", **{"aria-hidden": "true"})
     return tags.p(picture, " ", _WORDS[severity], class_="sign")
 
 

@@ -98,8 +98,9 @@ def _no_verdict(state: State) -> Iterator[Problem]:
     """Yield a problem of checks that the readiness probe does not see."""
     recent = state.hour.latest(RECENT)
     reasons = _reasons(recent, Verdict.UNVERIFIABLE)
-    for reason in _OWN_LIMITS | {state.readiness.warning}:
-        reasons.pop(reason, None)
+    for known in _OWN_LIMITS | {state.readiness.warning}:
+        if known is not None:
+            reasons.pop(known, None)
     if state.readiness.reason is not None or not reasons:
         return
     [(reason, _)] = reasons.most_common(1)

@@ -15,7 +15,7 @@ from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.guard.concurrency import QUEUE_FACTOR
 from ropg_twisted.oauth.keys import SigningKey
 from ropg_twisted.remedies import REMEDIES, help_url
-from ropg_twisted.settings.model import MAX_TOKEN_LIFETIME, Client
+from ropg_twisted.settings.model import Client
 from ropg_twisted.status.charts import Chart, Series
 from ropg_twisted.status.html import (
     Content,
@@ -69,12 +69,18 @@ _EVIDENCE: Final = {
 def glance(state: State) -> Tag:
     """Return the most important numbers."""
     hour = total(state.hour.intervals)
-    times = seconds(sum(hour.mean(stage) for stage in STAGES)) if hour.traced else "–"
-    last: Content = "–" if state.last_verified is None else moment(state.last_verified, state.now)
+    times = seconds(sum(hour.mean(stage) for stage in STAGES)) if hour.traced else "none yet"
+    refused = hour.verdict(Verdict.REJECTED) + hour.verdict(Verdict.DENIED)
+    last: Content = "never"
+    if state.last_verified is not None:
+        last = moment(state.last_verified, state.now)
     pairs: list[tuple[str, Content]] = [
         ("Checks in the last hour", number(hour.checks)),
         ("Verified", number(hour.verdict(Verdict.VERIFIED))),
-        ("Rejected or denied", number(hour.verdict(Verdict.REJECTED) + hour.verdict(Verdict.DENIED))),
+        (
+            "Rejected or denied",
+            number(refused),
+        ),
         ("Without a verdict", number(hour.verdict(Verdict.UNVERIFIABLE))),
         ("Mean time of a check", times),
         ("At Authentik now", f"{state.running} of {state.settings.max_checks}"),
@@ -88,7 +94,7 @@ def period(state: State, name: str) -> Tag:
     """Return the pictures of the last ``hour`` or ``day``."""
     shown: Period = state.hour if name == "hour" else state.day
     whole = total(shown.intervals)
-    each = f"{duration(shown.seconds)}".removeprefix("1 ")
+    each = duration(shown.seconds)
     verdicts = ", ".join(
         f"{number(series.value(whole))} {series.label}"
         for series in _VERDICTS
@@ -108,7 +114,7 @@ def period(state: State, name: str) -> Tag:
             least=1,
             write=number,
             start=start,
-            summary=f"Every {each}: {verdicts}." if verdicts else "There was no check.",
+            summary=f"{verdicts}. One bar is {each}." if verdicts else "There was no check.",
         ),
         Chart(
             name=f"{name}-stages",
@@ -118,17 +124,16 @@ def period(state: State, name: str) -> Tag:
             least=0.1,
             write=seconds,
             start=start,
-            summary=f"Mean of every {each}; {seconds(mean)} over all."
+            summary=f"{seconds(mean)} on average. One bar is the mean of {each}."
             if whole.traced
             else "Authentik was not asked.",
         ),
     )
-    since = ()
+    content = [tags.div(*(chart.render() for chart in charts), class_="pair")]
     if len(shown.intervals) < shown.length:
-        text = "The daemon has run since ", moment(state.started, state.now), "; of the time before"
-        since = (tags.p(*text, " nothing is known.", class_="note"),)
-    pictures = tags.div(*(chart.render() for chart in charts), class_="pair")
-    return section(f"The last {name}", *since, pictures, name=name)
+        since = moment(state.started, state.now)
+        content.insert(0, tags.p("The daemon has run since ", since, ".", class_="note"))
+    return section(f"The last {name}", *content, name=name)
 
 
 def reasons(state: State) -> Tag:
@@ -143,7 +148,7 @@ def reasons(state: State) -> Tag:
             named(
                 link(code(reason.value), help_url(reason)),
                 REMEDIES[reason].summary,
-                REMEDIES[reason].remedy or "Nothing is to be done.",
+                tags.span(REMEDIES[reason].remedy, class_="todo"),
             ),
             number(hour.reason(reason)),
             number(n),
@@ -175,9 +180,9 @@ def _errors(caption: str, head: str, hour: Counter[str], day: Counter[str]) -> I
 def authentik(state: State) -> Tag:
     """Return what is known about Authentik."""
     settings = state.settings
-    refuses: list[str | Tag] = [_EVIDENCE[state.evidence]]
+    refuses = _EVIDENCE[state.evidence]
     if state.evidence_age is not None:
-        refuses.append(f"; seen {duration(state.evidence_age)} ago")
+        refuses += f"; seen {duration(state.evidence_age)} ago"
     sessions = (
         f"{number(state.sessions_removed)} removed, {number(state.sessions_left)} left, "
         f"{number(state.sessions_waiting)} waiting"
@@ -231,10 +236,7 @@ def keys(state: State) -> Tag:
     published = state.keys.published or (state.keys.signing,)
     rows: list[tuple[Content, Content]] = [
         (
-            named(
-                "Certificate of ",
-                code(certificate.endpoint),
-            ),
+            named(("Certificate of ", code(certificate.endpoint))),
             day(certificate.expires, state.now),
         )
         for certificate in state.certificates
@@ -284,7 +286,6 @@ def limits(state: State) -> Tag:
         ("Attempts are counted", where),
         ("Networks that may ask", ", ".join(networks)),
         ("Lifetime of a token", duration(settings.token_lifetime)),
-        ("Longest life of a key after its replacement", duration(MAX_TOKEN_LIFETIME)),
         ("Connections of clients now", number(state.connections)),
         ("Log lines dropped", count(state.dropped_lines, "line")),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -80,7 +80,7 @@ class StateReader:
         site: BoundedSite,
         store: SharedStore | None,
         keys: Callable[[], KeyRing],
-        listeners: Sequence[Listener],
+        listeners: Mapping[str, Listener],
         dropped_lines: Callable[[], int],
         clock: IReactorTime,
         now: Callable[[], float],
@@ -128,9 +128,9 @@ class StateReader:
             store_failing=self._store is not None and self._store.failing,
             keys=self._keys(),
             certificates=tuple(
-                Certificate(listener.endpoint, listener.certificate_expires)
-                for listener in self._listeners
-                if listener.certificate_expires is not None
+                Certificate(listener.endpoint, expires)
+                for listener in self._listeners.values()
+                if (expires := listener.certificate_expires) is not None
             ),
         )
 

@@ -18,6 +18,7 @@ from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
 
 QUEUE: Final = "queue"
+SIGNING: Final = "signing"
 
 STAGES: Final = (
     QUEUE,
@@ -26,8 +27,9 @@ STAGES: Final = (
     RequestKind.ACCESS.value,
     RequestKind.USER.value,
     RequestKind.TOKENS.value,
+    SIGNING,
 )
-"""The stages of a check: the queue, and the requests to Authentik by their purpose."""
+"""The stages of a check: the queue, the requests to Authentik by their purpose, and our tokens."""
 
 HOUR: Final = (60, 60)
 """Seconds of an interval, and the number of intervals that are kept."""
@@ -79,10 +81,11 @@ class Interval:
         """Return the mean time of a stage, in seconds, over the checks that asked Authentik."""
         return self.seconds[stage] / self.traced if self.traced else 0.0
 
-    def count_trace(self, trace: CheckTrace) -> None:
+    def count_trace(self, trace: CheckTrace, signing_seconds: float) -> None:
         """Count the time of a check by its stages."""
         self.traced += 1
         self.seconds[QUEUE] += trace.queue_seconds
+        self.seconds[SIGNING] += signing_seconds
         for request in trace.requests:
             if request.kind in self.seconds:
                 self.seconds[request.kind.value] += request.seconds
@@ -193,7 +196,7 @@ class History:
             interval.outcomes[record.outcome] += 1
             interval.clients[record.context.client, record.outcome.verdict] += 1
             if record.trace is not None:
-                interval.count_trace(record.trace)
+                interval.count_trace(record.trace, record.signing_seconds or 0.0)
         self._note(record.outcome, asked=record.trace is not None)
 
     def relay(self, context: RequestContext, result: str, error: str | None = None) -> None:
@@ -216,7 +219,9 @@ class History:
         if outcome.reason in _OF_EVERYBODY:
             if self.failing_since is None:
                 self.failing_since = now
-        elif asked and outcome.verdict is not Verdict.UNVERIFIABLE and self.failing_since is not None:
+        elif (
+            asked and outcome.verdict is not Verdict.UNVERIFIABLE and self.failing_since is not None
+        ):
             self.failing_since, self.recovered = None, now
 
 
