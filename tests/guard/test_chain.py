@@ -1,0 +1,199 @@
+"""All guards together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.guard.chain import guarded
+from ropg_twisted.guard.rejected_passwords import LIFETIME
+from ropg_twisted.interfaces import CheckResult, LoginAttempt, User
+from ropg_twisted.verdict import Verdict
+from tests.fakes import RIGHT
+from tests.guard.fakes import (
+    DEADLINE,
+    DENIED,
+    DOWN,
+    MFA,
+    NUMBERS,
+    OVERLOADED,
+    PLACES,
+    STALE,
+    TOKENS,
+    WRONG,
+    Caller,
+    LateWhenCancelledVerifier,
+    Scripted,
+    StrictClock,
+    Walk,
+    ask,
+    hang_up,
+)
+
+
+class ImpatientClientTests(SynchronousTestCase):
+    """Clients that hang up, and what they leave behind, through all guards."""
+
+    def setUp(self) -> None:
+        """All guards round a verifier that waits for the test."""
+        self.clock = StrictClock()
+        self.verifier = LateWhenCancelledVerifier()
+        self.guards = guarded(self.verifier, 64, 15, self.clock)
+
+    def refuse(self) -> None:
+        """Let Authentik refuse all that is under way."""
+        walks, self.verifier.waiting = self.verifier.waiting, []
+        for walk in walks:
+            walk.callback(WRONG)
+
+    def test_guesses_of_a_client_that_hangs_up_at_once(self) -> None:
+        """The refusal of each reaches the guards: no guess is tried at Authentik twice."""
+        guesses = [f"user{number}" for number in range(50)]
+        for tokens in (None, TOKENS):
+            for username in guesses:
+                login = LoginAttempt(username, f"{tokens}", tokens=tokens)
+                hang_up(Deferred.fromCoroutine(self.guards.verify(login)))
+            self.refuse()
+            for username in guesses:
+                answer = self.successResultOf(ask(self.guards, username, f"{tokens}"))
+                self.assertEqual(answer, STALE)
+        self.assertEqual(len(self.verifier.asked), 100)
+
+    def test_one_stale_password_of_an_impatient_client(self) -> None:
+        """It reaches Authentik once, while that takes its time, and is remembered afterwards."""
+        for _ in range(20):
+            hang_up(ask(self.guards))
+            self.clock.advance(0.5)
+        self.assertEqual(len(self.verifier.asked), 1)
+        self.refuse()
+        for _ in range(20):
+            self.assertEqual(self.successResultOf(ask(self.guards)), STALE)
+        self.assertEqual(len(self.verifier.asked), 1)
+
+    def test_a_client_that_hangs_up_in_the_queue(self) -> None:
+        """It gives up its place there, is never told to Authentik, and nothing is remembered."""
+        walks = [ask(self.guards, f"user{number}") for number in range(64)]
+        waits = [ask(self.guards, "alice", f"guess {number}") for number in range(256)]
+        self.assertEqual(self.successResultOf(ask(self.guards, "bob")), OVERLOADED)
+        for check in waits:
+            hang_up(check)
+        bob = ask(self.guards, "bob")
+        self.assertNoResult(bob)
+        self.refuse()
+        self.assertEqual({self.successResultOf(walk) for walk in walks}, {WRONG})
+        self.refuse()
+        self.assertEqual(self.successResultOf(bob), WRONG)
+        self.assertEqual(len(self.verifier.asked), 65)
+        self.assertNoResult(ask(self.guards, "alice", "guess 0"))
+
+
+LOGINS = st.tuples(st.just("ask"), st.sampled_from("aab"), st.sampled_from("xy"))
+
+
+STEPS = st.lists(
+    st.one_of(
+        LOGINS,
+        LOGINS,
+        st.tuples(st.just("end"), NUMBERS, st.sampled_from([RIGHT, WRONG, WRONG, MFA, DENIED])),
+        st.tuples(st.just("end"), NUMBERS, st.just(DOWN)),
+        st.tuples(st.just("break"), NUMBERS),
+        st.tuples(st.just("hang up"), NUMBERS),
+        st.tuples(st.just("wait"), st.sampled_from([0.5, 4, DEADLINE, LIFETIME - 1, LIFETIME])),
+    ),
+    min_size=25,
+    max_size=60,
+)
+
+
+class AllGuards:
+    """Logins, answers, exceptions, hang-ups and time, in any order, and what must hold of them."""
+
+    def __init__(self, test: SynchronousTestCase) -> None:
+        self.test = test
+        self.clock = StrictClock()
+        self.scripted = Scripted(self.clock)
+        self.guards = guarded(self.scripted, PLACES, DEADLINE, self.clock)
+        self.callers: list[Caller] = []
+        self.refused: dict[tuple[str, str], float] = {}
+        self.ended: CheckResult | None = None
+
+    def step(self, kind: str, *what: Any) -> None:
+        """Do one thing, and look at everybody."""
+        before = [len(caller.heard) for caller in self.callers]
+        match kind:
+            case "ask":
+                self.callers.append(Caller(self.guards, self.clock, *what))
+            case "wait":
+                self.clock.advance(what[0])
+            case "hang up" if self.callers:
+                self.callers[-1 - what[0] % len(self.callers)].hang_up()
+            case "end" | "break" if self.scripted.walks:
+                self.end(self.scripted.walks[what[0] % len(self.scripted.walks)], *what[1:])
+        self.probe(before)
+
+    def end(self, walk: Walk, check: CheckResult | None = None) -> None:
+        """Bring a walk to its end: by a check, or else by a mistake."""
+        if check is None:
+            walk.result.errback(ZeroDivisionError())
+            return
+        if check == WRONG:
+            self.refused[walk.pair] = self.clock.seconds()
+        person = check.user and User(":".join(walk.pair), walk.login.username)
+        walk.result.callback(CheckResult(check.outcome, person))
+
+    def probe(self, before: list[int]) -> None:
+        """Nobody has heard what is not so."""
+        pairs = [walk.pair for walk in self.scripted.walks]
+        self.test.assertLessEqual(len(pairs), PLACES)
+        self.test.assertEqual(len(pairs), len(set(pairs)))
+        for caller, known in zip(self.callers, [*before, 0], strict=False):
+            self.test.assertLessEqual(len(caller.heard), 1, caller.pair)
+            if known < len(caller.heard):
+                self.judge(caller, caller.heard[0])
+
+    def judge(self, caller: Caller, answer: CheckResult | Failure) -> None:
+        """An answer that a caller has just got is its own, and true."""
+        if isinstance(answer, Failure):
+            self.test.assertIs(answer.type, CancelledError if caller.gone else ZeroDivisionError)
+            return
+        self.test.assertFalse(caller.gone)
+        if answer.user is not None:
+            self.test.assertEqual(answer.user.sub, ":".join(caller.pair))
+        if answer.outcome.verdict is Verdict.REJECTED:
+            self.test.assertIn(caller.pair, self.refused)
+            age = self.clock.seconds() - self.refused[caller.pair]
+            self.test.assertLess(age, LIFETIME)
+
+    def finish(self) -> None:
+        """Whatever has happened, in the end everybody is answered and every place is free."""
+        self.step("wait", DEADLINE)
+        self.step("wait", DEADLINE)
+        self.test.assertEqual(
+            [len(caller.heard) for caller in self.callers], [1] * len(self.callers)
+        )
+        self.test.assertEqual((self.scripted.walks, self.clock.getDelayedCalls()), ([], []))
+        for check in (WRONG, WRONG):
+            self.step("ask", "probe", f"{len(self.callers)}")
+            self.step("end", 0, check)
+        for name in range(PLACES + 1):
+            self.step("ask", f"last{name}", "x")
+        self.test.assertEqual(len(self.scripted.walks), PLACES)
+
+
+class AllGuardsTests(SynchronousTestCase):
+    """Every guard round one verifier, under random logins."""
+
+    @given(STEPS)
+    def test_any_order_of_things(self, steps: list[tuple[Any, ...]]) -> None:
+        """Each login is answered once and truly, within its places, and nothing stays behind."""
+        guards = AllGuards(self)
+        for step in steps:
+            guards.step(*step)
+        guards.finish()
+        # Mistakes that nobody was left to be told of.
+        self.flushLoggedErrors(ZeroDivisionError)
