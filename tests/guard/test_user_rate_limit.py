@@ -1,14 +1,12 @@
-"""How often a password may be wrong, how often an address may ask, and what both are told."""
+"""The rate limit of a user: how often a password may be wrong."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
 
 from hypothesis import given
 from hypothesis import strategies as st
-from limits import parse
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,83 +14,29 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.guard import accepted_logins
 from ropg_twisted.guard.accepted_logins import LIFETIME, MAX_NETWORKS, AcceptedLogins
 from ropg_twisted.guard.rate_limiter import RateLimiter
-from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
-from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Rates, User
-from ropg_twisted.server.site import BoundedSite
-from ropg_twisted.settings.model import Client
+from ropg_twisted.guard.rate_limits import UserRateLimit
+from ropg_twisted.interfaces import CheckResult, LoginAttempt, User
 from ropg_twisted.verdict import Reason, Verdict
 from tests.fakes import (
     ALICE,
     RIGHT,
-    CapturedLog,
-    Connection,
     FailingVerifier,
     FixedVerifier,
     PendingVerifier,
-    Reply,
     outcome,
-    post,
-    provider_site,
 )
-
-WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
-WRONG_CODE = outcome(Verdict.REJECTED, Reason.WRONG_CODE)
-MFA = outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA)
-
-USER = Rates(user=parse("3 per 15 minutes"))
-ADDRESS = Rates(address=parse("3 per minute"))
-BOTH = Rates(USER.user, ADDRESS.address)
-OFF = Rates()
-
-ALLOWED = 3
-
-HOME, OFFICE, STRANGER = "198.51.100.1", "2001:db8::1", "192.0.2.7"
-
-
-def limited(verifier: IPasswordVerifier, clock: Clock) -> IPasswordVerifier:
-    """A verifier behind both limits."""
-    limiter = RateLimiter(None, clock)
-    user = UserRateLimit(verifier, limiter, AcceptedLogins(None, clock))
-    return AddressRateLimit(user, limiter)
-
-
-class BothRateLimits:
-    """Both limits on their own, and their answers to one login after the other."""
-
-    def __init__(self, verifier: IPasswordVerifier, rates: Rates) -> None:
-        self.clock = Clock()
-        self._limited = limited(verifier, self.clock)
-        self._rates = rates
-
-    def ask(
-        self,
-        username: str = "alice",
-        address: str | None = STRANGER,
-        code: str | None = None,
-        password: str = "typed",
-    ) -> Deferred[CheckResult]:
-        """What a login comes to."""
-        login = LoginAttempt(username, password, address, code, rates=self._rates)
-        return Deferred.fromCoroutine(self._limited.verify(login))
-
-    def lets_in(
-        self, username: str = "alice", address: str | None = STRANGER, code: str | None = None
-    ) -> bool:
-        """Whether a login is let in; it is answered at once."""
-        answers: list[object] = []
-        self.ask(username, address, code).addBoth(answers.append)
-        [answer] = answers
-        return not is_throttled(answer)
-
-
-def is_throttled(answer: object) -> bool:
-    """Whether an answer is that of a limit, which says when to come again."""
-    if not isinstance(answer, CheckResult) or answer.outcome.reason is not Reason.THROTTLED:
-        return False
-    assert answer.outcome.verdict is Verdict.UNVERIFIABLE
-    assert answer.retry_after is not None
-    assert answer.retry_after >= 1
-    return True
+from tests.guard.rate_limits import (
+    ALLOWED,
+    HOME,
+    MFA,
+    OFFICE,
+    STRANGER,
+    USER,
+    WRONG,
+    WRONG_CODE,
+    BothRateLimits,
+    is_throttled,
+)
 
 
 class UserRateTests(SynchronousTestCase):
@@ -468,106 +412,3 @@ class AnyOrderTests(SynchronousTestCase):
         model = Model(self)
         for step in steps:
             model.step(*step)
-
-
-class AddressRateTests(SynchronousTestCase):
-    """Checks of one address."""
-
-    def test_every_check_counts(self) -> None:
-        """An address has so many checks, whoever they are about and whatever they come to."""
-        for check in (RIGHT, WRONG, outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED)):
-            verifier = FixedVerifier(check)
-            gate = BothRateLimits(verifier, ADDRESS)
-            let_in = [gate.lets_in(f"user{number}") for number in range(2 * ALLOWED)]
-            self.assertEqual(let_in, [True] * ALLOWED + [False] * ALLOWED, check)
-            self.assertEqual(len(verifier.asked), ALLOWED)
-
-    def test_who_is_one_party(self) -> None:
-        """IPv4 counts by the address, IPv6 by the /64, and an unknown address not at all."""
-        for addresses, expected in (
-            (["192.0.2.7", "192.0.2.7", "192.0.2.7", "192.0.2.7"], ALLOWED),
-            (["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"], 4),
-            (["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1:2:3", "2001:db8::"], ALLOWED),
-            (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"], 4),
-            ([None, None, None, None], 4),
-        ):
-            gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
-            let_in = [gate.lets_in(address=address) for address in addresses]
-            self.assertEqual(let_in.count(True), expected, addresses)
-
-    def test_refused_checks_do_not_touch_the_user(self) -> None:
-        """A flood from one address does not use up the attempts of the users that it names."""
-        gate = BothRateLimits(
-            FixedVerifier(WRONG), Rates(parse("4 per 15 minutes"), ADDRESS.address)
-        )
-        for _ in range(5 * ALLOWED):
-            gate.lets_in()
-        self.assertTrue(gate.lets_in(address="198.51.100.1"))
-        self.assertFalse(gate.lets_in(address="198.51.100.2"))
-
-    def test_a_minute_later(self) -> None:
-        """A rate per minute is full again two minutes later at the latest."""
-        gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED + 1)][-1], False)
-        gate.clock.advance(120)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True] * ALLOWED)
-
-
-class WebTests(SynchronousTestCase):
-    """The same, as clients see it."""
-
-    def ask(self, site: BoundedSite, client: str = "mac", username: str = "alice") -> Reply:
-        """What a token request is answered."""
-        fields = {"grant_type": "password", "username": username, "password": "canary"}
-        [reply] = Connection(site).send(post(urlencode({**fields, "client_id": client}))).replies
-        return reply
-
-    def test_the_answer(self) -> None:
-        """Too many attempts: 429, when to come again, bytes that never change, and a log line."""
-        events = CapturedLog(self).events
-        for rates, wait in ((USER, 900), (ADDRESS, 60)):
-            clock = Clock()
-            site = provider_site(limited(FixedVerifier(WRONG), clock), Client("mac", rates=rates))
-            for _ in range(ALLOWED):
-                self.assertEqual(self.ask(site).status, 400)
-            for later in (0, wait // 3):
-                clock.advance(later)
-                reply = self.ask(site)
-                self.assertEqual(reply.status, 429)
-                self.assertEqual(
-                    reply.body,
-                    b'{"error":"slow_down","error_description":"Too many attempts"}',
-                )
-                self.assertEqual(reply.headers["retry-after"], str(wait - later + 1))
-                self.assertEqual(reply.headers["cache-control"], "no-store")
-        lines = [event for event in events if event.get("reason") == "throttled"]
-        self.assertEqual([event["verdict"] for event in lines], ["unverifiable"] * 4)
-        self.assertNotIn("canary", repr(events))
-
-    def test_each_client_has_its_own_rates(self) -> None:
-        """Rates are those of the client that asks; one without any is never told to wait."""
-        site = provider_site(
-            limited(FixedVerifier(WRONG), Clock()),
-            Client("mac", rates=BOTH),
-            Client("server", rates=OFF),
-            Client("xcreds", rates=USER),
-        )
-        for client, username, expected in (
-            ("mac", "alice", [400] * ALLOWED + [429] * ALLOWED),
-            ("server", "alice", [400] * 2 * ALLOWED),
-            ("mac", "bob", [429] * 2 * ALLOWED),
-            ("xcreds", "bob", [400] * ALLOWED + [429] * ALLOWED),
-        ):
-            statuses = [self.ask(site, client, username).status for _ in expected]
-            self.assertEqual(statuses, expected, (client, username))
-
-    def test_a_user_has_the_same_attempts_everywhere(self) -> None:
-        """What a user has failed through one client counts through another of the same rate."""
-        site = provider_site(
-            limited(FixedVerifier(WRONG), Clock()),
-            Client("mac", rates=USER),
-            Client("linux", rates=USER),
-        )
-        clients = ["mac", "linux"] * ALLOWED
-        statuses = [self.ask(site, client).status for client in clients]
-        self.assertEqual(statuses, [400] * ALLOWED + [429] * ALLOWED)

@@ -1,0 +1,58 @@
+"""The rate limit of an address: how often it may ask."""
+
+from __future__ import annotations
+
+from limits import parse
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.interfaces import Rates
+from ropg_twisted.verdict import Reason, Verdict
+from tests.fakes import (
+    RIGHT,
+    FixedVerifier,
+    outcome,
+)
+from tests.guard.rate_limits import ADDRESS, ALLOWED, WRONG, BothRateLimits
+
+
+class AddressRateTests(SynchronousTestCase):
+    """Checks of one address."""
+
+    def test_every_check_counts(self) -> None:
+        """An address has so many checks, whoever they are about and whatever they come to."""
+        for check in (RIGHT, WRONG, outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED)):
+            verifier = FixedVerifier(check)
+            gate = BothRateLimits(verifier, ADDRESS)
+            let_in = [gate.lets_in(f"user{number}") for number in range(2 * ALLOWED)]
+            self.assertEqual(let_in, [True] * ALLOWED + [False] * ALLOWED, check)
+            self.assertEqual(len(verifier.asked), ALLOWED)
+
+    def test_who_is_one_party(self) -> None:
+        """IPv4 counts by the address, IPv6 by the /64, and an unknown address not at all."""
+        for addresses, expected in (
+            (["192.0.2.7", "192.0.2.7", "192.0.2.7", "192.0.2.7"], ALLOWED),
+            (["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"], 4),
+            (["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1:2:3", "2001:db8::"], ALLOWED),
+            (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"], 4),
+            ([None, None, None, None], 4),
+        ):
+            gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
+            let_in = [gate.lets_in(address=address) for address in addresses]
+            self.assertEqual(let_in.count(True), expected, addresses)
+
+    def test_refused_checks_do_not_touch_the_user(self) -> None:
+        """A flood from one address does not use up the attempts of the users that it names."""
+        gate = BothRateLimits(
+            FixedVerifier(WRONG), Rates(parse("4 per 15 minutes"), ADDRESS.address)
+        )
+        for _ in range(5 * ALLOWED):
+            gate.lets_in()
+        self.assertTrue(gate.lets_in(address="198.51.100.1"))
+        self.assertFalse(gate.lets_in(address="198.51.100.2"))
+
+    def test_a_minute_later(self) -> None:
+        """A rate per minute is full again two minutes later at the latest."""
+        gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
+        self.assertEqual([gate.lets_in() for _ in range(ALLOWED + 1)][-1], False)
+        gate.clock.advance(120)
+        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True] * ALLOWED)
