@@ -22,7 +22,7 @@ from zope.interface import implementer
 from ropg_twisted.authentik.bodies import MAX_BODY
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from tests.certificates import Identity
-from tests.fakes import Connection
+from tests.client import Connection
 
 SLUG: Final = "inbuilt-only"
 """A flow of the sandbox that takes one request at each of the first five points."""

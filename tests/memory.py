@@ -14,29 +14,27 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import jwt
 from treq.testing import RequestTraversalAgent
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 from zope.interface import implementer
 
-from ropg_twisted import service
-from ropg_twisted.authentik.client import AuthentikClient
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
 from ropg_twisted.sandbox.oauth2.signing import SigningKey
 from ropg_twisted.settings.sources import read_settings
-from tests.fakes import FORM, ISSUER, CapturedLog, Connection, Reply, post, proven_flow
+from tests.client import FORM, Connection, Reply, post
+from tests.composition import AUTHENTIK, ISSUER, build_daemon, client_with
+from tests.fakes import CapturedLog
 from tests.sandbox_browser import DEFAULT, Browser
 
-HOST = "authentik.example.com"
-AUTHENTIK = f"http://{HOST}"
+HOST = urlsplit(AUTHENTIK).netloc
 OAUTH = "/application/o/"
 TOKEN = f"{OAUTH}token/"
 AUTHORIZE = f"{OAUTH}authorize/"
@@ -125,31 +123,6 @@ class UnreliableAgent:
         return answer
 
 
-class AbortableTransport(StringTransport):
-    """A connection on which nothing more is said once it has been cut."""
-
-    def write(self, data: bytes) -> None:
-        """Send, if it is still there."""
-        if not self.disconnected:
-            super().write(data)
-
-    def writeSequence(self, data: Any) -> None:
-        """Send, likewise."""
-        self.write(b"".join(data))
-
-
-class DaemonClient(Connection):
-    """A client of the daemon."""
-
-    transport: AbortableTransport
-
-    def __init__(self, site: Site) -> None:
-        address = IPv4Address("TCP", "192.0.2.7", 49152)
-        self.transport = AbortableTransport(peerAddress=address, lenient=True)
-        self.protocol = site.buildProtocol(address)
-        self.protocol.makeConnection(self.transport)
-
-
 class InMemoryDaemon:
     """``twistd ropg`` without its process and sockets.
 
@@ -168,12 +141,6 @@ class InMemoryDaemon:
         self.sandbox.provider.key = signing_key(0)
         self.authentik = RequestRecorder(self.sandbox.resource)
         self.line = UnreliableAgent(self.authentik)
-        test.patch(
-            service,
-            "make_client",
-            lambda _, __, who, ___: AuthentikClient(self.line, self.line, who),
-        )
-        test.patch(service, "FlowEvidence", proven_flow)
         (folder / "ropg.toml").write_text(clients)
         usual = {
             "AUTHENTIK_URL": AUTHENTIK,
@@ -184,13 +151,14 @@ class InMemoryDaemon:
         }
         if "JWT_SECRET" in environ:
             del usual["ROPG_SIGNING_ALG"]
-        daemon = service.make_service(read_settings({}, usual | environ), self.clock)
-        daemon.privilegedStartService()
-        self._site: Any = self.clock.tcpServers[0][1]
+        settings = read_settings({}, usual | environ)
+        daemon = build_daemon(settings, self.clock, client_with(self.line))
+        daemon.service.privilegedStartService()
+        self.site = daemon.site
 
-    def peer(self) -> DaemonClient:
+    def peer(self) -> Connection:
         """A new connection."""
-        return DaemonClient(self._site)
+        return Connection(self.site)
 
     def send(self, data: bytes) -> Reply | None:
         """The answer to a request, ``None`` if the connection is cut instead."""

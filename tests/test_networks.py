@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.networks import (
     EVERYWHERE,
     MAX_HOPS,
@@ -17,7 +16,9 @@ from ropg_twisted.networks import (
     network_of,
     parse_networks,
 )
-from tests.fakes import FORM, RIGHT, Connection, FixedVerifier, post, provider_site
+from tests.client import FORM, Connection, post
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, FixedVerifier
 from tests.rows import Rows
 
 NOBODY = Networks()
@@ -140,9 +141,7 @@ class ClientAddressTests(SynchronousTestCase):
     def test_bytes_that_are_no_text(self) -> None:
         """A header that is not even UTF-8 is answered like any other."""
         verifier = FixedVerifier(RIGHT)
-        site = provider_site(
-            verifier, network_policy=NetworkPolicy(EVERYWHERE, parse_networks(["192.0.2.7"]))
-        )
+        site = daemon_site(verifier, trusted_proxies=parse_networks(["192.0.2.7"]))
         body = "grant_type=password&client_id=mac&username=alice&password=secret"
         for hops, address in (("{}, 203.0.113.9", "203.0.113.9"), ("203.0.113.9, {}", "192.0.2.7")):
             request = post(body, f"{FORM}X-Forwarded-For: {hops}\r\n")

@@ -17,35 +17,30 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.interfaces import CheckResult, LoginAttempt
-from ropg_twisted.networks import Networks
+from ropg_twisted.networks import EVERYWHERE, Networks
 from ropg_twisted.server.request import MAX_BODY, MAX_DISCARDED
 from ropg_twisted.server.site import IDLE_SECONDS
 from ropg_twisted.settings.model import Client
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.log import text_line
 from ropg_twisted.verdict import Reason, Verdict
+from tests.client import FORM, GOOD, Connection, Reply, post
+from tests.composition import daemon_site
 from tests.fakes import (
-    FORM,
-    GOOD,
     RIGHT,
     CapturedLog,
-    Connection,
     FailingVerifier,
     FakeReadiness,
     FixedVerifier,
     PendingVerifier,
-    Reply,
     outcome,
-    post,
-    provider_site,
 )
 
 
 def ask(verifier: Any, body: str, *clients: Client, headers: str = FORM) -> Reply:
     """What a token request is answered."""
-    [reply] = Connection(provider_site(verifier, *clients)).send(post(body, headers)).replies
+    [reply] = Connection(daemon_site(verifier, *clients)).send(post(body, headers)).replies
     return reply
 
 
@@ -123,25 +118,24 @@ class TokenEndpointTests(SynchronousTestCase):
         """A password in the URL would be in logs, and is not looked at."""
         verifier = FixedVerifier(RIGHT)
         target = "/oauth/token?" + urlencode(GOOD)
-        [reply] = Connection(provider_site(verifier)).send(post("", target=target)).replies
+        [reply] = Connection(daemon_site(verifier)).send(post("", target=target)).replies
         self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
         self.assertEqual(verifier.asked, [])
 
     def test_every_request_that_is_refused_is_logged_once(self) -> None:
         """In each phase before the answer: network, form, client and grant."""
-        nobody = NetworkPolicy(Networks(), Networks())
         client = Client("mac", grants=("password",))
         other = {**GOOD, "grant_type": "refresh_token"}
-        for policy, form, error in (
-            (nobody, GOOD, "access_denied"),
-            (None, {"grant_type": ""}, "invalid_request"),
-            (None, {**GOOD, "grant_type": "magic"}, "unsupported_grant_type"),
-            (None, {**GOOD, "client_id": "other"}, "invalid_client"),
-            (None, other, "unauthorized_client"),
-            (None, {**GOOD, "username": " "}, "invalid_request"),
+        for networks, form, error in (
+            (Networks(), GOOD, "access_denied"),
+            (EVERYWHERE, {"grant_type": ""}, "invalid_request"),
+            (EVERYWHERE, {**GOOD, "grant_type": "magic"}, "unsupported_grant_type"),
+            (EVERYWHERE, {**GOOD, "client_id": "other"}, "invalid_client"),
+            (EVERYWHERE, other, "unauthorized_client"),
+            (EVERYWHERE, {**GOOD, "username": " "}, "invalid_request"),
         ):
             events = CapturedLog(self).events
-            site = provider_site(FixedVerifier(RIGHT), client, network_policy=policy)
+            site = daemon_site(FixedVerifier(RIGHT), client, allowed_networks=networks)
             [reply] = Connection(site).send(post(urlencode(form))).replies
             self.assertEqual(reply.json["error"], error)
             logged = [(event["error"], event["address"]) for event in events if "error" in event]
@@ -202,7 +196,7 @@ class TokenEndpointTests(SynchronousTestCase):
     def test_a_client_that_hangs_up_gives_up_its_check(self) -> None:
         """The check of a client that is gone is cancelled."""
         verifier = PendingVerifier()
-        wire = Connection(provider_site(verifier)).send(post(urlencode(GOOD)))
+        wire = Connection(daemon_site(verifier)).send(post(urlencode(GOOD)))
         self.assertEqual(len(verifier.waiting), 1)
         wire.transport.loseConnection()
         wire.protocol.connectionLost(Failure(ConnectionLost()))
@@ -217,7 +211,7 @@ class BoundTests(SynchronousTestCase):
         self.patch(tempfile, "TemporaryFile", self.fail)
         verifier = FixedVerifier(RIGHT)
         body = urlencode({**GOOD, "password": "x" * MAX_BODY})
-        wire = Connection(provider_site(verifier)).send(post(body))
+        wire = Connection(daemon_site(verifier)).send(post(body))
         [reply] = wire.replies
         self.assertEqual((reply.status, reply.json["error"]), (413, "invalid_request"))
         self.assertFalse(wire.transport.disconnecting)
@@ -235,7 +229,7 @@ class BoundTests(SynchronousTestCase):
         self.patch(tempfile, "TemporaryFile", self.fail)
         head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
         chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
-        wire = Connection(provider_site(FixedVerifier(RIGHT))).send(
+        wire = Connection(daemon_site(FixedVerifier(RIGHT))).send(
             head.encode() + chunk * 3 + b"0\r\n\r\n"
         )
         [reply] = wire.replies
@@ -245,7 +239,7 @@ class BoundTests(SynchronousTestCase):
         """After a mebibyte there is an answer, and the connection closes."""
         head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
         chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
-        wire = Connection(provider_site(FixedVerifier(RIGHT))).send(head.encode())
+        wire = Connection(daemon_site(FixedVerifier(RIGHT))).send(head.encode())
         for _ in range(MAX_DISCARDED // 0x8000 + 5):
             wire.send(chunk)
         [reply] = wire.replies
@@ -255,7 +249,7 @@ class BoundTests(SynchronousTestCase):
     def test_a_length_without_measure_is_cut_at_once(self) -> None:
         """A client that announces too much is answered before it sends anything."""
         head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Content-Length: 9999999999\r\n\r\n"
-        wire = Connection(provider_site(FixedVerifier(RIGHT))).send(head.encode())
+        wire = Connection(daemon_site(FixedVerifier(RIGHT))).send(head.encode())
         [reply] = wire.replies
         self.assertEqual((reply.status, reply.json["error"]), (413, "invalid_request"))
         self.assertTrue(wire.transport.disconnecting)
@@ -263,7 +257,7 @@ class BoundTests(SynchronousTestCase):
     def test_a_silent_connection_is_closed(self) -> None:
         """A connection that does not finish its request goes away in time."""
         clock = Clock()
-        wire = Connection(provider_site(FixedVerifier(RIGHT), clock=clock)).send(
+        wire = Connection(daemon_site(FixedVerifier(RIGHT), reactor=clock)).send(
             b"POST /oauth/token HTTP/1.1\r\n"
         )
         clock.advance(IDLE_SECONDS + 1)
@@ -275,7 +269,7 @@ class RouteTests(SynchronousTestCase):
 
     def get(self, target: str, readiness: Any = None, method: str = "GET") -> Reply:
         """What a request without a body is answered."""
-        wire = Connection(provider_site(FixedVerifier(RIGHT), readiness=readiness))
+        wire = Connection(daemon_site(FixedVerifier(RIGHT), readiness=readiness))
         wire.send(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         [reply] = wire.replies
         return reply

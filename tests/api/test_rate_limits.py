@@ -9,14 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.settings.model import Client
-from tests.fakes import (
-    CapturedLog,
-    Connection,
-    FixedVerifier,
-    Reply,
-    post,
-    provider_site,
-)
+from tests.client import Connection, Reply, post
+from tests.composition import daemon_site
+from tests.fakes import CapturedLog, FixedVerifier
 from tests.guard.rate_limits import ADDRESS, ALLOWED, BOTH, OFF, USER, WRONG, limited
 
 
@@ -34,7 +29,7 @@ class WebTests(SynchronousTestCase):
         events = CapturedLog(self).events
         for rates, wait in ((USER, 900), (ADDRESS, 60)):
             clock = Clock()
-            site = provider_site(limited(FixedVerifier(WRONG), clock), Client("mac", rates=rates))
+            site = daemon_site(limited(FixedVerifier(WRONG), clock), Client("mac", rates=rates))
             for _ in range(ALLOWED):
                 self.assertEqual(self.ask(site).status, 400)
             for later in (0, wait // 3):
@@ -53,7 +48,7 @@ class WebTests(SynchronousTestCase):
 
     def test_each_client_has_its_own_rates(self) -> None:
         """Rates are those of the client that asks; one without any is never told to wait."""
-        site = provider_site(
+        site = daemon_site(
             limited(FixedVerifier(WRONG), Clock()),
             Client("mac", rates=BOTH),
             Client("server", rates=OFF),
@@ -70,7 +65,7 @@ class WebTests(SynchronousTestCase):
 
     def test_a_user_has_the_same_attempts_everywhere(self) -> None:
         """What a user has failed through one client counts through another of the same rate."""
-        site = provider_site(
+        site = daemon_site(
             limited(FixedVerifier(WRONG), Clock()),
             Client("mac", rates=USER),
             Client("linux", rates=USER),

@@ -23,8 +23,9 @@ from ropg_twisted.oauth.keys import KeyRing, shared_secret
 from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.sandbox.accounts import MAC_ADMINS, find
 from tests import daemon as process
-from tests.fakes import FORM, ISSUER, Reply, post
-from tests.memory import AUTHENTIK, OAUTH, DaemonClient, InMemoryDaemon, signing_key
+from tests.client import FORM, Connection, Reply, post
+from tests.composition import AUTHENTIK, ISSUER
+from tests.memory import OAUTH, InMemoryDaemon, signing_key
 
 USERINFO = "/userinfo"
 SECRET = "a secret that is shared by both ends"
@@ -286,7 +287,7 @@ class DoorTests(SynchronousTestCase):
             assert reply is not None
             self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
 
-    def waiting(self, daemon: InMemoryDaemon, number: int) -> list[DaemonClient]:
+    def waiting(self, daemon: InMemoryDaemon, number: int) -> list[Connection]:
         """Clients that ask about unknown tokens, each about one of its own."""
         peers = [daemon.peer() for _ in range(number)]
         for count, peer in enumerate(peers):

@@ -17,20 +17,13 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import HTTPConnectionPool
 
 from ropg_twisted.authentik import agent as connections
-from ropg_twisted.authentik.application import Application
 from ropg_twisted.authentik.client import make_client
-from ropg_twisted.authentik.client_ip import ClientIPHeaders
-from ropg_twisted.authentik.executor import FlowExecutor
-from ropg_twisted.authentik.id_tokens import IDTokenVerifier
-from ropg_twisted.authentik.metadata import ProviderMetadata
-from ropg_twisted.authentik.sessions import SessionRemover
-from ropg_twisted.authentik.verifier import AuthentikVerifier
-from ropg_twisted.guard.chain import guarded
-from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
+from ropg_twisted.interfaces import CheckResult, LoginAttempt
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
+from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import OUTAGES, Reason
 from tests.certificates import Identity
-from tests.fakes import proven_flow
+from tests.composition import DaemonParts, build_daemon, make_settings
 from tests.faults import (
     BEFORE_THE_PASSWORD,
     FAULTS,
@@ -138,8 +131,7 @@ class Scene:
 
     peer: FaultyAuthentik
     clock: Clock
-    sessions: SessionRemover
-    verifier: IPasswordVerifier
+    daemon: DaemonParts
     pool: HTTPConnectionPool
 
     @property
@@ -165,6 +157,7 @@ class FaultTestCase(TestCase):
         slug: str = SLUG,
         login_stage: bool = True,
         now: float = 0,
+        drop_on_outage: bool = False,
     ) -> Scene:
         """An Authentik with a fault, and our client before it."""
         clock = Clock()
@@ -174,23 +167,23 @@ class FaultTestCase(TestCase):
         pool = HTTPConnectionPool(self.reactor)
         self.patch(connections, "HTTPConnectionPool", lambda reactor: pool)
         ca_pem = None if ca is None else ca.pem.encode()
-        way = make_client(self.reactor, ca_pem, ClientIPHeaders(), PLACES)
-        invalidation = FlowExecutor(url, "default-invalidation-flow")
-        sessions = SessionRemover(invalidation, DEADLINE, clock, PLACES)
-        flow = FlowExecutor(url, slug, login_stage)
-        application = Application(url, "jamf-connect")
-        evidence = proven_flow(clock)
-        verifier = AuthentikVerifier(
-            flow,
-            evidence,
-            way,
-            sessions,
-            application,
-            IDTokenVerifier(ProviderMetadata(application, way, DEADLINE, clock)),
+        settings = make_settings(
+            Client("mac", drop_on_outage=drop_on_outage),
+            authentik_url=url,
+            app_slug="jamf-connect",
+            flow_slug=slug,
+            deadline=DEADLINE,
+            max_checks=PLACES,
+            login_stage=login_stage,
             checks_access=login_stage,
             claims_from_username=not login_stage,
         )
-        scene = Scene(peer, clock, sessions, verifier, pool)
+        daemon = build_daemon(
+            settings,
+            clock,
+            lambda client_ip: make_client(self.reactor, ca_pem, client_ip, PLACES),
+        )
+        scene = Scene(peer, clock, daemon, pool)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.tidy(scene)))
         return scene
 
@@ -203,14 +196,13 @@ class FaultTestCase(TestCase):
 
     async def check(self, scene: Scene, login: LoginAttempt = ALICE) -> CheckResult:
         """What a check comes to within the deadline."""
-        verifier = guarded(scene.verifier, PLACES, DEADLINE, scene.clock)
-        check = Deferred.fromCoroutine(verifier.verify(login))
+        check = Deferred.fromCoroutine(scene.daemon.verifier.verify(login))
         await self.run_out(scene, check)
         return await check
 
     async def leftovers(self, scene: Scene) -> str:
         """Close what is kept for the next check, and say whether a connection is left."""
-        removals = Deferred.fromCoroutine(scene.sessions.finished())
+        removals = Deferred.fromCoroutine(scene.daemon.sessions.finished())
         await self.run_out(scene, removals)
         await removals
         await scene.pool.closeCachedConnections()

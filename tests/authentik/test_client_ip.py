@@ -36,7 +36,8 @@ from ropg_twisted.sandbox.http import wire
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import AUTHENTIK, CapturedLog, proven_flow
+from tests.composition import AUTHENTIK, proven_flow
+from tests.fakes import CapturedLog
 
 T = TypeVar("T")
 

@@ -25,9 +25,10 @@ from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
 from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
-from tests.client import CLIENT_ADDRESS, OWN_ADDRESS, Client
+from tests.authentik.checker import CLIENT_ADDRESS, PasswordChecker
+from tests.composition import AUTHENTIK, OWN_ADDRESS
 from tests.daemon import Daemon
-from tests.fakes import AUTHENTIK, RIGHT, CapturedLog, PendingVerifier, outcome
+from tests.fakes import RIGHT, CapturedLog, PendingVerifier, outcome
 
 DOWN = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
 RESTARTS = outcome(Verdict.UNVERIFIABLE, Reason.FLOW_RESTARTS)
@@ -229,60 +230,60 @@ class ClientTests(SynchronousTestCase):
 
     def test_a_canary_costs_four_requests_and_one_failed_login(self) -> None:
         """It is told with our own address, and its answer is the last thing it asks for."""
-        client = Client("inbuilt-only")
-        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
-        self.assertEqual(client.authentik.asked[:4], ["GET", "POST", "GET", "POST"])
-        unknown, canary, login = client.sandbox.events
+        checker = PasswordChecker("inbuilt-only")
+        self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
+        self.assertEqual(checker.authentik.asked[:4], ["GET", "POST", "GET", "POST"])
+        unknown, canary, login = checker.sandbox.events
         self.assertEqual(
             (unknown.kind, unknown.username), ("identification_failed", canary.username)
         )
         self.assertTrue(canary.username.startswith(PREFIX))
         self.assertEqual((canary.kind, canary.address), ("login_failed", OWN_ADDRESS))
         self.assertEqual((login.kind, login.address), ("login", CLIENT_ADDRESS))
-        self.assertIs(client.evidence.current, Evidence.IN_PLACE)
-        client.check("alice")
-        self.assertEqual([event.kind for event in client.sandbox.events].count("login"), 2)
+        self.assertIs(checker.evidence.current, Evidence.IN_PLACE)
+        checker.check("alice")
+        self.assertEqual([event.kind for event in checker.sandbox.events].count("login"), 2)
 
     def test_a_flow_that_restarts_gives_no_verdict(self) -> None:
         """Neither a right nor a wrong password is told, and no password of a person is sent."""
-        client = Client("restart")
+        checker = PasswordChecker("restart")
         for password in (USUAL_PASSWORD, "wrong"):
-            self.assertEqual(client.check("alice", password), RESTARTS.outcome)
-        self.assertEqual(len(client.authentik.asked), 4)
-        self.assertEqual(client.probe(), Readiness(Reason.FLOW_RESTARTS))
+            self.assertEqual(checker.check("alice", password), RESTARTS.outcome)
+        self.assertEqual(len(checker.authentik.asked), 4)
+        self.assertEqual(checker.probe(), Readiness(Reason.FLOW_RESTARTS))
 
     def test_an_unproven_flow_is_proven_by_the_first_refusal(self) -> None:
         """Unknown names are refused at once: a second factor counts after a wrong password."""
-        client = Client("no-pretend-mfa", NO_PRETEND_MFA)
-        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
-        self.assertEqual(client.probe(), Readiness(warning=Reason.FLOW_UNPROVEN))
+        checker = PasswordChecker("no-pretend-mfa", NO_PRETEND_MFA)
+        self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
+        self.assertEqual(checker.probe(), Readiness(warning=Reason.FLOW_UNPROVEN))
         unproven = Outcome(Verdict.UNVERIFIABLE, Reason.FLOW_UNPROVEN)
-        self.assertEqual(client.check("bob"), unproven)
-        self.assertIs(client.check("alice", "wrong").verdict, Verdict.REJECTED)
-        self.assertEqual(client.check("bob"), Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
-        self.assertEqual(client.probe(), Readiness())
+        self.assertEqual(checker.check("bob"), unproven)
+        self.assertIs(checker.check("alice", "wrong").verdict, Verdict.REJECTED)
+        self.assertEqual(checker.check("bob"), Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
+        self.assertEqual(checker.probe(), Readiness())
 
     def test_a_combined_form_is_proven_as_well(self) -> None:
         """There the refusal of name and password is what the canary sees."""
-        client = Client("ropg-combined")
-        self.assertIs(client.check("bob").verdict, Verdict.INTERACTION_REQUIRED)
-        self.assertIs(client.check("alice", "wrong").verdict, Verdict.REJECTED)
-        self.assertEqual(client.probe(), Readiness())
+        checker = PasswordChecker("ropg-combined")
+        self.assertIs(checker.check("bob").verdict, Verdict.INTERACTION_REQUIRED)
+        self.assertIs(checker.check("alice", "wrong").verdict, Verdict.REJECTED)
+        self.assertEqual(checker.probe(), Readiness())
 
     def test_the_end_of_a_flow_without_login_stage_needs_evidence(self) -> None:
         """Its only proof is a 302 or what comes in its place."""
-        client = Client("ropg-nologin", login_stage=False)
-        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
-        client = Client("no-pretend-nologin", NO_PRETEND_NO_LOGIN, login_stage=False)
-        self.assertIs(client.check("alice").reason, Reason.FLOW_UNPROVEN)
+        checker = PasswordChecker("ropg-nologin", login_stage=False)
+        self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
+        checker = PasswordChecker("no-pretend-nologin", NO_PRETEND_NO_LOGIN, login_stage=False)
+        self.assertIs(checker.check("alice").reason, Reason.FLOW_UNPROVEN)
 
     def test_a_look_walks_the_canary_once(self) -> None:
         """What the first look has found serves the checks and the looks after it."""
-        client = Client("inbuilt-only")
+        checker = PasswordChecker("inbuilt-only")
         for _ in range(3):
-            self.assertEqual(client.probe(), Readiness())
-        client.check("alice")
-        kinds = [event.kind for event in client.sandbox.events]
+            self.assertEqual(checker.probe(), Readiness())
+        checker.check("alice")
+        kinds = [event.kind for event in checker.sandbox.events]
         self.assertEqual(kinds, ["identification_failed", "login_failed", "login"])
 
     def test_an_authentik_that_is_down_is_told_as_that(self) -> None:
@@ -292,42 +293,42 @@ class ClientTests(SynchronousTestCase):
             request.setResponseCode(502)
             return b""
 
-        client = Client("inbuilt-only")
-        client.authentik.instead = fail
-        self.assertIs(client.check("alice").reason, Reason.UPSTREAM_STATUS)
-        self.assertEqual(client.probe(), Readiness(Reason.UPSTREAM_STATUS))
-        client.authentik.instead = None
-        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
+        checker = PasswordChecker("inbuilt-only")
+        checker.authentik.instead = fail
+        self.assertIs(checker.check("alice").reason, Reason.UPSTREAM_STATUS)
+        self.assertEqual(checker.probe(), Readiness(Reason.UPSTREAM_STATUS))
+        checker.authentik.instead = None
+        self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
 
     def test_a_flow_that_cannot_be_begun_is_no_evidence(self) -> None:
         """Nothing was sent to it, so the next check looks again."""
-        client = Client("denied-message")
-        self.assertIs(client.check("alice").reason, Reason.FLOW_DENIED)
-        self.assertIsNone(client.evidence.current)
+        checker = PasswordChecker("denied-message")
+        self.assertIs(checker.check("alice").reason, Reason.FLOW_DENIED)
+        self.assertIsNone(checker.evidence.current)
 
     def test_a_restart_behind_the_password_asks_for_a_canary(self) -> None:
         """The flow was changed under way: the next check is not believed any more."""
-        client = Client("inbuilt-only")
-        client.check("alice")
-        client.clock.advance(RECHECK_SECONDS)
-        become(client, "restart")
-        self.assertEqual(client.check("alice", "wrong"), RESTARTS.outcome)
-        asked = len(client.authentik.asked)
-        self.assertEqual(client.check("alice"), RESTARTS.outcome)
-        self.assertEqual(len(client.authentik.asked) - asked, 4)
-        self.assertEqual(client.probe(), Readiness(Reason.FLOW_RESTARTS))
+        checker = PasswordChecker("inbuilt-only")
+        checker.check("alice")
+        checker.clock.advance(RECHECK_SECONDS)
+        become(checker, "restart")
+        self.assertEqual(checker.check("alice", "wrong"), RESTARTS.outcome)
+        asked = len(checker.authentik.asked)
+        self.assertEqual(checker.check("alice"), RESTARTS.outcome)
+        self.assertEqual(len(checker.authentik.asked) - asked, 4)
+        self.assertEqual(checker.probe(), Readiness(Reason.FLOW_RESTARTS))
 
 
-def become(client: Client, slug: str) -> None:
+def become(checker: PasswordChecker, slug: str) -> None:
     """Let Authentik's flow be another one from now on, under the slug that it had."""
-    other = client.sandbox.resource
+    other = checker.sandbox.resource
 
     def instead(request: Request) -> Any:
         path = request.postpath or []
         request.postpath = [slug.encode() if part == b"inbuilt-only" else part for part in path]
         return other.render(request)
 
-    client.authentik.instead = instead
+    checker.authentik.instead = instead
 
 
 class IdentityTests(SynchronousTestCase):

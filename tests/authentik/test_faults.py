@@ -10,18 +10,12 @@ from twisted.internet.defer import (
     gatherResults,
 )
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
 
-from ropg_twisted.guard.chain import guarded
 from ropg_twisted.sandbox.flow import flows
-from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 from tests.authentik.fault_cases import (
     ALICE,
     BLIPS,
-    DEADLINE,
-    PLACES,
     REASON_OF,
     REASONS,
     SILENCES,
@@ -29,7 +23,7 @@ from tests.authentik.fault_cases import (
     Scene,
     whose,
 )
-from tests.fakes import FORM, post, provider_site
+from tests.client import FORM, SocketClient, post
 from tests.faults import (
     BEFORE_THE_PASSWORD,
     COOKIE_FAULTS,
@@ -63,7 +57,7 @@ class HonestTests(FaultTestCase):
         self.assertEqual(await self.leftovers(scene), "")
         self.assertEqual(scene.peer.seen, list(POINTS))
         self.assertEqual(scene.peer.sandbox.sessions.authenticated, [])
-        self.assertEqual((scene.sessions.removed, scene.sessions.failed), (1, 0))
+        self.assertEqual((scene.daemon.sessions.removed, scene.daemon.sessions.failed), (1, 0))
 
 
 class ReasonTests(FaultTestCase):
@@ -230,7 +224,7 @@ class DeadlineTests(FaultTestCase):
         for name in SILENCES:
             for point in POINTS[:-1]:
                 scene = self.scene(FAULTS[name], point, times=1)
-                check = Deferred.fromCoroutine(scene.verifier.verify(ALICE))
+                check = Deferred.fromCoroutine(scene.daemon.unguarded.verify(ALICE))
                 await scene.peer.silence
                 await self.turns()
                 check.cancel()
@@ -244,39 +238,17 @@ class DeadlineTests(FaultTestCase):
         self.assert_none(problems)
 
 
-class Caller(Protocol):
-    """A client that asks for tokens once. ``heard`` fires with all that comes back."""
-
-    def __init__(self) -> None:
-        self.heard: Deferred[bytes] = Deferred()
-        self._data = b""
-
-    def connectionMade(self) -> None:
-        """Ask."""
-        assert self.transport is not None
-        self.transport.write(post(CREDENTIALS, f"{FORM}Connection: close\r\n"))
-
-    def dataReceived(self, data: bytes) -> None:
-        """Listen."""
-        self._data += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell."""
-        self.heard.callback(self._data)
-
-
 class AnswerTests(FaultTestCase):
     """What the client is told, through all layers."""
 
-    async def ask(self, scene: Scene, client: Client) -> tuple[str, str]:
+    async def ask(self, scene: Scene) -> tuple[str, str]:
         """The first line and the body of an answer, both empty if there is none."""
-        verifier = guarded(scene.verifier, PLACES, DEADLINE, scene.clock)
-        port = self.reactor.listenTCP(0, provider_site(verifier, client), interface="127.0.0.1")
-        caller = Caller()
+        port = self.reactor.listenTCP(0, scene.daemon.site, interface="127.0.0.1")
+        caller = SocketClient(post(CREDENTIALS, f"{FORM}Connection: close\r\n"))
         endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)
         await connectProtocol(endpoint, caller)
-        await self.run_out(scene, caller.heard)
-        head, _, body = (await caller.heard).decode().partition("\r\n\r\n")
+        await self.run_out(scene, caller.closed)
+        head, _, body = (await caller.closed).decode().partition("\r\n\r\n")
         await port.stopListening()
         await self.leftovers(scene)
         return head.partition("\r\n")[0], body
@@ -293,9 +265,7 @@ class AnswerTests(FaultTestCase):
                 (Point.PASSWORD, False, ("HTTP/1.1 503 Service Unavailable", later)),
                 (Point.IDENTITY, True, ("", "")),
             ):
-                found = await self.ask(
-                    self.scene(fault, point), Client("mac", drop_on_outage=drop_on_outage)
-                )
+                found = await self.ask(self.scene(fault, point, drop_on_outage=drop_on_outage))
                 if found != expected:
                     problems.append(f"{name} at {point}: {found}")
         self.assert_none(problems)

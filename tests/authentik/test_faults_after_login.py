@@ -110,7 +110,7 @@ class RemovalTests(FaultTestCase):
             check = await self.check(scene)
             found = (check.outcome.verdict, scene.clock.seconds(), await self.leftovers(scene))
             told = [e for e in events if "sessions left" in str(e.get("log_format"))]
-            counts = (scene.sessions.removed, scene.sessions.failed, len(told))
+            counts = (scene.daemon.sessions.removed, scene.daemon.sessions.failed, len(told))
             if found != (Verdict.VERIFIED, 0, "") or counts != (0, 1, 1):
                 problems.append(f"{name}: {found} {counts}")
             self.assertNotIn(USUAL_PASSWORD, repr(told))

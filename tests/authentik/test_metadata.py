@@ -17,8 +17,8 @@ from ropg_twisted.authentik.metadata import (
 )
 from ropg_twisted.oauth.metadata import AUTHENTIK_ONLY
 from ropg_twisted.verdict import Reason, UpstreamError
-from tests.fakes import ISSUER
-from tests.memory import AUTHENTIK, DISCOVERY, JWKS, OAUTH, InMemoryDaemon, signing_key
+from tests.composition import AUTHENTIK, ISSUER
+from tests.memory import DISCOVERY, JWKS, OAUTH, InMemoryDaemon, signing_key
 
 THEIRS = f"{OAUTH}jamf-connect{DISCOVERY}"
 KEYS = f"{OAUTH}jamf-connect/jwks/"

@@ -13,7 +13,7 @@ from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.flows import Flow
 from ropg_twisted.verdict import Outcome, Reason, Verdict
-from tests.client import Client
+from tests.authentik.checker import PasswordChecker
 from tests.flows import SLUG, Judgement, flows
 from tests.refusals import MISSING, RecordedCheck, recorded_flows
 from tests.rows import Rows
@@ -38,12 +38,12 @@ class Checked:
         return False
 
 
-def checked(client: Client, username: str, password: str) -> Checked:
+def checked(checker: PasswordChecker, username: str, password: str) -> Checked:
     """Check a password; the canary before the first one is not counted."""
-    client.probe()
-    sandbox = client.sandbox
+    checker.probe()
+    sandbox = checker.sandbox
     before = len(sandbox.authentications), len(sandbox.events)
-    outcome = client.check(username, password)
+    outcome = checker.check(username, password)
     judgement = Judgement.of(sandbox.authentications[before[0] :], sandbox.events[before[1] :])
     return Checked(outcome, judgement)
 
@@ -54,10 +54,10 @@ def recorded_checks() -> tuple[tuple[str, RecordedCheck, Checked, Evidence | Non
     found = []
     for flow in recorded_flows():
         for check in flow.checks:
-            client = Client(flow.slug, login_stage=flow.login_stage == "required")
+            checker = PasswordChecker(flow.slug, login_stage=flow.login_stage == "required")
             password = USUAL_PASSWORD if check.password == "right" else "wrong"
-            made = checked(client, check.user, password)
-            found.append((flow.slug, check, made, client.evidence.current))
+            made = checked(checker, check.user, password)
+            found.append((flow.slug, check, made, checker.evidence.current))
     return tuple(found)
 
 
@@ -112,9 +112,9 @@ class RandomRefusalTests(SynchronousTestCase):
         self, flow: Flow, checks: list[tuple[str, str]], login_stage: bool
     ) -> None:
         """One check after the other, the sandbox's own record of what it accepted decides."""
-        client = Client(SLUG, flow, login_stage=login_stage)
+        checker = PasswordChecker(SLUG, flow, login_stage=login_stage)
         for username, password in checks:
-            one = checked(client, username, password)
+            one = checked(checker, username, password)
             self.assertFalse(one.lies, f"{username} {password}: {one}")
 
     def test_people_of_these_tests_are_there(self) -> None:

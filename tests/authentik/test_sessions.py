@@ -20,8 +20,9 @@ from ropg_twisted.authentik.sessions import LOG_SECONDS, QUEUE_FACTOR, USUAL_WOR
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.verdict import Reason, UpstreamError
+from tests.composition import AUTHENTIK
 from tests.daemon import PATIENCE, Daemon, free_port
-from tests.fakes import AUTHENTIK, CapturedLog
+from tests.fakes import CapturedLog
 
 FLOW: Final = FlowExecutor(AUTHENTIK, "default-invalidation-flow")
 MAX_CHECKS: Final = 20

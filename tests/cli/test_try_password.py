@@ -40,8 +40,9 @@ from ropg_twisted.errors import (
 from ropg_twisted.server.responses import error_body
 from ropg_twisted.settings.model import Client
 from tests.certificates import make_certificate
+from tests.composition import daemon_site
 from tests.daemon import free_port
-from tests.fakes import RIGHT, FixedVerifier, provider_site
+from tests.fakes import RIGHT, FixedVerifier
 from tests.paths import CHECKOUT
 
 reactor: Any = global_reactor
@@ -130,7 +131,7 @@ class AnswerTests(TryTestCase):
 
     async def test_a_right_password(self) -> None:
         """It says whose password it is and for how long, and shows no token."""
-        port = await self.serve(provider_site(FixedVerifier(RIGHT), Client("mac"), clock=reactor))
+        port = await self.serve(daemon_site(FixedVerifier(RIGHT), Client("mac"), reactor=reactor))
         status, text = await self.try_("--url", f"http://127.0.0.1:{port}/", "--client-id", "mac")
         self.assertEqual(status, Exit.RIGHT, text)
         for word in ("Right: ", "alice", "Alice Example", "alice@example.com", "staff", "3600"):
@@ -139,7 +140,7 @@ class AnswerTests(TryTestCase):
 
     async def test_a_right_password_without_an_id_token(self) -> None:
         """Without openid in the scope there is nobody to name."""
-        port = await self.serve(provider_site(FixedVerifier(RIGHT), Client("mac"), clock=reactor))
+        port = await self.serve(daemon_site(FixedVerifier(RIGHT), Client("mac"), reactor=reactor))
         url = f"http://127.0.0.1:{port}"
         status, text = await self.try_("--url", url, "--client-id", "mac", "--scope", "profile")
         self.assertEqual((status, "no id token" in text), (Exit.RIGHT, True), text)

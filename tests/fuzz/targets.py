@@ -45,7 +45,9 @@ from ropg_twisted.oauth.request import (
 from ropg_twisted.oauth.scopes import SCOPES
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
-from tests.fakes import RIGHT, Connection, FixedVerifier, post, provider_site
+from tests.client import Connection, post
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, FixedVerifier
 
 Run: TypeAlias = Callable[[bytes], None]
 
@@ -277,7 +279,7 @@ def _site() -> tuple[FixedVerifier, Site]:
     """A site for all inputs, without limits: it has nothing to remember."""
     verifier = FixedVerifier(RIGHT)
     clients = (Client("mac"), Client("web", secret=CANARY), Client("xcreds", unencoded=True))
-    return verifier, provider_site(verifier, *clients)
+    return verifier, daemon_site(verifier, *clients)
 
 
 def connection(data: bytes) -> None:

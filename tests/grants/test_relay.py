@@ -19,16 +19,9 @@ from ropg_twisted.authentik.metadata import REFETCH_SECONDS
 from ropg_twisted.authentik.relay import MAX_TOKENS
 from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
 from ropg_twisted.sandbox.oauth2.endpoints import DESCRIPTIONS
-from tests.fakes import ISSUER, Reply, post
-from tests.memory import (
-    AUTHENTIK,
-    JWKS,
-    OAUTH,
-    TOKEN,
-    InMemoryDaemon,
-    claims,
-    signing_key,
-)
+from tests.client import Reply, post
+from tests.composition import AUTHENTIK, ISSUER
+from tests.memory import JWKS, OAUTH, TOKEN, InMemoryDaemon, claims, signing_key
 
 FOREIGN = f"{AUTHENTIK}{OAUTH}jamf-connect/"
 KEYS = f"{OAUTH}jamf-connect/jwks/"

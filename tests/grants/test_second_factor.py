@@ -12,7 +12,7 @@ from ropg_twisted.oauth.request import split_code
 from ropg_twisted.sandbox import accounts
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD, find
 from ropg_twisted.sandbox.flow.devices import totp
-from tests.fakes import Reply
+from tests.client import Reply
 from tests.memory import InMemoryDaemon, claims
 from tests.rows import Rows
 from tests.sandbox_browser import DEFAULT, EXECUTOR

@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
-from tests.fakes import ISSUER, Reply
-from tests.memory import AUTHENTIK, AUTHORIZE, OAUTH, TOKEN, InMemoryDaemon, claims, signing_key
+from tests.client import Reply
+from tests.composition import AUTHENTIK, ISSUER
+from tests.memory import AUTHORIZE, OAUTH, TOKEN, InMemoryDaemon, claims, signing_key
 from tests.sandbox_browser import DEFAULT, EXECUTOR
 
 REDIRECT = "https://127.0.0.1/jamfconnect"

@@ -11,9 +11,7 @@ from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Rates
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import (
-    outcome,
-)
+from tests.fakes import outcome
 
 WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
 WRONG_CODE = outcome(Verdict.REJECTED, Reason.WRONG_CODE)

@@ -7,11 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import (
-    RIGHT,
-    FixedVerifier,
-    outcome,
-)
+from tests.fakes import RIGHT, FixedVerifier, outcome
 from tests.guard.rate_limits import ADDRESS, ALLOWED, WRONG, BothRateLimits
 
 

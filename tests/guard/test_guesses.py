@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
 from urllib.parse import urlencode
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from ropg_twisted.api.network_policy import NetworkPolicy
-from ropg_twisted.guard.chain import guarded
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
-from ropg_twisted.networks import EVERYWHERE, parse_networks
+from ropg_twisted.networks import parse_networks
 from ropg_twisted.settings import values
 from ropg_twisted.settings.model import Client, SecondFactor
 from ropg_twisted.settings.table import DEFAULT_LIMITS
-from tests.fakes import FORM, RIGHT, post, provider_site
+from tests.client import FORM, SocketClient, post
+from tests.composition import daemon_site
+from tests.fakes import RIGHT
 from tests.guard.guesses import ALLOWED, DENIED, GUESSES, HOME, STRANGER, WRONG, WRONG_CODE, reactor
 
 
@@ -46,33 +44,6 @@ class PendingAuthentik:
             walk.callback(check)
 
 
-class Guess(Protocol):
-    """A client that asks once; ``status`` is that of its answer, 0 until there is one."""
-
-    def __init__(self, username: str, password: str, address: str, client: str) -> None:
-        fields = {"grant_type": "password", "client_id": client, "username": username}
-        headers = f"{FORM}Connection: close\r\nX-Forwarded-For: {address}\r\n"
-        self._request = post(urlencode({**fields, "password": password}), headers)
-        self._heard = b""
-
-    @property
-    def status(self) -> int:
-        """The three digits."""
-        return int(self._heard[9:12] or 0)
-
-    def connectionMade(self) -> None:
-        """Ask."""
-        cast(Any, self.transport).write(self._request)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Listen."""
-        self._heard += data
-
-    def hang_up(self) -> None:
-        """Go away without an answer."""
-        cast(Any, self.transport).abortConnection()
-
-
 class SameMomentTests(TestCase):
     """Guesses that meet each other, at a site with all guards in front of the test's Authentik."""
 
@@ -81,23 +52,26 @@ class SameMomentTests(TestCase):
         clock = Clock()
         self.walks = PendingAuthentik()
         client = Client("mac", rates=values.rates(DEFAULT_LIMITS), second_factor=SecondFactor.CODE)
-        self.site = provider_site(
-            guarded(self.walks, 64, 15, clock),
+        self.site = daemon_site(
+            self.walks,
             client,
             Client("server"),
-            clock=clock,
-            network_policy=NetworkPolicy(EVERYWHERE, parse_networks(["127.0.0.1"])),
+            reactor=clock,
+            guards=True,
+            trusted_proxies=parse_networks(["127.0.0.1"]),
         )
         port = reactor.listenTCP(0, self.site, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
-        self.guesses: list[Guess] = []
+        self.guesses: list[SocketClient] = []
 
     async def send(
         self, username: str, password: str, address: str = STRANGER, client: str = "mac"
-    ) -> Guess:
+    ) -> SocketClient:
         """A guess that is on its way."""
-        guess = Guess(username, password, address, client)
+        fields = {"grant_type": "password", "client_id": client, "username": username}
+        headers = f"{FORM}Connection: close\r\nX-Forwarded-For: {address}\r\n"
+        guess = SocketClient(post(urlencode({**fields, "password": password}), headers))
         self.guesses.append(guess)
         await connectProtocol(self.endpoint, guess)
         return guess
@@ -107,7 +81,7 @@ class SameMomentTests(TestCase):
         while not condition():
             await deferLater(reactor, 0.002)
 
-    async def come_to(self, walks: int, guess: Guess) -> None:
+    async def come_to(self, walks: int, guess: SocketClient) -> None:
         """Let everybody go on until there are so many walks, or a guess is answered."""
         await self.until(lambda: bool(guess.status) or len(self.walks.waiting) == walks)
 
@@ -124,7 +98,7 @@ class SameMomentTests(TestCase):
         await self.come_to(-1, guess)
         return guess.status
 
-    async def hang_up(self, *guesses: Guess) -> None:
+    async def hang_up(self, *guesses: SocketClient) -> None:
         """Let clients go away, and the site see it."""
         for guess in guesses:
             guess.hang_up()

@@ -17,14 +17,7 @@ from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import UserRateLimit
 from ropg_twisted.interfaces import CheckResult, LoginAttempt, User
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import (
-    ALICE,
-    RIGHT,
-    FailingVerifier,
-    FixedVerifier,
-    PendingVerifier,
-    outcome,
-)
+from tests.fakes import ALICE, RIGHT, FailingVerifier, FixedVerifier, PendingVerifier, outcome
 from tests.guard.rate_limits import (
     ALLOWED,
     HOME,

@@ -11,7 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.oauth.forms import Form, parse_form, parse_unencoded_form
 from ropg_twisted.settings.model import Client
-from tests.fakes import FORM, RIGHT, Connection, FixedVerifier, Reply, post, provider_site
+from tests.client import FORM, Connection, Reply, post
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, FixedVerifier
 
 URLENCODED = "application/x-www-form-urlencoded"
 SCOPE = "openid profile email offline_access"
@@ -201,7 +203,7 @@ class EndpointTests(SynchronousTestCase):
     def setUp(self) -> None:
         """A client that sends its forms undecoded, and one that does not."""
         self.verifier = FixedVerifier(RIGHT)
-        self.site = provider_site(
+        self.site = daemon_site(
             self.verifier, Client("xcreds", "s3cret", unencoded=True), Client("mac")
         )
 

@@ -20,8 +20,8 @@ from twisted.trial.unittest import TestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+from tests.client import Reply, post
 from tests.daemon import PATIENCE, Daemon
-from tests.fakes import Reply, post
 from tests.soak.clients import ClientConnection
 from tests.soak.proxy import Proxy
 

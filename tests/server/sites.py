@@ -2,54 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlencode
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.interfaces import IPasswordVerifier
 from ropg_twisted.server.site import BoundedSite
-from tests.fakes import (
-    GOOD,
-    CapturedLog,
-    Connection,
-    PendingVerifier,
-    post,
-    provider_site,
-)
+from tests.client import GOOD, AbortableTransport, Connection, post
+from tests.composition import daemon_site
+from tests.fakes import CapturedLog, PendingVerifier
 
 CHECK = post(urlencode(GOOD))
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
-class SocketTransport(StringTransport):
+class SocketTransport(AbortableTransport):
     """Ends as a socket does: the protocol is told in the next turn of ``clock``.
 
     ``deaf``: the peer never answers a close, as TLS asks it to; only an abort ends it.
     """
 
-    protocol: Any
-
     def __init__(self, clock: Clock, *, deaf: bool) -> None:
         super().__init__(peerAddress=IPv4Address("TCP", "192.0.2.7", 49152), lenient=True)
         self._clock = clock
         self._deaf = deaf
-
-    def write(self, data: bytes) -> None:
-        """Send, unless the connection has been cut."""
-        if self.connected and not self.disconnected:
-            super().write(data)
-
-    def writeSequence(self, data: Any) -> None:
-        """Send, likewise."""
-        self.write(b"".join(data))
 
     def unregisterProducer(self) -> None:
         """Forget a producer; sockets do not mind if there is none."""
@@ -80,10 +62,7 @@ class SiteClient(Connection):
     transport: SocketTransport
 
     def __init__(self, site: BoundedSite, clock: Clock, *, deaf: bool = False) -> None:
-        self.transport = SocketTransport(clock, deaf=deaf)
-        self.protocol = site.buildProtocol(self.transport.getPeer())
-        self.transport.protocol = self.protocol
-        self.protocol.makeConnection(self.transport)
+        self._connect(site, SocketTransport(clock, deaf=deaf))
 
     def send(self, data: bytes) -> SiteClient:
         """Send bytes; a socket that is being closed reads no more, but TLS does."""
@@ -113,7 +92,7 @@ class SiteTestCase(SynchronousTestCase):
 
     def make_site(self, verifier: IPasswordVerifier) -> BoundedSite:
         """A site on the clock."""
-        return provider_site(verifier, clock=self.clock)
+        return daemon_site(verifier, reactor=self.clock)
 
     def peer(self, *, deaf: bool = False) -> SiteClient:
         """A new connection."""

@@ -9,12 +9,8 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionLost
 
 from ropg_twisted.server.site import IDLE_SECONDS
-from tests.fakes import (
-    FORM,
-    GOOD,
-    RIGHT,
-    FixedVerifier,
-)
+from tests.client import FORM, GOOD
+from tests.fakes import RIGHT, FixedVerifier
 from tests.server.sites import CHECK, HEALTH, LAST, SiteTestCase
 
 TOKEN = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}".encode()

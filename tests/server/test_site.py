@@ -17,15 +17,9 @@ from ropg_twisted.server import site as site_module
 from ropg_twisted.server.site import IDLE_SECONDS, LINGER_SECONDS, BoundedSite
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import (
-    FORM,
-    RIGHT,
-    FakeReadiness,
-    FixedVerifier,
-    PendingVerifier,
-    outcome,
-    provider_site,
-)
+from tests.client import FORM
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, FakeReadiness, FixedVerifier, PendingVerifier, outcome
 from tests.server.sites import CHECK, HEALTH, LAST, SiteClient, SiteTestCase
 
 GRACE = 20
@@ -311,10 +305,10 @@ class SocketTests(TestCase):
     async def test_an_abort_is_no_answer(self) -> None:
         """In an outage the connection is cut: no byte of an answer, after earlier ones or not."""
         down = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
-        site = provider_site(
+        site = daemon_site(
             FixedVerifier(down),
             Client("mac", drop_on_outage=True),
-            clock=reactor,
+            reactor=reactor,
             readiness=FakeReadiness(Reason.UPSTREAM_CONNECTION),
             drop_on_outage=True,
         )
@@ -329,7 +323,7 @@ class SocketTests(TestCase):
 
     async def test_a_client_that_is_only_half_there_is_gone(self) -> None:
         """Who closes the sending side of a connection gives up what it has asked."""
-        port = await self.serve(provider_site(self.verifier, clock=reactor))
+        port = await self.serve(daemon_site(self.verifier, reactor=reactor))
         said, _ = await self.exchange(port, [CHECK], half=True)
         self.assertEqual((said, self.verifier.waiting), (b"", []))
         self.assertEqual(len(self.verifier.asked), 1)

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.lifecycle import Listener
 from ropg_twisted.settings.errors import SettingError
 from tests.certificates import identity
-from tests.fakes import RIGHT, FixedVerifier, provider_site
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, FixedVerifier
 from tests.server.tls import (
     CHAINED,
     LEAF,
@@ -224,7 +225,7 @@ class WrongFilesTests(SynchronousTestCase):
         taken = []
         for where in wrong:
             try:
-                Listener("ROPG_LISTEN", where, provider_site(FixedVerifier(RIGHT)), reactor)
+                Listener("ROPG_LISTEN", where, daemon_site(FixedVerifier(RIGHT)), reactor)
             except SettingError as error:
                 self.assertEqual(error.setting, "ROPG_LISTEN", where)
                 self.assertEqual(len(str(error).splitlines()), 1, where)

@@ -14,7 +14,9 @@ from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
 from tests.certificates import Identity
-from tests.fakes import FORM, RIGHT, FixedVerifier, outcome, provider_site
+from tests.client import FORM
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, FixedVerifier, outcome
 from tests.server.tls import (
     CHECK,
     HEALTH,
@@ -140,7 +142,7 @@ class EndTests(TLSTestCase):
         """In an outage the connection is cut without a byte, on a kept connection as well."""
         down = FixedVerifier(outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION))
         for pieces in ([CHECK], [HEALTH, CHECK], [CHECK, HEALTH]):
-            site = provider_site(down, Client("mac", drop_on_outage=True), clock=reactor)
+            site = daemon_site(down, Client("mac", drop_on_outage=True), reactor=reactor)
             said = await self.exchange(site, pieces)
             self.assertNotIn(b"error", said)
             self.assertLessEqual(said.count(b"HTTP/1.1"), len(pieces) - 1, pieces)
@@ -149,7 +151,7 @@ class EndTests(TLSTestCase):
         """What comes in while the connection closes brings neither an answer nor an error."""
         chunked = f"POST /oauth/token HTTP/1.1\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n".encode()
         for start in (b"GARBAGE\r\n", chunked + b"zz\r\n", b"GET / HTTP/1.1\r\nX\r\nY: z\r\n"):
-            site = provider_site(FixedVerifier(RIGHT), clock=reactor)
+            site = daemon_site(FixedVerifier(RIGHT), reactor=reactor)
             more = (b"X: y\r\n\r\n", HEALTH, b"0\r\n\r\n" + HEALTH)
             said = await self.exchange(site, (start, *more))
             self.assertLessEqual(said.count(b"HTTP/1.1"), 1, start)

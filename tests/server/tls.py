@@ -19,7 +19,9 @@ from twisted.trial.unittest import TestCase
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.server.tls import listening_endpoint
 from tests.certificates import Identity, identity
-from tests.fakes import RIGHT, CapturedLog, FixedVerifier, post, provider_site
+from tests.client import post
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, CapturedLog, FixedVerifier
 
 T = TypeVar("T")
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -102,7 +104,7 @@ class TLSTestCase(TestCase):
 
     async def serve(self, where: str, site: BoundedSite | None = None) -> int:
         """Serve at an endpoint, until the test ends, and return its port."""
-        site = site or provider_site(FixedVerifier(RIGHT), clock=reactor)
+        site = site or daemon_site(FixedVerifier(RIGHT), reactor=reactor)
         port: Any = await listening_endpoint(reactor, where).listen(site)
         self.addCleanup(lambda: Deferred.fromCoroutine(site.drain(PATIENCE)))
         self.addCleanup(port.stopListening)

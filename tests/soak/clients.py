@@ -19,8 +19,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD, Account
+from tests.client import Reply
 from tests.daemon import PATIENCE
-from tests.fakes import Reply
 
 APPLICATION: Final = "jamf-connect"
 """Whose policies count, whichever client asks."""

@@ -24,8 +24,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.telemetry.line_writer import MAX_LINES, LineWriter
 from ropg_twisted.telemetry.log import make_observer
+from tests.client import GOOD, post
 from tests.daemon import PATIENCE, TWISTD, Daemon, free_port, wait_until
-from tests.fakes import GOOD, post
 
 SMALLEST = 4096
 """Bytes of the smallest pipe."""

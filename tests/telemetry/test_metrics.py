@@ -18,7 +18,8 @@ from ropg_twisted.errors import OAuthError
 from ropg_twisted.settings.model import GRANTS
 from ropg_twisted.telemetry.audit import MAX_ERROR, TOKEN_ERRORS, AuditLog
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import CapturedLog, Connection, post
+from tests.client import Connection, post
+from tests.fakes import CapturedLog
 from tests.memory import TOKEN, InMemoryDaemon
 
 HOSTILE = [f"error-{number}" for number in range(50)]

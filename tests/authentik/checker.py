@@ -1,0 +1,85 @@
+"""Password checks with a flow of the sandbox, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from treq.testing import RequestTraversalAgent
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from ropg_twisted.authentik.evidence import FlowEvidence
+from ropg_twisted.interfaces import LoginAttempt, Readiness
+from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
+from ropg_twisted.sandbox.flow.flows import Flow as SandboxFlow
+from ropg_twisted.sandbox.http.app import Sandbox
+from ropg_twisted.settings.model import Client
+from ropg_twisted.verdict import Outcome
+from tests.composition import build_daemon, client_with, make_settings
+
+T = TypeVar("T")
+
+CLIENT_ADDRESS = "203.0.113.7"
+
+
+class Authentik(Resource):
+    """A sandbox that keeps the methods of all requests, and answers as it is told instead."""
+
+    isLeaf = True
+
+    def __init__(self, clock: Clock, flows: Iterable[SandboxFlow]) -> None:
+        super().__init__()
+        self.sandbox = Sandbox(clock, flows)
+        self.asked: list[str] = []
+        self.instead: Callable[[Request], bytes] | None = None
+
+    def render(self, request: Request) -> Any:
+        """Answer."""
+        self.asked.append(request.method.decode())
+        if self.instead is not None:
+            return self.instead(request)
+        return self.sandbox.resource.render(request)
+
+
+class PasswordChecker:
+    """Checks passwords with one flow, of which nothing is known yet. It has no guards.
+
+    ``flows``: flows of the sandbox beside the built-in ones.
+    """
+
+    def __init__(self, slug: str, *flows: SandboxFlow, login_stage: bool = True) -> None:
+        self.clock = Clock()
+        self.authentik = Authentik(self.clock, flows)
+        self.sandbox = self.authentik.sandbox
+        agent: Any = RequestTraversalAgent(self.authentik)
+        settings = make_settings(
+            Client("jamf-connect"),
+            flow_slug=slug,
+            login_stage=login_stage,
+            checks_access=login_stage,
+            claims_from_username=not login_stage,
+        )
+        daemon = build_daemon(
+            settings, self.clock, client_with(agent), make_evidence=FlowEvidence, guards=False
+        )
+        self.evidence = daemon.evidence
+        self._verifier = daemon.verifier
+        self._readiness = daemon.readiness
+
+    def check(self, username: str, password: str = USUAL_PASSWORD) -> Outcome:
+        """The outcome of a check."""
+        login = LoginAttempt(username, password, CLIENT_ADDRESS)
+        return _result(Deferred.fromCoroutine(self._verifier.verify(login))).outcome
+
+    def probe(self) -> Readiness:
+        """Whether a password could be checked now."""
+        return _result(Deferred.fromCoroutine(self._readiness.probe()))
+
+
+def _result(deferred: Deferred[T]) -> T:
+    results: list[T] = []
+    deferred.addCallback(results.append)
+    return results[0]
