@@ -36,6 +36,9 @@ from tests.fakes import (
     PendingVerifier,
     outcome,
 )
+from tests.parametrize import parametrize
+
+LATER = (503, "temporarily_unavailable", "The service is temporarily unavailable")
 
 
 def ask(verifier: Any, body: str, *clients: Client, headers: str = FORM) -> Reply:
@@ -68,48 +71,66 @@ class TokenEndpointTests(SynchronousTestCase):
         claims = jwt.decode(reply.json["id_token"], options={"verify_signature": False})
         self.assertEqual((claims["sub"], claims["aud"]), ("5ub", "mac"))
 
-    def test_every_outcome_has_its_answer(self) -> None:
-        """Status and body of each refusal are fixed to the byte."""
-        later = (503, "temporarily_unavailable", "The service is temporarily unavailable")
-        for check, (status, error, description) in (
-            (
+    @parametrize(
+        {
+            "wrong password": (
                 outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS),
                 (400, "invalid_grant", "Invalid username or password"),
             ),
-            (
+            "second factor": (
                 outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA),
                 (400, "interaction_required", "Multi-factor authentication required"),
             ),
-            (
+            "interaction": (
                 outcome(Verdict.INTERACTION_REQUIRED, Reason.INTERACTION),
                 (400, "interaction_required", "User interaction required"),
             ),
-            (outcome(Verdict.DENIED, Reason.POLICY), (400, "access_denied", "Access denied")),
-            (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), later),
-            (outcome(Verdict.UNVERIFIABLE, Reason.FLOW_ERROR), later),
-        ):
-            reply = ask(FixedVerifier(check), urlencode(GOOD))
-            self.assertEqual(reply.status, status, check)
-            self.assertEqual(reply.body, refused(error, description), check)
-            self.assertEqual("retry-after" in reply.headers, status == 503)
-            self.assertEqual(reply.headers["cache-control"], "no-store")
+            "policy": (
+                outcome(Verdict.DENIED, Reason.POLICY),
+                (400, "access_denied", "Access denied"),
+            ),
+            "timeout": (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), LATER),
+            "flow error": (outcome(Verdict.UNVERIFIABLE, Reason.FLOW_ERROR), LATER),
+        }
+    )
+    def test_outcome(self, check: CheckResult, answer: tuple[int, str, str]) -> None:
+        """Status and body of each refusal are fixed to the byte."""
+        status, error, description = answer
+        reply = ask(FixedVerifier(check), urlencode(GOOD))
+        self.assertEqual(reply.status, status)
+        self.assertEqual(reply.body, refused(error, description))
+        self.assertEqual("retry-after" in reply.headers, status == 503)
+        self.assertEqual(reply.headers["cache-control"], "no-store")
 
-    def test_requests_that_cannot_be_understood(self) -> None:
+    @parametrize(
+        {
+            "no password": ({"password": ""}, FORM, (400, "invalid_request")),
+            "no user name": ({"username": ""}, FORM, (400, "invalid_request")),
+            "no grant type": ({"grant_type": ""}, FORM, (400, "invalid_request")),
+            "no client": ({"client_id": ""}, FORM, (400, "invalid_request")),
+            "a line end": ({"username": "al\nice"}, FORM, (400, "invalid_request")),
+            "another grant": (
+                {"grant_type": "client_credentials"},
+                FORM,
+                (400, "unsupported_grant_type"),
+            ),
+            "an unknown client": ({"client_id": "other"}, FORM, (401, "invalid_client")),
+            "no content type": ({}, "", (400, "invalid_request")),
+            "JSON": ({}, "Content-Type: application/json\r\n", (400, "invalid_request")),
+        }
+    )
+    def test_not_understood(
+        self, change: dict[str, str], headers: str, expected: tuple[int, str]
+    ) -> None:
         """What is missing, repeated or malformed is refused before anybody is asked."""
         verifier = FixedVerifier(RIGHT)
-        for change, headers, expected in (
-            ({"password": ""}, FORM, (400, "invalid_request")),
-            ({"username": ""}, FORM, (400, "invalid_request")),
-            ({"grant_type": ""}, FORM, (400, "invalid_request")),
-            ({"client_id": ""}, FORM, (400, "invalid_request")),
-            ({"username": "al\nice"}, FORM, (400, "invalid_request")),
-            ({"grant_type": "client_credentials"}, FORM, (400, "unsupported_grant_type")),
-            ({"client_id": "other"}, FORM, (401, "invalid_client")),
-            ({}, "", (400, "invalid_request")),
-            ({}, "Content-Type: application/json\r\n", (400, "invalid_request")),
-        ):
-            reply = ask(verifier, urlencode({**GOOD, **change}), headers=headers)
-            self.assertEqual((reply.status, reply.json["error"]), expected, (change, headers))
+        reply = ask(verifier, urlencode({**GOOD, **change}), headers=headers)
+        self.assertEqual((reply.status, reply.json["error"]), expected)
+        self.assertEqual(verifier.asked, [])
+
+    def test_malformed_bodies(self) -> None:
+        """A body that is no form is refused before anybody is asked."""
+        verifier = FixedVerifier(RIGHT)
         for body in ("", "%ff=%ff", "grant_type", urlencode(GOOD) + "&username=bob"):
             self.assertEqual(ask(verifier, body).status, 400, body)
         self.assertEqual(verifier.asked, [])

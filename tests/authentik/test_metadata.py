@@ -19,6 +19,7 @@ from ropg_twisted.oauth.metadata import AUTHENTIK_ONLY
 from ropg_twisted.verdict import Reason, UpstreamError
 from tests.composition import AUTHENTIK, ISSUER
 from tests.memory import DISCOVERY, JWKS, OAUTH, InMemoryDaemon, signing_key
+from tests.parametrize import parametrize
 
 THEIRS = f"{OAUTH}jamf-connect{DISCOVERY}"
 KEYS = f"{OAUTH}jamf-connect/jwks/"
@@ -285,6 +286,9 @@ class DocumentsTests(SynchronousTestCase):
         )
 
 
+KEPT, NOT_KEPT = (200, "public, max-age=300"), (200, "no-store")
+
+
 class AbortingDiscoveryTests(SynchronousTestCase):
     """Discovery for clients that take nothing but a broken connection for an outage."""
 
@@ -301,27 +305,30 @@ class AbortingDiscoveryTests(SynchronousTestCase):
         reply = daemon.send(f"GET {DISCOVERY}{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return None if reply is None else (reply.status, reply.headers["cache-control"])
 
-    def test_it_fails_while_authentik_is_down(self) -> None:
-        """For all, or for the client that names itself in the URL; others get the old copy."""
-        kept, not_kept = (200, "public, max-age=300"), (200, "no-store")
-        for outage, query, up, down in (
-            ("503", "", kept, kept),
-            ("503", "?client_id=xcreds", not_kept, None),
-            ("503", "?client_id=jamf-connect", kept, kept),
-            ("503", "?client_id=nobody", kept, kept),
-            ("503", "?client_id=%FF", kept, kept),
-            ("503", "?client_id=", kept, kept),
-            ("abort", "", not_kept, None),
-            ("abort", "?client_id=xcreds", not_kept, None),
-            ("abort", "?client_id=jamf-connect", not_kept, None),
-            ("abort", "?client_id=nobody", not_kept, None),
-        ):
-            daemon = InMemoryDaemon(self, self.CLIENTS, ROPG_OUTAGE=outage)
-            self.assertEqual(self.ask(daemon, query), up, (outage, query))
-            daemon.line.cut = True
-            self.assertEqual(self.ask(daemon, query), down, (outage, query))
-            daemon.line.cut = False
-            self.assertEqual(self.ask(daemon, query), up, (outage, query))
+    @parametrize(
+        {
+            "503 for all": ("503", "", KEPT, KEPT),
+            "503, a client that wants it cut": ("503", "?client_id=xcreds", NOT_KEPT, None),
+            "503, a client that does not": ("503", "?client_id=jamf-connect", KEPT, KEPT),
+            "503, an unknown client": ("503", "?client_id=nobody", KEPT, KEPT),
+            "503, no UTF-8": ("503", "?client_id=%FF", KEPT, KEPT),
+            "503, an empty client": ("503", "?client_id=", KEPT, KEPT),
+            "abort for all": ("abort", "", NOT_KEPT, None),
+            "abort, a client that wants it cut": ("abort", "?client_id=xcreds", NOT_KEPT, None),
+            "abort, a client that does not": ("abort", "?client_id=jamf-connect", NOT_KEPT, None),
+            "abort, an unknown client": ("abort", "?client_id=nobody", NOT_KEPT, None),
+        }
+    )
+    def test_discovery_while_authentik_is_down(
+        self, outage: str, query: str, up: Any, down: Any
+    ) -> None:
+        """Discovery fails for all, or for the client that names itself; others get the old copy."""
+        daemon = InMemoryDaemon(self, self.CLIENTS, ROPG_OUTAGE=outage)
+        self.assertEqual(self.ask(daemon, query), up)
+        daemon.line.cut = True
+        self.assertEqual(self.ask(daemon, query), down)
+        daemon.line.cut = False
+        self.assertEqual(self.ask(daemon, query), up)
 
     def test_an_authentik_without_its_flow_is_down(self) -> None:
         """The document is there, but no password could be checked."""

@@ -43,114 +43,93 @@ from tests.authentik.conversations import (
     USER_LOGIN,
     VERIFIED,
     WRONG,
+    Received,
     after,
     challenge,
     make_conversation,
     unverifiable,
     with_errors,
 )
-from tests.rows import Rows
+from tests.parametrize import parametrize
+
+REQUIRED = {"password": [{"string": "This field is required.", "code": "required"}]}
 
 
 class VerdictTests(SynchronousTestCase):
     """The table, row by row."""
 
-    def test_the_table(self) -> None:
-        """Each challenge, at each point of a login, leads to its verdict."""
-        rows = Rows(self)
-        table: list[tuple[str, tuple[Any, Any], list[Any]]] = [
-            ("unknown name", REJECTED, [IDENTIFICATION, with_errors(IDENTIFICATION, NO_SUCH)]),
-            ("wrong, combined", REJECTED, [*SENT_TOGETHER, with_errors(COMBINED, NO_SUCH)]),
-            ("wrong", REJECTED, [*SENT, with_errors(PASSWORD, WRONG)]),
-            ("wrong once too often", REJECTED, [*SENT, DENIED]),
-            ("the same, combined", REJECTED, [*SENT_TOGETHER, DENIED]),
-            ("restarted", RESTARTED, [*ACCEPTED, IDENTIFICATION]),
-            ("restarted at once", RESTARTED, [*SENT, IDENTIFICATION]),
-            ("restarted, combined", RESTARTED, [*ACCEPTED_TOGETHER, COMBINED]),
-            ("restarted after the login stage", RESTARTED, [*PASSED, IDENTIFICATION]),
-            ("denied after the name", DENIED_BY_POLICY, [*IDENTIFIED, DENIED]),
-            ("denied after the password", DENIED_BY_POLICY, [*ACCEPTED, DENIED]),
-            ("denied after the login", DENIED_BY_POLICY, [*PASSED, DENIED]),
-            ("ended without a login", DENIED_BY_POLICY, [*ACCEPTED, END]),
-            ("ended at once without a login", DENIED_BY_POLICY, [*SENT, END]),
-            ("flow denied", unverifiable(Reason.FLOW_DENIED), [DENIED]),
-            ("no stage at all", unverifiable(Reason.FLOW_ENDED_EARLY), [END]),
-            ("no password stage", unverifiable(Reason.FLOW_ENDED_EARLY), [*IDENTIFIED, END]),
-            ("password first", unverifiable(Reason.FLOW_NOT_HEADLESS), [PASSWORD]),
-            (
-                "a password twice",
-                unverifiable(Reason.FLOW_NOT_HEADLESS),
-                [*ACCEPTED, PASSWORD],
-            ),
-            (
-                "a password again at once",
-                unverifiable(Reason.FLOW_NOT_HEADLESS),
-                [*SENT, PASSWORD],
-            ),
-            (
-                "a password after a combined one",
+    @parametrize(
+        {
+            "unknown name": (REJECTED, [IDENTIFICATION, with_errors(IDENTIFICATION, NO_SUCH)]),
+            "wrong, combined": (REJECTED, [*SENT_TOGETHER, with_errors(COMBINED, NO_SUCH)]),
+            "wrong": (REJECTED, [*SENT, with_errors(PASSWORD, WRONG)]),
+            "wrong once too often": (REJECTED, [*SENT, DENIED]),
+            "the same, combined": (REJECTED, [*SENT_TOGETHER, DENIED]),
+            "restarted": (RESTARTED, [*ACCEPTED, IDENTIFICATION]),
+            "restarted at once": (RESTARTED, [*SENT, IDENTIFICATION]),
+            "restarted, combined": (RESTARTED, [*ACCEPTED_TOGETHER, COMBINED]),
+            "restarted after the login stage": (RESTARTED, [*PASSED, IDENTIFICATION]),
+            "denied after the name": (DENIED_BY_POLICY, [*IDENTIFIED, DENIED]),
+            "denied after the password": (DENIED_BY_POLICY, [*ACCEPTED, DENIED]),
+            "denied after the login": (DENIED_BY_POLICY, [*PASSED, DENIED]),
+            "ended without a login": (DENIED_BY_POLICY, [*ACCEPTED, END]),
+            "ended at once without a login": (DENIED_BY_POLICY, [*SENT, END]),
+            "flow denied": (unverifiable(Reason.FLOW_DENIED), [DENIED]),
+            "no stage at all": (unverifiable(Reason.FLOW_ENDED_EARLY), [END]),
+            "no password stage": (unverifiable(Reason.FLOW_ENDED_EARLY), [*IDENTIFIED, END]),
+            "password first": (unverifiable(Reason.FLOW_NOT_HEADLESS), [PASSWORD]),
+            "a password twice": (unverifiable(Reason.FLOW_NOT_HEADLESS), [*ACCEPTED, PASSWORD]),
+            "a password again at once": (unverifiable(Reason.FLOW_NOT_HEADLESS), [*SENT, PASSWORD]),
+            "a password after a combined one": (
                 unverifiable(Reason.FLOW_NOT_HEADLESS),
                 [*ACCEPTED_TOGETHER, PASSWORD],
             ),
-            (
-                "captcha beside the name",
+            "captcha beside the name": (
                 unverifiable(Reason.FLOW_NOT_HEADLESS),
                 [challenge("ak-stage-identification", captcha_stage={"site_key": "x"})],
             ),
-            (
-                "password errors to the name",
+            "password errors to the name": (
                 unverifiable(Reason.FLOW_ERROR),
                 [IDENTIFICATION, with_errors(PASSWORD, WRONG)],
             ),
-            (
-                "session lost before the password",
+            "session lost before the password": (
                 unverifiable(Reason.SESSION_LOST),
                 [*IDENTIFIED, IDENTIFICATION],
             ),
-            (
-                "session lost at the password",
+            "session lost at the password": (
                 unverifiable(Reason.SESSION_LOST),
                 [*SENT, with_errors(IDENTIFICATION, NO_SUCH)],
             ),
-            (
-                "login stage twice",
-                unverifiable(Reason.FLOW_ERROR),
-                [*PASSED, USER_LOGIN],
-            ),
-            (
-                "login stage refuses the answer",
+            "login stage twice": (unverifiable(Reason.FLOW_ERROR), [*PASSED, USER_LOGIN]),
+            "login stage refuses the answer": (
                 unverifiable(Reason.FLOW_ERROR),
                 [*PASSED, with_errors(USER_LOGIN, NO_SUCH)],
             ),
-            (
-                "errors out of nowhere",
+            "errors out of nowhere": (
                 unverifiable(Reason.FLOW_ERROR),
                 [with_errors(IDENTIFICATION, NO_SUCH)],
             ),
-            (
-                "redirect to the executor",
+            "redirect to the executor": (
                 unverifiable(Reason.FLOW_LOOP),
                 [*ACCEPTED, challenge("xak-flow-redirect", to="/api/v3/flows/executor/x/?query=")],
             ),
-            (
-                "redirect that is not the final one",
+            "redirect that is not the final one": (
                 unverifiable(Reason.UPSTREAM_REDIRECT),
                 [*ACCEPTED, challenge("xak-flow-redirect", to="/", final_redirect=False)],
             ),
-            (
-                "redirect to nowhere",
+            "redirect to nowhere": (
                 unverifiable(Reason.FLOW_ERROR),
                 [*ACCEPTED, challenge("xak-flow-redirect")],
             ),
-            (
-                "redirect to no URL",
+            "redirect to no URL": (
                 unverifiable(Reason.FLOW_ERROR),
                 [*ACCEPTED, challenge("xak-flow-redirect", to="http://[")],
             ),
-        ]
-        for name, expected, received in table:
-            with rows.row(name):
-                self.assertEqual(after(*received), expected, name)
+        }
+    )
+    def test_verdict(self, expected: tuple[Verdict, Reason], received: list[Received]) -> None:
+        """Each challenge, at each point of a login, leads to its verdict."""
+        self.assertEqual(after(*received), expected)
 
     def test_a_flow_that_restarts_is_never_believed(self) -> None:
         """Where a refusal looks like an acceptance, no answer says anything of the password."""
@@ -175,27 +154,40 @@ class VerdictTests(SynchronousTestCase):
                     )
                     self.assertEqual(found, RESTARTED, received)
 
-    def test_an_unproven_flow_is_believed_as_far_as_no_302_carries_it(self) -> None:
+    @parametrize(
+        {
+            "unknown name": (REJECTED, [IDENTIFICATION, with_errors(IDENTIFICATION, NO_SUCH)]),
+            "wrong, combined": (REJECTED, [*SENT_TOGETHER, with_errors(COMBINED, NO_SUCH)]),
+            "wrong": (REJECTED, [*SENT, with_errors(PASSWORD, WRONG)]),
+            "wrong once too often": (REJECTED, [*SENT, DENIED]),
+            "denied after the name": (DENIED_BY_POLICY, [*IDENTIFIED, DENIED]),
+            "denied after the password": (UNPROVEN, [*ACCEPTED, DENIED]),
+            "denied after the login": (UNPROVEN, [*PASSED, DENIED]),
+            "ended after the password": (UNPROVEN, [*ACCEPTED, END]),
+            "ended at once": (UNPROVEN, [*SENT, END]),
+            "second factor": (UNPROVEN, [*ACCEPTED, MFA]),
+            "second factor at once": (UNPROVEN, [*SENT, MFA]),
+            "consent": (UNPROVEN, [*ACCEPTED, challenge("ak-stage-consent")]),
+            "redirect elsewhere": (
+                UNPROVEN,
+                [*ACCEPTED, challenge("xak-flow-redirect", to="https://a.invalid/")],
+            ),
+            "restarted": (RESTARTED, [*ACCEPTED, IDENTIFICATION]),
+            "flow error": (
+                unverifiable(Reason.FLOW_ERROR),
+                [*ACCEPTED, challenge("ak-stage-flow-error")],
+            ),
+        }
+    )
+    def test_an_unproven_flow_is_believed_as_far_as_no_302_carries_it(
+        self, expected: tuple[Verdict, Reason], received: list[Received]
+    ) -> None:
         """Refusals and an authenticated session count; what else follows a 302 does not."""
+        self.assertEqual(after(*received, evidence=Evidence.UNKNOWN), expected)
+
+    def test_an_unproven_flow_needs_an_authenticated_session(self) -> None:
+        """The end of the flow alone proves nothing; with an authenticated session it does."""
         unproven: dict[str, Any] = {"evidence": Evidence.UNKNOWN}
-        for expected, received in (
-            (REJECTED, [IDENTIFICATION, with_errors(IDENTIFICATION, NO_SUCH)]),
-            (REJECTED, [*SENT_TOGETHER, with_errors(COMBINED, NO_SUCH)]),
-            (REJECTED, [*SENT, with_errors(PASSWORD, WRONG)]),
-            (REJECTED, [*SENT, DENIED]),
-            (DENIED_BY_POLICY, [*IDENTIFIED, DENIED]),
-            (UNPROVEN, [*ACCEPTED, DENIED]),
-            (UNPROVEN, [*PASSED, DENIED]),
-            (UNPROVEN, [*ACCEPTED, END]),
-            (UNPROVEN, [*SENT, END]),
-            (UNPROVEN, [*ACCEPTED, MFA]),
-            (UNPROVEN, [*SENT, MFA]),
-            (UNPROVEN, [*ACCEPTED, challenge("ak-stage-consent")]),
-            (UNPROVEN, [*ACCEPTED, challenge("xak-flow-redirect", to="https://a.invalid/")]),
-            (RESTARTED, [*ACCEPTED, IDENTIFICATION]),
-            (unverifiable(Reason.FLOW_ERROR), [*ACCEPTED, challenge("ak-stage-flow-error")]),
-        ):
-            self.assertEqual(after(*received, **unproven), expected, received)
         for path in (SENT, ACCEPTED, SENT_TOGETHER, ACCEPTED_TOGETHER, PASSED):
             self.assertEqual(after(*path, END, session=LOGGED_IN, **unproven), VERIFIED)
             self.assertEqual(after(*path, END, login_stage=False, **unproven), UNPROVEN)
@@ -215,53 +207,59 @@ class VerdictTests(SynchronousTestCase):
             step = conversation.receive(with_errors(DEVICES, wrong), ANONYMOUS)
             self.assertEqual(step, Outcome(*expected))
 
-    def test_what_a_conversation_says_of_the_refusal(self) -> None:
-        """The answer to the password is a refusal in place, another answer, or about neither."""
-        required = {"password": [{"string": "This field is required.", "code": "required"}]}
-        for expected, received in (
-            (None, [IDENTIFICATION, with_errors(IDENTIFICATION, NO_SUCH)]),
-            (None, [*IDENTIFIED, DENIED]),
-            (None, SENT),
-            (True, [*SENT, with_errors(PASSWORD, WRONG)]),
-            (True, [*SENT_TOGETHER, with_errors(COMBINED, NO_SUCH)]),
-            (True, [*SENT, DENIED]),
-            (None, [*SENT, with_errors(PASSWORD, required)]),
-            (None, [*SENT, with_errors(IDENTIFICATION, NO_SUCH)]),
-            (False, [*SENT, MOVED]),
-            (False, [*ACCEPTED, DENIED]),
-            (False, [*SENT, END]),
-            (False, [*SENT, MFA]),
-            (False, [*SENT, IDENTIFICATION]),
-            (False, [*SENT, PASSWORD]),
-            (False, [*SENT, challenge("ak-stage-flow-error")]),
-        ):
-            for evidence in Evidence:
-                conversation = make_conversation(evidence=evidence)
-                for item in received:
-                    if isinstance(conversation.receive(item, ANONYMOUS), Outcome):
-                        break
-                self.assertIs(conversation.refused_in_place, expected, received)
+    @parametrize(
+        {
+            "unknown name": (None, [IDENTIFICATION, with_errors(IDENTIFICATION, NO_SUCH)]),
+            "denied after the name": (None, [*IDENTIFIED, DENIED]),
+            "no response yet": (None, SENT),
+            "wrong": (True, [*SENT, with_errors(PASSWORD, WRONG)]),
+            "wrong, combined": (True, [*SENT_TOGETHER, with_errors(COMBINED, NO_SUCH)]),
+            "denied": (True, [*SENT, DENIED]),
+            "a missing password": (None, [*SENT, with_errors(PASSWORD, REQUIRED)]),
+            "the name again": (None, [*SENT, with_errors(IDENTIFICATION, NO_SUCH)]),
+            "accepted": (False, [*SENT, MOVED]),
+            "denied after the password": (False, [*ACCEPTED, DENIED]),
+            "ended": (False, [*SENT, END]),
+            "second factor": (False, [*SENT, MFA]),
+            "restarted": (False, [*SENT, IDENTIFICATION]),
+            "a second password stage": (False, [*SENT, PASSWORD]),
+            "flow error": (False, [*SENT, challenge("ak-stage-flow-error")]),
+        }
+    )
+    def test_refused_in_place(self, expected: bool | None, received: list[Received]) -> None:
+        """A conversation knows whether the flow refused the password in place."""
+        for evidence in Evidence:
+            conversation = make_conversation(evidence=evidence)
+            for item in received:
+                if isinstance(conversation.receive(item, ANONYMOUS), Outcome):
+                    break
+            self.assertIs(conversation.refused_in_place, expected)
+
+    def test_another_session_says_nothing_of_the_refusal(self) -> None:
+        """A first stage in another session is about neither."""
         conversation = make_conversation()
         for item in SENT:
             conversation.receive(item, ANONYMOUS)
         conversation.receive(IDENTIFICATION, SessionCookie("another"))
         self.assertIsNone(conversation.refused_in_place)
 
-    def test_a_restart_is_noticed(self) -> None:
+    @parametrize(
+        {
+            "name after the password": (True, [*ACCEPTED, IDENTIFICATION]),
+            "password after the password": (True, [*ACCEPTED, PASSWORD]),
+            "combined": (True, [*ACCEPTED_TOGETHER, COMBINED]),
+            "name after the name": (False, [*IDENTIFIED, IDENTIFICATION]),
+            "wrong": (False, [*SENT, with_errors(PASSWORD, WRONG)]),
+            "second factor": (False, [*ACCEPTED, MFA]),
+            "ended": (False, [*ACCEPTED, END]),
+        }
+    )
+    def test_a_restart_is_noticed(self, expected: bool, received: list[Received]) -> None:
         """A flow that asks for name or password again after the password has restarted."""
-        for expected, received in (
-            (True, [*ACCEPTED, IDENTIFICATION]),
-            (True, [*ACCEPTED, PASSWORD]),
-            (True, [*ACCEPTED_TOGETHER, COMBINED]),
-            (False, [*IDENTIFIED, IDENTIFICATION]),
-            (False, [*SENT, with_errors(PASSWORD, WRONG)]),
-            (False, [*ACCEPTED, MFA]),
-            (False, [*ACCEPTED, END]),
-        ):
-            conversation = make_conversation()
-            for item in received:
-                conversation.receive(item, ANONYMOUS)
-            self.assertIs(conversation.restarted, expected, received)
+        conversation = make_conversation()
+        for item in received:
+            conversation.receive(item, ANONYMOUS)
+        self.assertIs(conversation.restarted, expected)
 
     def test_what_errors_say_counts_and_not_that_there_are_some(self) -> None:
         """Errors are a refusal only of fields that were sent, and not for want of a field."""

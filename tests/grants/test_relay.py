@@ -22,6 +22,7 @@ from ropg_twisted.sandbox.oauth2.endpoints import DESCRIPTIONS
 from tests.client import Reply, post
 from tests.composition import AUTHENTIK, ISSUER
 from tests.memory import JWKS, OAUTH, TOKEN, InMemoryDaemon, claims, signing_key
+from tests.parametrize import parametrize
 
 FOREIGN = f"{AUTHENTIK}{OAUTH}jamf-connect/"
 KEYS = f"{OAUTH}jamf-connect/jwks/"
@@ -196,26 +197,32 @@ class CodeTests(RelayTestCase):
             self.assertEqual(replies[0].headers["cache-control"], "no-store")
             self.assertEqual(daemon.logged("result")[-1], error)
 
-    def test_a_refusal_may_be_without_a_description(self) -> None:
+    @parametrize(
+        {
+            "without": (400, b'{"error":"invalid_grant"}', (400, "invalid_grant")),
+            "with a request id": (
+                401,
+                b'{"error":"invalid_client","request_id":"x"}',
+                (401, "invalid_client"),
+            ),
+            "an error that is a list": (400, b'{"error":["invalid_grant"]}', LATER),
+            "no error": (400, b'{"detail":"x"}', LATER),
+            "HTML": (400, b"<html>", LATER),
+            "403": (403, b'{"error":"invalid_grant"}', LATER),
+            "429": (429, b'{"error":"slow_down"}', LATER),
+            "a list": (200, b"[]", LATER),
+        }
+    )
+    def test_refusal(self, status: int, body: bytes, expected: tuple[int, str]) -> None:
         """RFC 6749 section 5.2 leaves it out; a body that is no such error is an outage."""
-        for status, body, expected in (
-            (400, b'{"error":"invalid_grant"}', (400, "invalid_grant")),
-            (401, b'{"error":"invalid_client","request_id":"x"}', (401, "invalid_client")),
-            (400, b'{"error":["invalid_grant"]}', LATER),
-            (400, b'{"detail":"x"}', LATER),
-            (400, b"<html>", LATER),
-            (403, b'{"error":"invalid_grant"}', LATER),
-            (429, b'{"error":"slow_down"}', LATER),
-            (200, b"[]", LATER),
-        ):
-            daemon = InMemoryDaemon(self)
+        daemon = InMemoryDaemon(self)
 
-            def answer(request: Any, status: int = status, body: bytes = body) -> bytes:
-                request.setResponseCode(status)
-                return body
+        def answer(request: Any) -> bytes:
+            request.setResponseCode(status)
+            return body
 
-            daemon.authentik.instead[TOKEN] = answer
-            self.assertEqual(self.refused(daemon.redeem("a code")), expected, (status, body))
+        daemon.authentik.instead[TOKEN] = answer
+        self.assertEqual(self.refused(daemon.redeem("a code")), expected)
 
     def test_grants_that_are_not_served(self) -> None:
         """Any other grant, and one that the client's table leaves out, never reach Authentik."""

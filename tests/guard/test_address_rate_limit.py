@@ -9,6 +9,7 @@ from ropg_twisted.interfaces import Rates
 from ropg_twisted.verdict import Reason, Verdict
 from tests.fakes import RIGHT, FixedVerifier, outcome
 from tests.guard.rate_limits import ADDRESS, ALLOWED, WRONG, BothRateLimits
+from tests.parametrize import parametrize
 
 
 class AddressRateTests(SynchronousTestCase):
@@ -23,18 +24,26 @@ class AddressRateTests(SynchronousTestCase):
             self.assertEqual(let_in, [True] * ALLOWED + [False] * ALLOWED, check)
             self.assertEqual(len(verifier.asked), ALLOWED)
 
-    def test_who_is_one_party(self) -> None:
+    @parametrize(
+        {
+            "one IPv4 address": (["192.0.2.7", "192.0.2.7", "192.0.2.7", "192.0.2.7"], ALLOWED),
+            "four IPv4 addresses": (["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"], 4),
+            "one IPv6 network": (
+                ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1:2:3", "2001:db8::"],
+                ALLOWED,
+            ),
+            "four IPv6 networks": (
+                ["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"],
+                4,
+            ),
+            "unknown addresses": ([None, None, None, None], 4),
+        }
+    )
+    def test_addresses_count_together(self, addresses: list[str | None], expected: int) -> None:
         """IPv4 counts by the address, IPv6 by the /64, and an unknown address not at all."""
-        for addresses, expected in (
-            (["192.0.2.7", "192.0.2.7", "192.0.2.7", "192.0.2.7"], ALLOWED),
-            (["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"], 4),
-            (["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1:2:3", "2001:db8::"], ALLOWED),
-            (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"], 4),
-            ([None, None, None, None], 4),
-        ):
-            gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
-            let_in = [gate.lets_in(address=address) for address in addresses]
-            self.assertEqual(let_in.count(True), expected, addresses)
+        gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
+        let_in = [gate.lets_in(address=address) for address in addresses]
+        self.assertEqual(let_in.count(True), expected)
 
     def test_refused_checks_do_not_touch_the_user(self) -> None:
         """A flood from one address does not use up the attempts of the users that it names."""

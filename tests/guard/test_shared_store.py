@@ -32,6 +32,7 @@ from tests.guard.redis import (
     StoreTestCase,
     reactor,
 )
+from tests.parametrize import parametrize
 
 
 class NotRedis(Protocol):
@@ -278,19 +279,23 @@ class OtherPeerTests(StoreTestCase):
         reactor.callLater(0, gone.callback, None)
         return gone
 
-    async def test_no_redis(self) -> None:
+    @parametrize(
+        {
+            "hangs up": (None,),
+            "silent": (b"",),
+            "a web server": (b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",),
+            "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n",),
+            "TLS": (b"\x15\x03\x01\x00\x02\x02\x46\r\n",),
+            "memcached": (b"ERROR\r\n" * 9,),
+            "a Redis that is loading": (b"-LOADING Redis is loading the dataset\r\n" * 9,),
+        }
+    )
+    async def test_no_redis(self, banner: bytes | None) -> None:
         """Whatever is there or not, counting goes on alone."""
-        rows: list[tuple[str, bytes | None]] = [
-            ("hangs up", None),
-            ("silent", b""),
-            ("a web server", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
-            ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n"),
-            ("TLS", b"\x15\x03\x01\x00\x02\x02\x46\r\n"),
-            ("memcached", b"ERROR\r\n" * 9),
-            ("a Redis that is loading", b"-LOADING Redis is loading the dataset\r\n" * 9),
-        ]
-        for name, banner in rows:
-            await self.expect_alone(self.limiter(self.listen(banner)), name)
+        await self.expect_alone(self.limiter(self.listen(banner)), repr(banner))
+
+    async def test_nobody_listens(self) -> None:
+        """Without a listener or a socket, counting goes on alone."""
         await self.expect_alone(self.limiter(f"redis://127.0.0.1:{free_port()}"), "nobody")
         await self.expect_alone(self.limiter("redis+unix:///nowhere/redis.sock"), "no socket")
 

@@ -30,30 +30,33 @@ from tests.guard.rate_limits import (
     BothRateLimits,
     is_throttled,
 )
+from tests.parametrize import parametrize
 
 
 class UserRateTests(SynchronousTestCase):
     """Failed checks of one user name."""
 
-    def test_only_refusals_count(self) -> None:
+    @parametrize(
+        {
+            "wrong password": (WRONG, True),
+            "wrong code": (WRONG_CODE, True),
+            "right": (RIGHT, False),
+            "cached refusal": (outcome(Verdict.REJECTED, Reason.STALE_PASSWORD), False),
+            "second factor": (MFA, False),
+            "denied": (outcome(Verdict.DENIED, Reason.POLICY), False),
+            "timeout": (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), False),
+            "breaker open": (outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN), False),
+        }
+    )
+    def test_only_refusals_count(self, check: CheckResult, counted: bool) -> None:
         """No other answer than a refusal by Authentik uses up any of a user's attempts."""
-        for check, counted in (
-            (WRONG, True),
-            (WRONG_CODE, True),
-            (RIGHT, False),
-            (outcome(Verdict.REJECTED, Reason.STALE_PASSWORD), False),
-            (MFA, False),
-            (outcome(Verdict.DENIED, Reason.POLICY), False),
-            (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), False),
-            (outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN), False),
-        ):
-            verifier = FixedVerifier(check)
-            gate = BothRateLimits(verifier, USER)
-            let_in = [gate.lets_in(code="123456") for _ in range(3 * ALLOWED)]
-            expected = ALLOWED if counted else len(let_in)
-            self.assertEqual(let_in.count(True), expected, check)
-            self.assertEqual(len(verifier.asked), expected, check)
-            self.assertEqual(all(let_in[:expected]), True, check)
+        verifier = FixedVerifier(check)
+        gate = BothRateLimits(verifier, USER)
+        let_in = [gate.lets_in(code="123456") for _ in range(3 * ALLOWED)]
+        expected = ALLOWED if counted else len(let_in)
+        self.assertEqual(let_in.count(True), expected)
+        self.assertEqual(len(verifier.asked), expected)
+        self.assertEqual(all(let_in[:expected]), True)
 
     def test_a_mistake_of_ours_does_not_count(self) -> None:
         """A check that breaks inside leaves a user's attempts as they were."""

@@ -8,8 +8,13 @@ from twisted.logger import capturedLogs
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, CONFIDENTIAL_SECRET
+from tests.parametrize import parametrize
 from tests.sandbox.provider_cases import CHALLENGE, OAUTH, VERIFIER, ProviderTestCase, claims
 from tests.sandbox_browser import START, account
+
+S256 = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
+PLAIN = {"code_challenge": VERIFIER, "code_challenge_method": "plain"}
+DEFAULT_METHOD = {"code_challenge": VERIFIER}
 
 
 class CodeTests(ProviderTestCase):
@@ -84,26 +89,27 @@ class CodeTests(ProviderTestCase):
         browser.get("default-invalidation-flow")
         self.assert_refused(self.redeem(code), "invalid_grant")
 
-    def test_a_challenge_wants_its_verifier(self) -> None:
+    @parametrize(
+        {
+            "S256": (S256, VERIFIER, 200),
+            "S256, wrong": (S256, CHALLENGE, 400),
+            "S256, empty": (S256, "", 400),
+            "S256, none": (S256, None, 400),
+            "plain": (PLAIN, VERIFIER, 200),
+            "plain, wrong": (PLAIN, CHALLENGE, 400),
+            "plain, none": (PLAIN, None, 400),
+            "no method": (DEFAULT_METHOD, VERIFIER, 200),
+            "no challenge": ({}, VERIFIER, 400),
+            "neither": ({}, None, 200),
+        }
+    )
+    def test_code_verifier(
+        self, challenge: dict[str, str], verifier: str | None, status: int
+    ) -> None:
         """And a verifier wants a challenge (RFC 7636, against a downgrade)."""
-        s256 = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
-        plain = {"code_challenge": VERIFIER, "code_challenge_method": "plain"}
-        default = {"code_challenge": VERIFIER}
-        for challenge, verifier, status in (
-            (s256, VERIFIER, 200),
-            (s256, CHALLENGE, 400),
-            (s256, "", 400),
-            (s256, None, 400),
-            (plain, VERIFIER, 200),
-            (plain, CHALLENGE, 400),
-            (plain, None, 400),
-            (default, VERIFIER, 200),
-            ({}, VERIFIER, 400),
-            ({}, None, 200),
-        ):
-            fields = {} if verifier is None else {"code_verifier": verifier}
-            answer = self.redeem(self.bring(**challenge), **fields)
-            self.assertEqual(answer.status, status, (challenge, verifier))
+        fields = {} if verifier is None else {"code_verifier": verifier}
+        answer = self.redeem(self.bring(**challenge), **fields)
+        self.assertEqual(answer.status, status)
 
     def test_a_confidential_client_needs_its_secret(self) -> None:
         """In the body or by Basic, and Basic counts where there are both."""

@@ -9,9 +9,9 @@ from ropg_twisted.settings.model import Client
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.tap import Options
-from tests.rows import Rows
+from tests.parametrize import parametrize
 from tests.settings.cases import SettingsTestCase
-from tests.settings.examples import CLIENT_VALUES, DEFAULTS, RATES, REQUIRED, VALUES
+from tests.settings.examples import CLIENT_VALUES, DEFAULTS, RATES, REQUIRED, VALUES, Values
 
 
 class SourcesTests(SettingsTestCase):
@@ -37,17 +37,13 @@ class SourcesTests(SettingsTestCase):
             where[key] = value
             self.assertEqual(read_settings(options, environ).flow_slug, expected)
 
-    def test_every_source_takes_every_setting(self) -> None:
+    @parametrize({name: (name, values) for name, values in VALUES.items()})
+    def test_right_values(self, name: str, values: Values) -> None:
         """Each right value comes out alike, wherever it comes from."""
-        rows = Rows(self)
-        for name, values in VALUES.items():
-            for text, value in values.right.items():
-                for source, read in self.sources(name, text).items():
-                    with rows.row(f"{name}={text} by {source}"):
-                        if source != "option" or text:
-                            self.assertEqual(
-                                values.read(read()), value, f"{name}={text} by {source}"
-                            )
+        for text, value in values.right.items():
+            for source, read in self.sources(name, text).items():
+                if source != "option" or text:
+                    self.assertEqual(values.read(read()), value, f"{name}={text} by {source}")
 
     def test_the_settings_file_is_named_by_option_or_environment(self) -> None:
         """The option counts over the environment here as well."""
@@ -109,15 +105,15 @@ class SourcesTests(SettingsTestCase):
         settings = read_settings({}, self.config('client_id = "top"\n' + tables))
         self.assertEqual(settings.clients, (*listed, Client("top", rates=RATES)))
 
-    def test_what_a_client_says_counts_for_it_alone(self) -> None:
+    @parametrize({name: (name, values) for name, values in CLIENT_VALUES.items()})
+    def test_right_values_of_a_client(self, name: str, values: Values) -> None:
         """Each right value of a client comes out, whatever holds for all others."""
-        for name, values in CLIENT_VALUES.items():
-            for text, value in values.right.items():
-                rest = "" if name == "id" else 'id = "mac"\n'
-                tables = f"[[clients]]\n{rest}{name} = {json.dumps(text)}\n"
-                for outage in ("503", "abort"):
-                    environ = {**self.config(tables), "ROPG_OUTAGE": outage, "CLIENT_ID": "other"}
-                    settings = read_settings({}, environ)
-                    self.assertEqual(values.read(settings), value, f"{name} = {text}")
-                    other = Client("other", rates=RATES, drop_on_outage=outage == "abort")
-                    self.assertEqual(settings.clients[1], other)
+        for text, value in values.right.items():
+            rest = "" if name == "id" else 'id = "mac"\n'
+            tables = f"[[clients]]\n{rest}{name} = {json.dumps(text)}\n"
+            for outage in ("503", "abort"):
+                environ = {**self.config(tables), "ROPG_OUTAGE": outage, "CLIENT_ID": "other"}
+                settings = read_settings({}, environ)
+                self.assertEqual(values.read(settings), value, f"{name} = {text}")
+                other = Client("other", rates=RATES, drop_on_outage=outage == "abort")
+                self.assertEqual(settings.clients[1], other)
