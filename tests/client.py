@@ -17,7 +17,7 @@ from twisted.web.server import Site
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP response as it came over the wire. Header names are in small letters."""
+    """An HTTP response as it came over the wire. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -81,7 +81,7 @@ class Connection:
 
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
 GOOD = {"grant_type": "password", "client_id": "mac", "username": "alice", "password": "secret"}
-"""What the client of the sites here asks."""
+"""The form of a password grant that succeeds."""
 
 
 def post(body: str | bytes, headers: str = FORM, target: str = "/oauth/token") -> bytes:

@@ -156,7 +156,7 @@ class SandboxProcess(Process):
         self.wait_for(lambda line: f"The sandbox is at {self.url}" in line)
 
 
-class Daemon(Process):
+class DaemonProcess(Process):
     """``twistd -n ropg`` on a sandbox of its own, listening at ``url``."""
 
     def __init__(

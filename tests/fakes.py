@@ -1,4 +1,4 @@
-"""Small stand-ins: one for each thing that a test does not want to be real."""
+"""Fakes: verifiers for each outcome, readiness, and the captured log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CapturedLog:
 
 @implementer(IPasswordVerifier)
 class FixedVerifier:
-    """Comes to the same check every time, and keeps what it was asked."""
+    """Returns the same result every time, and keeps the attempts."""
 
     def __init__(self, check: CheckResult) -> None:
         self.asked: list[LoginAttempt] = []
@@ -51,7 +51,7 @@ class FixedVerifier:
 
 @implementer(IPasswordVerifier)
 class FailingVerifier(FixedVerifier):
-    """Fails in a way that nobody has foreseen, with a secret in the text."""
+    """Raises an unexpected exception, with a secret in its text."""
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
@@ -60,7 +60,7 @@ class FailingVerifier(FixedVerifier):
 
 @implementer(IPasswordVerifier)
 class PendingVerifier(FixedVerifier):
-    """Comes to nothing by itself; ``waiting`` holds who waits, and drops who has given up."""
+    """Answers when the test says. ``waiting`` holds the checks that are not cancelled."""
 
     def __init__(self) -> None:
         super().__init__(RIGHT)
@@ -73,15 +73,21 @@ class PendingVerifier(FixedVerifier):
         self.waiting.append(waiter)
         return await waiter
 
+    def answer(self, check: CheckResult) -> None:
+        """End all pending checks with this result."""
+        waiting, self.waiting = self.waiting, []
+        for waiter in waiting:
+            waiter.callback(check)
+
 
 def outcome(verdict: Verdict, reason: Reason) -> CheckResult:
-    """A check that brings no person."""
+    """The result of a check without a user."""
     return CheckResult(Outcome(verdict, reason))
 
 
 @implementer(IReadinessProbe)
 class FakeReadiness:
-    """Is as ready as it is told."""
+    """A readiness probe with a fixed result."""
 
     def __init__(self, reason: Reason | None = None, warning: Reason | None = None) -> None:
         self.now = Readiness(reason, warning)

@@ -15,7 +15,6 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import jwt
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
@@ -61,9 +60,9 @@ class ReceivedRequest:
 
 
 class RequestRecorder(Resource):
-    """Authentik, and what it has been asked.
+    """Authentik, and the requests that it has received.
 
-    ``instead``: by their paths, answers in the place of its own; bytes are JSON, a number is a
+    ``overrides``: by their paths, answers in the place of its own; bytes are JSON, a number is a
     status without a body, and a function makes one of both.
     """
 
@@ -71,8 +70,8 @@ class RequestRecorder(Resource):
 
     def __init__(self, authentik: IResource) -> None:
         super().__init__()
-        self.heard: list[ReceivedRequest] = []
-        self.instead: dict[str, bytes | int | Callable[[Request], bytes | int]] = {}
+        self.requests: list[ReceivedRequest] = []
+        self.overrides: dict[str, bytes | int | Callable[[Request], bytes | int]] = {}
         self._authentik = authentik
 
     def render(self, request: Request) -> Any:
@@ -80,9 +79,9 @@ class RequestRecorder(Resource):
         path, _, query = request.uri.decode("latin-1").partition("?")
         method, authorization = request.method.decode("latin-1"), request.getHeader("authorization")
         content: Any = request.content
-        self.heard.append(ReceivedRequest(method, path, query, authorization, content.read()))
+        self.requests.append(ReceivedRequest(method, path, query, authorization, content.read()))
         content.seek(0)
-        answer = self.instead.get(path)
+        answer = self.overrides.get(path)
         if callable(answer):
             answer = answer(request)
         if isinstance(answer, int):
@@ -94,16 +93,19 @@ class RequestRecorder(Resource):
         return self._authentik.render(request)
 
     def count(self, method: str, path: str) -> int:
-        """How often that has been asked."""
-        return sum((heard.method, heard.path) == (method, path) for heard in self.heard)
+        """The number of such requests."""
+        return sum((received.method, received.path) == (method, path) for received in self.requests)
 
 
 @implementer(IAgent)
 class UnreliableAgent:
-    """The way to Authentik. ``cut``: it cannot be reached. ``silent``: it never answers."""
+    """The way to Authentik.
+
+    ``failure``: fails every request. ``silent``: no request is ever answered.
+    """
 
     def __init__(self, authentik: IResource) -> None:
-        self.cut = False
+        self.failure: Exception | None = None
         self.silent = False
         self._agent = RequestTraversalAgent(authentik)
 
@@ -115,8 +117,8 @@ class UnreliableAgent:
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
         """See :class:`IAgent`."""
-        if self.cut:
-            return fail(ConnectionRefusedError())
+        if self.failure is not None:
+            return fail(self.failure)
         if self.silent:
             return Deferred()
         answer: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
@@ -140,7 +142,7 @@ class InMemoryDaemon:
         self.sandbox = Sandbox(self.clock)
         self.sandbox.provider.key = signing_key(0)
         self.authentik = RequestRecorder(self.sandbox.resource)
-        self.line = UnreliableAgent(self.authentik)
+        self.agent = UnreliableAgent(self.authentik)
         (folder / "ropg.toml").write_text(clients)
         usual = {
             "AUTHENTIK_URL": AUTHENTIK,
@@ -152,17 +154,17 @@ class InMemoryDaemon:
         if "JWT_SECRET" in environ:
             del usual["ROPG_SIGNING_ALG"]
         settings = read_settings({}, usual | environ)
-        daemon = build_daemon(settings, self.clock, client_with(self.line))
+        daemon = build_daemon(settings, self.clock, client_with(self.agent))
         daemon.service.privilegedStartService()
         self.site = daemon.site
 
-    def peer(self) -> Connection:
+    def connect(self) -> Connection:
         """A new connection."""
         return Connection(self.site)
 
     def send(self, data: bytes) -> Reply | None:
         """The answer to a request, ``None`` if the connection is cut instead."""
-        peer = self.peer()
+        peer = self.connect()
         peer.send(data)
         if peer.transport.disconnected and not peer.replies:
             return None
@@ -221,7 +223,7 @@ class InMemoryDaemon:
         return parse_qs(urlsplit(location).query)["code"][0]
 
     def userinfo(self, token: str) -> Reply:
-        """What a token says about its person."""
+        """The response of userinfo to a token."""
         return self.get("/userinfo", f"Authorization: Bearer {token}\r\n")
 
     def logged(self, name: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Whose request it is: what a proxy says counts, and what a client says about itself does not."""
+"""The client's address: a trusted proxy is believed, and the client itself is not."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def secret_fields(kind: type) -> list[str]:
 
 
 class ReprTests(SynchronousTestCase):
-    """What objects say of themselves."""
+    """Representations of objects."""
 
     def test_no_value_shows_its_secrets(self) -> None:
         """Whatever is named like a secret is in no ``repr`` and no ``str``."""

@@ -1,4 +1,4 @@
-"""What clients are answered, to the byte and the header."""
+"""Responses to clients, to the byte and the header."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LATER = (503, "temporarily_unavailable", "The service is temporarily unavailable
 
 
 def ask(verifier: Any, body: str, *clients: Client, headers: str = FORM) -> Reply:
-    """What a token request is answered."""
+    """The response to a token request."""
     [reply] = Connection(daemon_site(verifier, *clients)).send(post(body, headers)).replies
     return reply
 
@@ -122,7 +122,7 @@ class TokenEndpointTests(SynchronousTestCase):
     def test_not_understood(
         self, change: dict[str, str], headers: str, expected: tuple[int, str]
     ) -> None:
-        """What is missing, repeated or malformed is refused before anybody is asked."""
+        """A request with a missing, repeated or malformed parameter is refused before a check."""
         verifier = FixedVerifier(RIGHT)
         reply = ask(verifier, urlencode({**GOOD, **change}), headers=headers)
         self.assertEqual((reply.status, reply.json["error"]), expected)
@@ -225,7 +225,7 @@ class TokenEndpointTests(SynchronousTestCase):
 
 
 class BoundTests(SynchronousTestCase):
-    """What a request may cost."""
+    """Bounds on a request."""
 
     def test_a_large_body_is_refused_and_never_on_disk(self) -> None:
         """Over 64 KiB a body is read to its end and refused, and no file holds any of it."""
@@ -289,7 +289,7 @@ class RouteTests(SynchronousTestCase):
     """The other routes."""
 
     def get(self, target: str, readiness: Any = None, method: str = "GET") -> Reply:
-        """What a request without a body is answered."""
+        """The response to a request without a body."""
         wire = Connection(daemon_site(FixedVerifier(RIGHT), readiness=readiness))
         wire.send(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         [reply] = wire.replies
@@ -335,7 +335,7 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(self.get("/health", method="DELETE").headers["allow"], "GET, HEAD")
 
     def test_targets_that_are_no_path(self) -> None:
-        """Those that a proxy is sent, and ``*`` (RFC 9112 section 3.2), are JSON as well."""
+        """Targets for a proxy, and ``*`` (RFC 9112 section 3.2), are answered in JSON as well."""
         for method in ("OPTIONS", "GET", "POST", "PUT", "CONNECT"):
             reply = self.get("*", method=method)
             self.assertEqual((reply.status, reply.json["error"]), (405, "method_not_allowed"))

@@ -12,14 +12,15 @@ from ropg_twisted.settings.model import Client
 from tests.client import Connection, Reply, post
 from tests.composition import daemon_site
 from tests.fakes import CapturedLog, FixedVerifier
-from tests.guard.rate_limits import ADDRESS, ALLOWED, BOTH, OFF, USER, WRONG, limited
+from tests.guard.fakes import WRONG
+from tests.guard.rate_limits import ADDRESS, ALLOWED, BOTH, OFF, USER, limited
 
 
 class WebTests(SynchronousTestCase):
     """The same, as clients see it."""
 
     def ask(self, site: BoundedSite, client: str = "mac", username: str = "alice") -> Reply:
-        """What a token request is answered."""
+        """The response to a token request."""
         fields = {"grant_type": "password", "username": username, "password": "canary"}
         [reply] = Connection(site).send(post(urlencode({**fields, "client_id": client}))).replies
         return reply
@@ -64,7 +65,7 @@ class WebTests(SynchronousTestCase):
             self.assertEqual(statuses, expected, (client, username))
 
     def test_a_user_has_the_same_attempts_everywhere(self) -> None:
-        """What a user has failed through one client counts through another of the same rate."""
+        """A failure through one client counts through another client of the same rate."""
         site = daemon_site(
             limited(FixedVerifier(WRONG), Clock()),
             Client("mac", rates=USER),

@@ -75,7 +75,7 @@ class PasswordChecker:
         return _result(Deferred.fromCoroutine(self._verifier.verify(login))).outcome
 
     def probe(self) -> Readiness:
-        """Whether a password could be checked now."""
+        """Return whether a password could be checked now."""
         return _result(Deferred.fromCoroutine(self._readiness.probe()))
 
 

@@ -108,7 +108,7 @@ def make_conversation(
 def after(
     *received: Received, session: SessionCookie = ANONYMOUS, **options: Any
 ) -> tuple[Verdict | None, Reason | None]:
-    """What a conversation comes to that hears all this; ``session`` counts for the last of it."""
+    """The outcome of a conversation that receives all this; ``session`` is that of the last."""
     conversation = make_conversation(**options)
     step: Step = FollowRedirect()
     for item in received[:-1]:

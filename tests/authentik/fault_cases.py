@@ -126,18 +126,18 @@ SAMPLE: Final = [
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A peer, a way to it, and the check on the way."""
+class FaultScenario:
+    """A faulty Authentik, and the daemon before it."""
 
-    peer: FaultyAuthentik
+    authentik: FaultyAuthentik
     clock: Clock
     daemon: DaemonParts
     pool: HTTPConnectionPool
 
     @property
     def passwords(self) -> int:
-        """How often the password went over the wire."""
-        return self.peer.seen.count(Point.PASSWORD)
+        """The number of times that the password was sent."""
+        return self.authentik.seen.count(Point.PASSWORD)
 
 
 class FaultTestCase(TestCase):
@@ -145,7 +145,7 @@ class FaultTestCase(TestCase):
 
     reactor: Any = global_reactor
 
-    def scene(
+    def scenario(
         self,
         fault: Fault | None = None,
         point: Point | None = None,
@@ -158,12 +158,12 @@ class FaultTestCase(TestCase):
         login_stage: bool = True,
         now: float = 0,
         drop_on_outage: bool = False,
-    ) -> Scene:
+    ) -> FaultScenario:
         """An Authentik with a fault, and our client before it."""
         clock = Clock()
         clock.advance(now)
-        peer = FaultyAuthentik(clock, fault, point, times=times, tls=tls)
-        url = f"{where}:{peer.listen(self.reactor)}"
+        authentik = FaultyAuthentik(clock, fault, point, times=times, tls=tls)
+        url = f"{where}:{authentik.listen(self.reactor)}"
         pool = HTTPConnectionPool(self.reactor)
         self.patch(connections, "HTTPConnectionPool", lambda reactor: pool)
         ca_pem = None if ca is None else ca.pem.encode()
@@ -183,40 +183,40 @@ class FaultTestCase(TestCase):
             clock,
             lambda client_ip: make_client(self.reactor, ca_pem, client_ip, PLACES),
         )
-        scene = Scene(peer, clock, daemon, pool)
-        self.addCleanup(lambda: Deferred.fromCoroutine(self.tidy(scene)))
-        return scene
+        scenario = FaultScenario(authentik, clock, daemon, pool)
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.tidy(scenario)))
+        return scenario
 
-    async def run_out(self, scene: Scene, check: Deferred[Any]) -> None:
+    async def run_out(self, scenario: FaultScenario, check: Deferred[Any]) -> None:
         """Wait for a check. If the peer falls silent, let its bytes arrive and the time pass."""
-        await DeferredList([check, scene.peer.silence], fireOnOneCallback=True)
+        await DeferredList([check, scenario.authentik.silence], fireOnOneCallback=True)
         if not check.called:
             await self.turns()
-            scene.clock.advance(DEADLINE)
+            scenario.clock.advance(DEADLINE)
 
-    async def check(self, scene: Scene, login: LoginAttempt = ALICE) -> CheckResult:
-        """What a check comes to within the deadline."""
-        check = Deferred.fromCoroutine(scene.daemon.verifier.verify(login))
-        await self.run_out(scene, check)
+    async def check(self, scenario: FaultScenario, login: LoginAttempt = ALICE) -> CheckResult:
+        """The result of a check within the deadline."""
+        check = Deferred.fromCoroutine(scenario.daemon.verifier.verify(login))
+        await self.run_out(scenario, check)
         return await check
 
-    async def leftovers(self, scene: Scene) -> str:
+    async def leftovers(self, scenario: FaultScenario) -> str:
         """Close what is kept for the next check, and say whether a connection is left."""
-        removals = Deferred.fromCoroutine(scene.daemon.sessions.finished())
-        await self.run_out(scene, removals)
+        removals = Deferred.fromCoroutine(scenario.daemon.sessions.finished())
+        await self.run_out(scenario, removals)
         await removals
-        await scene.pool.closeCachedConnections()
+        await scenario.pool.closeCachedConnections()
         try:
-            await scene.peer.empty().addTimeout(PATIENCE, self.reactor)
+            await scenario.authentik.empty().addTimeout(PATIENCE, self.reactor)
         except TimeoutError:
             return "a connection is left"
         return ""
 
-    async def tidy(self, scene: Scene) -> None:
+    async def tidy(self, scenario: FaultScenario) -> None:
         """Cut every connection, so that a test that fails spoils no other."""
-        await scene.peer.stop()
+        await scenario.authentik.stop()
         await self.turns()
-        await scene.pool.closeCachedConnections()
+        await scenario.pool.closeCachedConnections()
 
     async def turns(self) -> None:
         """Let the reactor turn a few times, for bytes that are under way."""
@@ -231,7 +231,7 @@ class FaultTestCase(TestCase):
 
 
 def whose(name: str, point: Point) -> tuple[bool, bool]:
-    """Whether a fault shows that Authentik is down, and whether the name had been sent by then.
+    """Return whether a fault shows that Authentik is down, and whether the name was sent by then.
 
     Before the name was sent, every outage does; a later one may be about this user alone, but for
     connections that break and server errors. An Authentik that takes no more connections meets the

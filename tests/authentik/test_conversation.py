@@ -43,7 +43,7 @@ from tests.authentik.conversations import (
 
 
 class AnswerTests(SynchronousTestCase):
-    """What is sent, and when."""
+    """Inputs, and when they are sent."""
 
     def test_the_name_goes_first_and_alone(self) -> None:
         """A plain identification stage gets the user name, and no password."""
@@ -185,7 +185,7 @@ RECEIVED = st.lists(
 
 
 class RandomConversationTests(SynchronousTestCase):
-    """What holds whatever Authentik answers."""
+    """Properties that hold whatever Authentik answers."""
 
     @given(RECEIVED, st.booleans(), st.sampled_from([None, "123456"]), st.sampled_from(Evidence))
     def test_no_success_without_an_accepted_password(

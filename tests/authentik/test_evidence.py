@@ -27,7 +27,7 @@ from ropg_twisted.sandbox.flow import flows
 from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
 from tests.authentik.checker import CLIENT_ADDRESS, PasswordChecker
 from tests.composition import AUTHENTIK, OWN_ADDRESS
-from tests.daemon import Daemon
+from tests.daemon import DaemonProcess
 from tests.fakes import RIGHT, CapturedLog, PendingVerifier, outcome
 
 DOWN = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
@@ -54,7 +54,7 @@ NO_PRETEND_NO_LOGIN = flows.Flow(
 
 
 class FlowEvidenceTests(SynchronousTestCase):
-    """What is known of a flow, and for how long."""
+    """Evidence of a flow, and its lifetime."""
 
     def setUp(self) -> None:
         """Nothing is known."""
@@ -152,7 +152,7 @@ class CanaryTests(SynchronousTestCase):
         return Deferred.fromCoroutine(self.canary.verify(ALICE))
 
     def test_checks_wait_for_one_canary(self) -> None:
-        """Those that come before the first evidence share the wait, and go on after it."""
+        """Checks before the first evidence share the wait, and go on after it."""
         checks = [self.ask() for _ in range(3)]
         [canary] = self.verifier.asked
         for check in checks:
@@ -226,7 +226,7 @@ class CanaryTests(SynchronousTestCase):
 
 
 class ClientTests(SynchronousTestCase):
-    """What people are told of flows that refuse in one way or another."""
+    """Verdicts on flows that refuse in one way or another."""
 
     def test_a_canary_costs_four_requests_and_one_failed_login(self) -> None:
         """It is told with our own address, and its answer is the last thing it asks for."""
@@ -278,7 +278,7 @@ class ClientTests(SynchronousTestCase):
         self.assertIs(checker.check("alice").reason, Reason.FLOW_UNPROVEN)
 
     def test_a_look_walks_the_canary_once(self) -> None:
-        """What the first look has found serves the checks and the looks after it."""
+        """The evidence of the first probe serves the checks and probes after it."""
         checker = PasswordChecker("inbuilt-only")
         for _ in range(3):
             self.assertEqual(checker.probe(), Readiness())
@@ -311,7 +311,7 @@ class ClientTests(SynchronousTestCase):
         checker = PasswordChecker("inbuilt-only")
         checker.check("alice")
         checker.clock.advance(RECHECK_SECONDS)
-        become(checker, "restart")
+        change_flow(checker, "restart")
         self.assertEqual(checker.check("alice", "wrong"), RESTARTS.outcome)
         asked = len(checker.authentik.asked)
         self.assertEqual(checker.check("alice"), RESTARTS.outcome)
@@ -319,7 +319,7 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(checker.probe(), Readiness(Reason.FLOW_RESTARTS))
 
 
-def become(checker: PasswordChecker, slug: str) -> None:
+def change_flow(checker: PasswordChecker, slug: str) -> None:
     """Let Authentik's flow be another one from now on, under the slug that it had."""
     other = checker.sandbox.resource
 
@@ -332,12 +332,12 @@ def become(checker: PasswordChecker, slug: str) -> None:
 
 
 class IdentityTests(SynchronousTestCase):
-    """Whose password it was has one answer."""
+    """The user of a login is told once."""
 
     UID = "ab" * 32
 
     def user(self, said: str, cookie_sub: str | None) -> object:
-        """What comes of Authentik saying one person, and its cookie another."""
+        """The outcome when Authentik names one user, and its cookie another."""
 
         class LoggedIn:
             cookie = SessionCookie("sid", authenticated=True, sub=cookie_sub)
@@ -370,7 +370,7 @@ class IdentityTests(SynchronousTestCase):
             self.assertEqual(read_session_cookie(cookie), SessionCookie("x", True, read))
 
     def test_authenticated_is_true_and_nothing_else(self) -> None:
-        """What merely looks like yes is no session that is logged in."""
+        """A value that merely looks true is no session that is logged in."""
         for value in ("true", 1, [1], "false", None):
             session = read_session_cookie(_cookie({"sid": "x", "authenticated": value}))
             self.assertIs(session.authenticated, False, value)
@@ -397,7 +397,7 @@ class ProcessTests(TestCase):
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": "alice"}
         folder = Path(self.mktemp())
         folder.mkdir()
-        with Daemon(folder, FLOW_SLUG="restart") as daemon:
+        with DaemonProcess(folder, FLOW_SLUG="restart") as daemon:
             for password in (USUAL_PASSWORD, "wrong"):
                 status, answer = self.ask(
                     f"{daemon.url}/oauth/token", {**form, "password": password}

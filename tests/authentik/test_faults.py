@@ -19,8 +19,8 @@ from tests.authentik.fault_cases import (
     REASON_OF,
     REASONS,
     SILENCES,
+    FaultScenario,
     FaultTestCase,
-    Scene,
     whose,
 )
 from tests.client import FORM, SocketClient, post
@@ -33,7 +33,7 @@ from tests.faults import (
     SLUG,
     Point,
     answer,
-    says,
+    respond_with,
 )
 
 CREDENTIALS: Final = urlencode(
@@ -51,13 +51,15 @@ class HonestTests(FaultTestCase):
 
     async def test_it_is_a_login_of_eight_requests(self) -> None:
         """Each request is made once, on one connection, and the session is removed."""
-        scene = self.scene()
-        check = await self.check(scene)
+        scenario = self.scenario()
+        check = await self.check(scenario)
         self.assertEqual(check.outcome.verdict, Verdict.VERIFIED)
-        self.assertEqual(await self.leftovers(scene), "")
-        self.assertEqual(scene.peer.seen, list(POINTS))
-        self.assertEqual(scene.peer.sandbox.sessions.authenticated, [])
-        self.assertEqual((scene.daemon.sessions.removed, scene.daemon.sessions.failed), (1, 0))
+        self.assertEqual(await self.leftovers(scenario), "")
+        self.assertEqual(scenario.authentik.seen, list(POINTS))
+        self.assertEqual(scenario.authentik.sandbox.sessions.authenticated, [])
+        self.assertEqual(
+            (scenario.daemon.sessions.removed, scenario.daemon.sessions.failed), (1, 0)
+        )
 
 
 class ReasonTests(FaultTestCase):
@@ -77,15 +79,19 @@ class ReasonTests(FaultTestCase):
         self.assert_none(filter(None, await gatherResults(rows)))
 
     async def row(self, name: str, point: Point, reason: Reason) -> str | None:
-        """What is wrong with one fault at one point, or nothing."""
-        scene = self.scene(FAULTS[name], point)
-        check = await self.check(scene)
-        outcome, left = check.outcome, await self.leftovers(scene)
-        fits = outcome == Outcome(Verdict.UNVERIFIABLE, reason) and scene.passwords < 2 and not left
+        """The problem with one fault at one point, or nothing."""
+        scenario = self.scenario(FAULTS[name], point)
+        check = await self.check(scenario)
+        outcome, left = check.outcome, await self.leftovers(scenario)
+        fits = (
+            outcome == Outcome(Verdict.UNVERIFIABLE, reason) and scenario.passwords < 2 and not left
+        )
         if fits and (check.authentik_down, check.name_sent) == whose(name, point):
             return None
         whose_fault = f"{check.authentik_down}, {check.name_sent}"
-        return f"{name} at {point}: {outcome}, {whose_fault}, {scene.passwords} passwords, {left}"
+        return (
+            f"{name} at {point}: {outcome}, {whose_fault}, {scenario.passwords} passwords, {left}"
+        )
 
     async def test_broken_connections(self) -> None:
         """A connection that cannot be made, or that breaks, or no HTTP on it."""
@@ -112,11 +118,11 @@ class ReasonTests(FaultTestCase):
         """A flow that only ever says *again* is given up."""
         problems = []
         location = f"Location: /api/v3/flows/executor/{SLUG}/?query="
-        again = says(answer(b"", location, status="302 Found"))
+        again = respond_with(answer(b"", location, status="302 Found"))
         for point in (Point.OPENING, Point.QUESTION, Point.END):
-            scene = self.scene(again, point)
-            outcome = (await self.check(scene)).outcome
-            left = await self.leftovers(scene)
+            scenario = self.scenario(again, point)
+            outcome = (await self.check(scenario)).outcome
+            left = await self.leftovers(scenario)
             if outcome != Outcome(Verdict.UNVERIFIABLE, Reason.FLOW_LOOP) or left:
                 problems.append(f"{point}: {outcome} {left}")
         self.assert_none(problems)
@@ -141,25 +147,25 @@ class CookieTests(FaultTestCase):
         problems = []
         for name, expectations in rows.items():
             for point, expected in zip(FLOW_POINTS, expectations, strict=True):
-                scene = self.scene(COOKIE_FAULTS[name], point)
-                outcome = (await self.check(scene)).outcome
-                found = f"{outcome.verdict}, {outcome.reason}{await self.leftovers(scene)}"
-                if found != expected or scene.passwords > 1:
+                scenario = self.scenario(COOKIE_FAULTS[name], point)
+                outcome = (await self.check(scenario)).outcome
+                found = f"{outcome.verdict}, {outcome.reason}{await self.leftovers(scenario)}"
+                if found != expected or scenario.passwords > 1:
                     problems.append(f"{name} at {point}: {found}, not {expected}")
         self.assert_none(problems)
 
 
 class RetryTests(FaultTestCase):
-    """What is tried again, and what is not."""
+    """Retries."""
 
     async def test_a_blip_before_the_password_is_healed(self) -> None:
-        """One fresh try after a broken connection or a server error leads to the truth."""
+        """A fresh try after a broken connection or a server error leads to the truth."""
         problems = []
         for name in BLIPS:
             for point in BEFORE_THE_PASSWORD:
-                scene = self.scene(FAULTS[name], point, times=1)
-                found = (await self.check(scene)).outcome.verdict, scene.passwords
-                left = await self.leftovers(scene)
+                scenario = self.scenario(FAULTS[name], point, times=1)
+                found = (await self.check(scenario)).outcome.verdict, scenario.passwords
+                left = await self.leftovers(scenario)
                 if found != (Verdict.VERIFIED, 1) or left:
                     problems.append(f"{name} at {point}: {found} {left}")
         self.assert_none(problems)
@@ -171,10 +177,10 @@ class RetryTests(FaultTestCase):
             if FAULTS[name].early:
                 continue
             for point in BEFORE_THE_PASSWORD:
-                scene = self.scene(FAULTS[name], point)
-                await self.check(scene)
-                if scene.peer.seen.count(point) != 2:
-                    problems.append(f"{name} at {point}: {', '.join(scene.peer.seen)}")
+                scenario = self.scenario(FAULTS[name], point)
+                await self.check(scenario)
+                if scenario.authentik.seen.count(point) != 2:
+                    problems.append(f"{name} at {point}: {', '.join(scenario.authentik.seen)}")
         self.assert_none(problems)
 
     async def test_nothing_is_tried_again_behind_the_password(self) -> None:
@@ -182,12 +188,12 @@ class RetryTests(FaultTestCase):
         problems = []
         for name in BLIPS:
             for point in (Point.PASSWORD, Point.END):
-                scene = self.scene(FAULTS[name], point, times=1)
-                reason = (await self.check(scene)).outcome.reason
+                scenario = self.scenario(FAULTS[name], point, times=1)
+                reason = (await self.check(scenario)).outcome.reason
                 heard = POINTS.index(point) + (not FAULTS[name].early)
-                if (reason, scene.peer.seen) != (REASON_OF[name], list(POINTS[:heard])):
+                if (reason, scenario.authentik.seen) != (REASON_OF[name], list(POINTS[:heard])):
                     problems.append(
-                        f"{name} at {point}: {reason} after {', '.join(scene.peer.seen)}"
+                        f"{name} at {point}: {reason} after {', '.join(scenario.authentik.seen)}"
                     )
         self.assert_none(problems)
 
@@ -195,10 +201,10 @@ class RetryTests(FaultTestCase):
         """Another try would be answered the same."""
         problems = []
         for name in ("HTML", "no component", "gzip", "403", "404", "429", "301"):
-            scene = self.scene(FAULTS[name], Point.QUESTION, times=1)
-            await self.check(scene)
-            if scene.peer.seen != list(BEFORE_THE_PASSWORD):
-                problems.append(f"{name}: {', '.join(scene.peer.seen)}")
+            scenario = self.scenario(FAULTS[name], Point.QUESTION, times=1)
+            await self.check(scenario)
+            if scenario.authentik.seen != list(BEFORE_THE_PASSWORD):
+                problems.append(f"{name}: {', '.join(scenario.authentik.seen)}")
         self.assert_none(problems)
 
     async def test_a_lost_end_of_a_flow_without_login_is_no_refusal(self) -> None:
@@ -209,10 +215,10 @@ class RetryTests(FaultTestCase):
         flows.FLOWS[slug] = flows.Flow(slug, bindings)
         self.addCleanup(flows.FLOWS.pop, slug)
         for fault, verdict in ((None, Verdict.VERIFIED), (FAULTS["reset"], Verdict.UNVERIFIABLE)):
-            scene = self.scene(fault, Point.END, times=1, slug=slug, login_stage=False)
-            check = await self.check(scene)
-            await self.leftovers(scene)
-            self.assertEqual(check.outcome.verdict, verdict, scene.peer.seen)
+            scenario = self.scenario(fault, Point.END, times=1, slug=slug, login_stage=False)
+            check = await self.check(scenario)
+            await self.leftovers(scenario)
+            self.assertEqual(check.outcome.verdict, verdict, scenario.authentik.seen)
 
 
 class DeadlineTests(FaultTestCase):
@@ -223,34 +229,38 @@ class DeadlineTests(FaultTestCase):
         problems = []
         for name in SILENCES:
             for point in POINTS[:-1]:
-                scene = self.scene(FAULTS[name], point, times=1)
-                check = Deferred.fromCoroutine(scene.daemon.unguarded.verify(ALICE))
-                await scene.peer.silence
+                scenario = self.scenario(FAULTS[name], point, times=1)
+                check = Deferred.fromCoroutine(scenario.daemon.unguarded.verify(ALICE))
+                await scenario.authentik.silence
                 await self.turns()
                 check.cancel()
                 ended = await check
                 found = (ended.outcome.reason, ended.authentik_down, ended.name_sent)
-                left = await self.leftovers(scene)
+                left = await self.leftovers(scenario)
                 # An END that nobody heard has brought a session that nobody can remove.
-                rows = scene.peer.sandbox.sessions.authenticated if point is not Point.END else []
+                rows = (
+                    scenario.authentik.sandbox.sessions.authenticated
+                    if point is not Point.END
+                    else []
+                )
                 if found != (Reason.UPSTREAM_TIMEOUT, *whose(name, point)) or left or rows:
                     problems.append(f"{name} at {point}: {found} {left} {rows}")
         self.assert_none(problems)
 
 
 class AnswerTests(FaultTestCase):
-    """What the client is told, through all layers."""
+    """Responses to the client, through all layers."""
 
-    async def ask(self, scene: Scene) -> tuple[str, str]:
+    async def ask(self, scenario: FaultScenario) -> tuple[str, str]:
         """The first line and the body of an answer, both empty if there is none."""
-        port = self.reactor.listenTCP(0, scene.daemon.site, interface="127.0.0.1")
+        port = self.reactor.listenTCP(0, scenario.daemon.site, interface="127.0.0.1")
         caller = SocketClient(post(CREDENTIALS, f"{FORM}Connection: close\r\n"))
         endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)
         await connectProtocol(endpoint, caller)
-        await self.run_out(scene, caller.closed)
+        await self.run_out(scenario, caller.closed)
         head, _, body = (await caller.closed).decode().partition("\r\n\r\n")
         await port.stopListening()
-        await self.leftovers(scene)
+        await self.leftovers(scenario)
         return head.partition("\r\n")[0], body
 
     async def test_no_fault_is_a_wrong_password(self) -> None:
@@ -265,7 +275,7 @@ class AnswerTests(FaultTestCase):
                 (Point.PASSWORD, False, ("HTTP/1.1 503 Service Unavailable", later)),
                 (Point.IDENTITY, True, ("", "")),
             ):
-                found = await self.ask(self.scene(fault, point, drop_on_outage=drop_on_outage))
+                found = await self.ask(self.scenario(fault, point, drop_on_outage=drop_on_outage))
                 if found != expected:
                     problems.append(f"{name} at {point}: {found}")
         self.assert_none(problems)

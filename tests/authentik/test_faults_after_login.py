@@ -16,7 +16,7 @@ from tests.faults import (
     FAULTS,
     Point,
     answer,
-    says,
+    respond_with,
 )
 
 
@@ -32,10 +32,10 @@ class AccessTests(FaultTestCase):
         }
         problems = []
         for name in SAMPLE:
-            scene = self.scene(FAULTS[name], Point.ACCESS, times=1)
-            check = await self.check(scene)
-            found = (check.outcome.reason, scene.passwords, await self.leftovers(scene))
-            if found != (reasons[name], 1, "") or scene.peer.sandbox.sessions.authenticated:
+            scenario = self.scenario(FAULTS[name], Point.ACCESS, times=1)
+            check = await self.check(scenario)
+            found = (check.outcome.reason, scenario.passwords, await self.leftovers(scenario))
+            if found != (reasons[name], 1, "") or scenario.authentik.sandbox.sessions.authenticated:
                 problems.append(f"{name}: {found}")
         self.assert_none(problems)
 
@@ -48,19 +48,19 @@ class TokenTests(FaultTestCase):
         tokens = CodeRequest("jamf-connect", None, LOOPBACK_URI, ("openid",))
         login = replace(ALICE, tokens=tokens)
         now = time.time()  # Tokens are verified by the time of day.
-        scene = self.scene(now=now)
-        check = await self.check(scene, login)
+        scenario = self.scenario(now=now)
+        check = await self.check(scenario, login)
         self.assertEqual(check.outcome.verdict, Verdict.VERIFIED)
-        await self.leftovers(scene)
+        await self.leftovers(scenario)
         problems = []
         for name in SAMPLE:
             for point in (Point.AUTHORIZE, Point.TOKEN):
                 if FAULTS[name].early:
                     continue
-                scene = self.scene(FAULTS[name], point, times=1, now=now)
-                check = await self.check(scene, login)
-                found = (check.outcome.verdict, scene.passwords, await self.leftovers(scene))
-                rows = scene.peer.sandbox.sessions.authenticated
+                scenario = self.scenario(FAULTS[name], point, times=1, now=now)
+                check = await self.check(scenario, login)
+                found = (check.outcome.verdict, scenario.passwords, await self.leftovers(scenario))
+                rows = scenario.authentik.sandbox.sessions.authenticated
                 if found != (Verdict.UNVERIFIABLE, 1, "") or rows:
                     problems.append(f"{name} at {point}: {found}")
         self.assert_none(problems)
@@ -72,7 +72,7 @@ class IdentityTests(FaultTestCase):
     async def test_faults_of_users_me(self) -> None:
         """No token is made of a guess, and the session is removed nevertheless."""
         shapes = {
-            f"the answer {body}": says(answer(body))
+            f"the answer {body}": respond_with(answer(body))
             for body in (
                 '{"user": null}',
                 '{"user": []}',
@@ -89,10 +89,10 @@ class IdentityTests(FaultTestCase):
         problems = []
         for name, fault in {**{name: FAULTS[name] for name in SAMPLE}, **shapes}.items():
             reason = Reason.UPSTREAM_TIMEOUT if name in SILENCES else Reason.UPSTREAM_IDENTITY
-            scene = self.scene(fault, Point.IDENTITY, times=1)
-            check = await self.check(scene)
-            found = (check.user, check.outcome.reason, await self.leftovers(scene))
-            rest = (scene.passwords, scene.peer.sandbox.sessions.authenticated)
+            scenario = self.scenario(fault, Point.IDENTITY, times=1)
+            check = await self.check(scenario)
+            found = (check.user, check.outcome.reason, await self.leftovers(scenario))
+            rest = (scenario.passwords, scenario.authentik.sandbox.sessions.authenticated)
             if found != (None, reason, "") or rest != (1, []):
                 problems.append(f"{name}: {found} {rest}")
         self.assert_none(problems)
@@ -106,11 +106,15 @@ class RemovalTests(FaultTestCase):
         problems = []
         for name in ("nobody listens", *SAMPLE, "no cookie"):
             events = CapturedLog(self).events
-            scene = self.scene({**FAULTS, **COOKIE_FAULTS}[name], Point.REMOVAL)
-            check = await self.check(scene)
-            found = (check.outcome.verdict, scene.clock.seconds(), await self.leftovers(scene))
+            scenario = self.scenario({**FAULTS, **COOKIE_FAULTS}[name], Point.REMOVAL)
+            check = await self.check(scenario)
+            found = (
+                check.outcome.verdict,
+                scenario.clock.seconds(),
+                await self.leftovers(scenario),
+            )
             told = [e for e in events if "sessions left" in str(e.get("log_format"))]
-            counts = (scene.daemon.sessions.removed, scene.daemon.sessions.failed, len(told))
+            counts = (scenario.daemon.sessions.removed, scenario.daemon.sessions.failed, len(told))
             if found != (Verdict.VERIFIED, 0, "") or counts != (0, 1, 1):
                 problems.append(f"{name}: {found} {counts}")
             self.assertNotIn(USUAL_PASSWORD, repr(told))

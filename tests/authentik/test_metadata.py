@@ -1,10 +1,11 @@
-"""What Authentik publishes: kept for a while, and published again with ours in it."""
+"""Authentik's documents: kept for a while, and published again with ours in them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -26,7 +27,7 @@ KEYS = f"{OAUTH}jamf-connect/jwks/"
 
 
 class KeptTests(SynchronousTestCase):
-    """One document, on a clock."""
+    """A document, on a clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -228,14 +229,14 @@ class DocumentsTests(SynchronousTestCase):
     def test_both_key_sets_are_published(self) -> None:
         """Ours come first, Authentik's as they are; ours alone while it is down."""
         daemon = InMemoryDaemon(self)
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         [ours] = daemon.get(JWKS).json["keys"]
         self.assertEqual((ours["alg"], "d" in ours), ("ES256", False))
-        daemon.line.cut = False
+        daemon.agent.failure = None
         self.assertEqual(daemon.get(JWKS).json["keys"], [ours, dict(signing_key(0).public)])
         for broken in (b'{"keys":"none"}', b'{"keys":[5]}', b"{}", b"[]", 404):
             daemon.clock.advance(STALE_SECONDS)
-            daemon.authentik.instead[KEYS] = broken
+            daemon.authentik.overrides[KEYS] = broken
             self.assertEqual(daemon.get(JWKS).json["keys"], [ours], broken)
 
     def test_both_documents_are_kept(self) -> None:
@@ -244,16 +245,16 @@ class DocumentsTests(SynchronousTestCase):
         before = [daemon.get(path).body for path in (DISCOVERY, JWKS) for _ in range(3)]
         self.assertEqual([daemon.authentik.count("GET", path) for path in (THEIRS, KEYS)], [1, 1])
         daemon.clock.advance(FRESH_SECONDS)
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         after = [daemon.get(path).body for path in (DISCOVERY, JWKS) for _ in range(3)]
         self.assertEqual(before, after)
-        daemon.line.cut = False
+        daemon.agent.failure = None
         daemon.clock.advance(RETRY_SECONDS)
         daemon.get(DISCOVERY)
         daemon.get(JWKS)
         self.assertEqual([daemon.authentik.count("GET", path) for path in (THEIRS, KEYS)], [2, 2])
         daemon.clock.advance(STALE_SECONDS)
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         reply = daemon.get(DISCOVERY)
         self.assertEqual((reply.status, reply.json["error"]), (503, "temporarily_unavailable"))
 
@@ -264,8 +265,8 @@ class DocumentsTests(SynchronousTestCase):
             if has_copy:
                 daemon.get(DISCOVERY)
             daemon.clock.advance(FRESH_SECONDS)
-            daemon.line.silent = True
-            peer = daemon.peer()
+            daemon.agent.silent = True
+            peer = daemon.connect()
             peer.send(f"GET {DISCOVERY} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             self.assertEqual(peer.replies, [])
             daemon.clock.advance(5)
@@ -274,8 +275,8 @@ class DocumentsTests(SynchronousTestCase):
     def test_readiness_says_that_authentik_hangs(self) -> None:
         """A look has the time of a check, and then its reason is told."""
         daemon = InMemoryDaemon(self, ROPG_DEADLINE="5")
-        daemon.line.silent = True
-        peer = daemon.peer()
+        daemon.agent.silent = True
+        peer = daemon.connect()
         peer.send(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertEqual(peer.replies, [])
         daemon.clock.advance(5)
@@ -325,9 +326,9 @@ class AbortingDiscoveryTests(SynchronousTestCase):
         """Discovery fails for all, or for the client that names itself; others get the old copy."""
         daemon = InMemoryDaemon(self, self.CLIENTS, ROPG_OUTAGE=outage)
         self.assertEqual(self.ask(daemon, query), up)
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         self.assertEqual(self.ask(daemon, query), down)
-        daemon.line.cut = False
+        daemon.agent.failure = None
         self.assertEqual(self.ask(daemon, query), up)
 
     def test_an_authentik_without_its_flow_is_down(self) -> None:
@@ -340,6 +341,6 @@ class AbortingDiscoveryTests(SynchronousTestCase):
         """Where outages are cut, a client whose table says 503 gets its document."""
         clients = '[[clients]]\nid = "jamf-connect"\noutage = "503"\n'
         daemon = InMemoryDaemon(self, clients, ROPG_OUTAGE="abort")
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         reply = daemon.get(f"{DISCOVERY}?client_id=jamf-connect")
         self.assertEqual((reply.status, reply.headers["retry-after"]), (503, "30"))

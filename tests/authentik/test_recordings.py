@@ -73,7 +73,7 @@ class RefusingAgent:
 
 
 def login_in(recording: Recording) -> LoginAttempt:
-    """What was typed in a recording: the first name and the first password in its bodies."""
+    """The login attempt of a recording: the first name and the first password in its bodies."""
     bodies = [e.request.body for e in recording.exchanges if isinstance(e.request.body, dict)]
     names = [body["uid_field"] for body in bodies if "uid_field" in body]
     passwords = [body["password"] for body in bodies if "password" in body]
@@ -81,7 +81,7 @@ def login_in(recording: Recording) -> LoginAttempt:
 
 
 def evidence_of(recording: Recording) -> Evidence:
-    """How the flow of a recording refuses: as it refused the wrong password beside this one."""
+    """Evidence of a recorded flow: it refused the wrong password beside this one."""
     wrong = recordings().get(recording.name.removesuffix("--right") + "--wrong")
     if wrong is None or _slug(wrong) != _slug(recording):
         return Evidence.IN_PLACE
@@ -148,7 +148,7 @@ class RecordingTests(SynchronousTestCase):
         self.assertIs(verdict, Verdict.UNVERIFIABLE)
 
     def test_our_answers_are_those_that_were_recorded(self) -> None:
-        """What our client posts is what the recording client posted, to the letter."""
+        """Our client posts the same as the recording client, to the letter."""
         compared = 0
         for name in ("success-default", "success-dave", "ropg-combined--right", "mfa-deny--right"):
             _, site = replay(recordings()[name])

@@ -30,7 +30,7 @@ class Checked:
 
     @property
     def lies(self) -> bool:
-        """Whether it says right without an acceptance, or wrong without a refusal."""
+        """Return whether it says right without an acceptance, or wrong without a refusal."""
         if self.outcome.verdict in NEED_ACCEPTANCE:
             return not self.judgement.accepted
         if self.outcome.verdict is Verdict.REJECTED:
@@ -94,7 +94,7 @@ class RecordedRefusalTests(SynchronousTestCase):
                 self.assertIs(found[slug], Evidence.UNKNOWN)
 
     def test_a_restart_is_told_by_its_reason(self) -> None:
-        """What was told as right or wrong, and was not, is *restarts* or *unproven* now."""
+        """A verdict that was told and not true is *restarts* or *unproven* now."""
         reasons = {
             one.outcome.reason
             for _, check, one, _ in recorded_checks()
@@ -115,7 +115,7 @@ class RandomRefusalTests(SynchronousTestCase):
     def test_no_flow_makes_us_lie(
         self, flow: Flow, checks: list[tuple[str, str]], login_stage: bool
     ) -> None:
-        """One check after the other, the sandbox's own record of what it accepted decides."""
+        """After each check, the sandbox's own record of what it accepted decides."""
         checker = PasswordChecker(SLUG, flow, login_stage=login_stage)
         for username, password in checks:
             one = checked(checker, username, password)

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from ropg_twisted.verdict import Reason, Verdict
-from tests.authentik.fault_cases import BLIPS, REASON_OF, FaultTestCase, Scene
+from tests.authentik.fault_cases import BLIPS, REASON_OF, FaultScenario, FaultTestCase
 from tests.certificates import Identity, identity
 from tests.faults import (
     FAULTS,
@@ -21,12 +21,12 @@ from tests.faults import (
     Fault,
     Point,
     answer,
-    says,
+    respond_with,
 )
 
 
 @implementer(IHostnameResolver, IHostResolution)
-class Loopback:
+class LoopbackResolver:
     """Every name is this machine."""
 
     def __init__(self, name: str = "") -> None:
@@ -41,7 +41,7 @@ class Loopback:
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
         """See :class:`IHostnameResolver`."""
-        resolution = Loopback(hostName)
+        resolution = LoopbackResolver(hostName)
         resolutionReceiver.resolutionBegan(resolution)
         resolutionReceiver.addressResolved(IPv4Address("TCP", "127.0.0.1", portNumber))
         resolutionReceiver.resolutionComplete()
@@ -57,27 +57,27 @@ class TLSTests(FaultTestCase):
     def setUp(self) -> None:
         self.ca = identity("authority.test", authority=True)
         self.shown = identity("authentik.test", self.ca)
-        usual = self.reactor.installNameResolver(Loopback())
+        usual = self.reactor.installNameResolver(LoopbackResolver())
         self.addCleanup(self.reactor.installNameResolver, usual)
 
-    def tls_scene(
+    def tls_scenario(
         self,
         tls: Identity | None,
         fault: Fault | None = None,
         point: Point | None = None,
         *,
         times: int = 1000,
-    ) -> Scene:
-        """A scene whose peer shows a certificate, or speaks no TLS."""
+    ) -> FaultScenario:
+        """A scenario whose peer shows a certificate, or speaks no TLS."""
         where = "https://authentik.test"
-        return self.scene(fault, point, times=times, where=where, tls=tls, ca=self.ca)
+        return self.scenario(fault, point, times=times, where=where, tls=tls, ca=self.ca)
 
     async def test_a_login_on_tls(self) -> None:
         """A certificate of the given authority for the right name is trusted."""
-        scene = self.tls_scene(self.shown)
-        self.assertEqual((await self.check(scene)).outcome.verdict, Verdict.VERIFIED)
-        self.assertEqual(await self.leftovers(scene), "")
-        self.assertEqual(scene.peer.seen, list(POINTS))
+        scenario = self.tls_scenario(self.shown)
+        self.assertEqual((await self.check(scenario)).outcome.verdict, Verdict.VERIFIED)
+        self.assertEqual(await self.leftovers(scenario), "")
+        self.assertEqual(scenario.authentik.seen, list(POINTS))
 
     async def test_certificates(self) -> None:
         """Nothing is sent to a server that does not prove who it is."""
@@ -87,9 +87,9 @@ class TLSTests(FaultTestCase):
             "another authority": identity("authentik.test", identity("a.test", authority=True)),
             "another host": identity("other.test", self.ca),
         }.items():
-            scene = self.tls_scene(shown)
-            check, left = await self.check(scene), await self.leftovers(scene)
-            found = (check.outcome.reason, scene.peer.seen, left)
+            scenario = self.tls_scenario(shown)
+            check, left = await self.check(scenario), await self.leftovers(scenario)
+            found = (check.outcome.reason, scenario.authentik.seen, left)
             if found != (Reason.UPSTREAM_TLS, [], "") or not check.authentik_down:
                 problems.append(f"{name}: {check} {left}")
         self.assert_none(problems)
@@ -98,13 +98,13 @@ class TLSTests(FaultTestCase):
         """A port that speaks no TLS, or that says nothing."""
         problems = []
         for name, fault, reason in (
-            ("plain HTTP", says(answer()), Reason.UPSTREAM_TLS),
+            ("plain HTTP", respond_with(answer()), Reason.UPSTREAM_TLS),
             ("silence", FAULTS["silence"], Reason.UPSTREAM_TIMEOUT),
             ("reset", FAULTS["reset"], Reason.UPSTREAM_CONNECTION),
             ("hang-up", FAULTS["hang-up"], Reason.UPSTREAM_CONNECTION),
         ):
-            scene = self.tls_scene(None, replace(fault, early=True), Point.OPENING)
-            outcome, left = (await self.check(scene)).outcome, await self.leftovers(scene)
+            scenario = self.tls_scenario(None, replace(fault, early=True), Point.OPENING)
+            outcome, left = (await self.check(scenario)).outcome, await self.leftovers(scenario)
             if outcome.reason is not reason or left:
                 problems.append(f"{name}: {outcome} {left}")
         self.assert_none(problems)
@@ -124,8 +124,8 @@ class TLSTests(FaultTestCase):
             "500",
         ):
             for point in (Point.OPENING, Point.PASSWORD):
-                scene = self.tls_scene(self.shown, FAULTS[name], point)
-                outcome, left = (await self.check(scene)).outcome, await self.leftovers(scene)
+                scenario = self.tls_scenario(self.shown, FAULTS[name], point)
+                outcome, left = (await self.check(scenario)).outcome, await self.leftovers(scenario)
                 if outcome.reason is not REASON_OF[name] or left:
                     problems.append(f"{name} at {point}: {outcome} {left}")
         self.assert_none(problems)
@@ -134,9 +134,9 @@ class TLSTests(FaultTestCase):
         """A connection that ends without a farewell is one."""
         problems = []
         for name in BLIPS:
-            scene = self.tls_scene(self.shown, FAULTS[name], Point.NAME, times=1)
-            check = await self.check(scene)
-            if (check.outcome.verdict, scene.passwords) != (Verdict.VERIFIED, 1):
+            scenario = self.tls_scenario(self.shown, FAULTS[name], Point.NAME, times=1)
+            check = await self.check(scenario)
+            if (check.outcome.verdict, scenario.passwords) != (Verdict.VERIFIED, 1):
                 problems.append(f"{name}: {check.outcome}")
-            await self.leftovers(scene)
+            await self.leftovers(scenario)
         self.assert_none(problems)

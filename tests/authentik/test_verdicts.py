@@ -193,7 +193,7 @@ class VerdictTests(SynchronousTestCase):
             self.assertEqual(after(*path, END, login_stage=False, **unproven), UNPROVEN)
 
     def test_a_code_does_not_prove_the_password_before_it(self) -> None:
-        """Whether a code is wrong is told only of a flow whose refusal has been seen."""
+        """A wrong code is told only of a flow whose refusal has been seen."""
         wrong = {"code": [{"string": "Invalid Token.", "code": "invalid"}]}
         for evidence, expected in (
             (Evidence.IN_PLACE, (Verdict.REJECTED, Reason.WRONG_CODE)),

@@ -1,4 +1,4 @@
-"""What is fuzzed, and what must hold whatever comes.
+"""Fuzz targets, and the properties that must hold for every input.
 
 A target is a function that takes bytes and raises if anything is not as it must be. ``*`` in the
 bytes stands for a secret that nothing may show.
@@ -135,11 +135,11 @@ SESSIONS: Final = {
     b"~": SessionCookie("another"),
     b"?": SessionCookie(),
 }
-"""What a line of a conversation says of the session by its first byte; else it is the first."""
+"""The session of a line of a conversation, by its first byte; else it is the first."""
 
 
 EVIDENCE = {b"?": Evidence.UNKNOWN, b"!": Evidence.RESTARTS}
-"""How the flow of a conversation has been seen to refuse, by its first byte; else in place."""
+"""The evidence of a conversation, by its first byte; else in place."""
 
 
 def conversation(data: bytes) -> None:

@@ -50,7 +50,7 @@ class SecondFactorTestCase(SynchronousTestCase):
     def sent(self, name: str) -> int:
         """In how many requests a field of this name has been sent to the flow."""
         mark = f'"{name}"'.encode()
-        return sum(mark in heard.body for heard in self.daemon.authentik.heard)
+        return sum(mark in received.body for received in self.daemon.authentik.requests)
 
     def assert_refused(self, reply: Reply, body: bytes, message: object = None) -> None:
         """Assert that the answer is a 400 of this body."""
@@ -175,7 +175,7 @@ class CodeTests(SecondFactorTestCase):
         self.assertEqual(self.sent("code"), 0)
 
     def test_a_code_that_nobody_asks_for(self) -> None:
-        """Who has no second factor may type one all the same; it is not sent, nor claimed."""
+        """A user without a second factor may type one all the same; it is not sent, nor claimed."""
         reply = self.daemon.password("alice", f"{USUAL_PASSWORD};123456")
         self.assertEqual(self.daemon.verified(reply.json["id_token"])["amr"], ["pwd"])
         self.assertEqual((self.sent("code"), self.daemon.logged("reason")), (0, ["verified"]))
@@ -233,8 +233,8 @@ class CodeTests(SecondFactorTestCase):
 
         def at_the_code(fault: int | bytes) -> Any:
             def answer(request: Request) -> Any:
-                heard = self.daemon.authentik.heard[-1]
-                return fault if b'"code"' in heard.body else None
+                received = self.daemon.authentik.requests[-1]
+                return fault if b'"code"' in received.body else None
 
             return answer
 
@@ -242,7 +242,7 @@ class CodeTests(SecondFactorTestCase):
         for fault in (500, 502, b"not JSON"):
             for path, answer in ((FLOW, at_the_code(fault)), (access, fault)):
                 self.setUp()
-                self.daemon.authentik.instead[path] = answer
+                self.daemon.authentik.overrides[path] = answer
                 reply = self.type(code(self.daemon))
                 self.assertEqual(reply.status, 503, (path, fault))
                 self.assertEqual(self.sent("code"), 1, (path, fault))

@@ -103,8 +103,8 @@ class SlowToCancelVerifier(PendingVerifier):
             await end
 
 
-class Walk:
-    """One walk of :class:`Scripted`; ``result`` is for the test to fire."""
+class PendingCheck:
+    """A check at :class:`ControlledVerifier`; ``result`` is for the test to fire."""
 
     def __init__(self, login: LoginAttempt, began: float) -> None:
         self.login = login
@@ -114,35 +114,35 @@ class Walk:
 
 
 @implementer(IPasswordVerifier)
-class Scripted:
-    """Walks that come to what the test says, and when; ``walks`` are those under way.
+class ControlledVerifier:
+    """Returns what the test says, when it says so. ``pending``: the checks under way.
 
-    ``at_once``: what a walk comes to that need not wait. ``begun``: all walks there were.
+    ``at_once``: the result of checks that need not wait. ``begun``: all checks so far.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.walks: list[Walk] = []
-        self.begun: list[Walk] = []
+        self.pending: list[PendingCheck] = []
+        self.begun: list[PendingCheck] = []
         self.at_once: CheckResult | None = None
         self._clock = clock
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
-        walk = Walk(login, self._clock.seconds())
+        walk = PendingCheck(login, self._clock.seconds())
         self.begun.append(walk)
         if self.at_once is not None:
             return self.at_once
-        self.walks.append(walk)
+        self.pending.append(walk)
         try:
             return await walk.result
         except CancelledError:
             return TIMEOUT
         finally:
-            self.walks.remove(walk)
+            self.pending.remove(walk)
 
 
-class Caller:
-    """One who logs in at the guards, and whatever it hears, and when."""
+class LoginClient:
+    """A client that logs in at the guards, and its results."""
 
     def __init__(
         self, verifier: IPasswordVerifier, clock: Clock, username: str, password: str
@@ -150,13 +150,13 @@ class Caller:
         self.pair = (username, password)
         self.gone = False
         self.came = clock.seconds()
-        self.heard: list[CheckResult | Failure] = []
+        self.results: list[CheckResult | Failure] = []
         self._check = ask(verifier, username, password)
-        self._check.addBoth(self.heard.append)
+        self._check.addBoth(self.results.append)
 
     def hang_up(self) -> None:
         """Go away."""
-        self.gone = self.gone or not self.heard
+        self.gone = self.gone or not self.results
         self._check.cancel()
 
 

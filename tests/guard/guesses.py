@@ -6,9 +6,6 @@ from typing import Any, Final, cast
 
 from twisted.internet import reactor as running
 
-from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import outcome
-
 reactor: Final = cast(Any, running)
 
 ALLOWED: Final = 10
@@ -18,6 +15,3 @@ GUESSES: Final = 58
 """Fewer than the checks that one address has in a minute."""
 
 HOME, STRANGER = "198.51.100.1", "192.0.2.7"
-WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
-DENIED = outcome(Verdict.DENIED, Reason.POLICY)
-WRONG_CODE = outcome(Verdict.REJECTED, Reason.WRONG_CODE)

@@ -11,11 +11,7 @@ from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Rates
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import outcome
 
-WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
-WRONG_CODE = outcome(Verdict.REJECTED, Reason.WRONG_CODE)
-MFA = outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA)
 USER = Rates(user=parse("3 per 15 minutes"))
 ADDRESS = Rates(address=parse("3 per minute"))
 BOTH = Rates(USER.user, ADDRESS.address)
@@ -46,14 +42,14 @@ class BothRateLimits:
         code: str | None = None,
         password: str = "typed",
     ) -> Deferred[CheckResult]:
-        """What a login comes to."""
+        """The result of a login."""
         login = LoginAttempt(username, password, address, code, rates=self._rates)
         return Deferred.fromCoroutine(self._limited.verify(login))
 
-    def lets_in(
+    def admits(
         self, username: str = "alice", address: str | None = STRANGER, code: str | None = None
     ) -> bool:
-        """Whether a login is let in; it is answered at once."""
+        """Return whether a login is let in; it is answered at once."""
         answers: list[object] = []
         self.ask(username, address, code).addBoth(answers.append)
         [answer] = answers
@@ -61,7 +57,7 @@ class BothRateLimits:
 
 
 def is_throttled(answer: object) -> bool:
-    """Whether an answer is that of a limit, which says when to come again."""
+    """Return whether a result is that of a rate limit, which says when to come again."""
     if not isinstance(answer, CheckResult) or answer.outcome.reason is not Reason.THROTTLED:
         return False
     assert answer.outcome.verdict is Verdict.UNVERIFIABLE

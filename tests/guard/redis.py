@@ -37,8 +37,8 @@ HOME, OFFICE = "198.51.100.1", "2001:db8::/64"
 ALICE, BOB = ("user", "alice"), ("user", "bob")
 
 
-class OwnTime(Clock):
-    """The reactor that runs the test, but with a time that the test tells."""
+class ControlledReactor(Clock):
+    """The running reactor, with a clock that the test moves."""
 
     callFromThread = reactor.callFromThread
 
@@ -49,10 +49,10 @@ class StoreTestCase(TestCase):
     def setUp(self) -> None:
         """Listen to the log."""
         self.events = CapturedLog(self).events
-        self.clock = OwnTime()
+        self.clock = ControlledReactor()
 
     def limiter(self, url: str) -> RateLimiter:
-        """What one daemon counts."""
+        """The limiter of one daemon."""
         return RateLimiter(self.store(url), self.clock)
 
     def store(self, url: str, clock: Any = None) -> SharedStore:
@@ -75,7 +75,7 @@ class StoreTestCase(TestCase):
         return self.successResultOf(Deferred.fromCoroutine(answer))
 
     def said(self, what: str) -> int:
-        """How many lines of the log hold these words."""
+        """The number of log lines that hold these words."""
         return sum(what in event.get("log_format", "") for event in self.events)
 
     async def expect_alone(self, limiter: RateLimiter, name: str) -> None:

@@ -12,11 +12,11 @@ class AcceptedLoginsTests(RedisTestCase):
     """Daemons that tell each other from where passwords were accepted."""
 
     def accepted(self) -> AcceptedLogins:
-        """What one daemon knows."""
+        """The accepted logins of one daemon."""
         return AcceptedLogins(self.store(self.url), self.clock)
 
     async def test_daemons_tell_each_other(self) -> None:
-        """What one has seen, the others know, for as long as it would have itself."""
+        """A login that one daemon has seen is known to the others for as long as to itself."""
         first, second = self.accepted(), self.accepted()
         await first.remember(MAIL, "alice", HOME)
         await first.remember("bob", "bob", HOME)

@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.verdict import Reason, Verdict
 from tests.fakes import RIGHT, FixedVerifier, outcome
-from tests.guard.rate_limits import ADDRESS, ALLOWED, WRONG, BothRateLimits
+from tests.guard.fakes import WRONG
+from tests.guard.rate_limits import ADDRESS, ALLOWED, BothRateLimits
 from tests.parametrize import parametrize
 
 
@@ -19,8 +20,8 @@ class AddressRateTests(SynchronousTestCase):
         """An address has so many checks, whoever they are about and whatever they come to."""
         for check in (RIGHT, WRONG, outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED)):
             verifier = FixedVerifier(check)
-            gate = BothRateLimits(verifier, ADDRESS)
-            let_in = [gate.lets_in(f"user{number}") for number in range(2 * ALLOWED)]
+            limits = BothRateLimits(verifier, ADDRESS)
+            let_in = [limits.admits(f"user{number}") for number in range(2 * ALLOWED)]
             self.assertEqual(let_in, [True] * ALLOWED + [False] * ALLOWED, check)
             self.assertEqual(len(verifier.asked), ALLOWED)
 
@@ -41,23 +42,23 @@ class AddressRateTests(SynchronousTestCase):
     )
     def test_addresses_count_together(self, addresses: list[str | None], expected: int) -> None:
         """IPv4 counts by the address, IPv6 by the /64, and an unknown address not at all."""
-        gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
-        let_in = [gate.lets_in(address=address) for address in addresses]
+        limits = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
+        let_in = [limits.admits(address=address) for address in addresses]
         self.assertEqual(let_in.count(True), expected)
 
     def test_refused_checks_do_not_touch_the_user(self) -> None:
         """A flood from one address does not use up the attempts of the users that it names."""
-        gate = BothRateLimits(
+        limits = BothRateLimits(
             FixedVerifier(WRONG), Rates(parse("4 per 15 minutes"), ADDRESS.address)
         )
         for _ in range(5 * ALLOWED):
-            gate.lets_in()
-        self.assertTrue(gate.lets_in(address="198.51.100.1"))
-        self.assertFalse(gate.lets_in(address="198.51.100.2"))
+            limits.admits()
+        self.assertTrue(limits.admits(address="198.51.100.1"))
+        self.assertFalse(limits.admits(address="198.51.100.2"))
 
     def test_a_minute_later(self) -> None:
         """A rate per minute is full again two minutes later at the latest."""
-        gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED + 1)][-1], False)
-        gate.clock.advance(120)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True] * ALLOWED)
+        limits = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
+        self.assertEqual([limits.admits() for _ in range(ALLOWED + 1)][-1], False)
+        limits.clock.advance(120)
+        self.assertEqual([limits.admits() for _ in range(ALLOWED)], [True] * ALLOWED)

@@ -26,11 +26,11 @@ from tests.guard.fakes import (
     STALE,
     TOKENS,
     WRONG,
-    Caller,
+    ControlledVerifier,
     LateWhenCancelledVerifier,
-    Scripted,
+    LoginClient,
+    PendingCheck,
     StrictClock,
-    Walk,
     ask,
     hang_up,
 )
@@ -110,33 +110,33 @@ STEPS = st.lists(
 )
 
 
-class AllGuards:
+class ChainModel:
     """Logins, answers, exceptions, hang-ups and time, in any order, and what must hold of them."""
 
     def __init__(self, test: SynchronousTestCase) -> None:
         self.test = test
         self.clock = StrictClock()
-        self.scripted = Scripted(self.clock)
-        self.guards = guarded(self.scripted, PLACES, DEADLINE, self.clock)
-        self.callers: list[Caller] = []
+        self.verifier = ControlledVerifier(self.clock)
+        self.guards = guarded(self.verifier, PLACES, DEADLINE, self.clock)
+        self.clients: list[LoginClient] = []
         self.refused: dict[tuple[str, str], float] = {}
         self.ended: CheckResult | None = None
 
     def step(self, kind: str, *what: Any) -> None:
         """Do one thing, and look at everybody."""
-        before = [len(caller.heard) for caller in self.callers]
+        before = [len(client.results) for client in self.clients]
         match kind:
             case "ask":
-                self.callers.append(Caller(self.guards, self.clock, *what))
+                self.clients.append(LoginClient(self.guards, self.clock, *what))
             case "wait":
                 self.clock.advance(what[0])
-            case "hang up" if self.callers:
-                self.callers[-1 - what[0] % len(self.callers)].hang_up()
-            case "end" | "break" if self.scripted.walks:
-                self.end(self.scripted.walks[what[0] % len(self.scripted.walks)], *what[1:])
+            case "hang up" if self.clients:
+                self.clients[-1 - what[0] % len(self.clients)].hang_up()
+            case "end" | "break" if self.verifier.pending:
+                self.end(self.verifier.pending[what[0] % len(self.verifier.pending)], *what[1:])
         self.probe(before)
 
-    def end(self, walk: Walk, check: CheckResult | None = None) -> None:
+    def end(self, walk: PendingCheck, check: CheckResult | None = None) -> None:
         """Bring a walk to its end: by a check, or else by a mistake."""
         if check is None:
             walk.result.errback(ZeroDivisionError())
@@ -148,25 +148,25 @@ class AllGuards:
 
     def probe(self, before: list[int]) -> None:
         """Nobody has heard what is not so."""
-        pairs = [walk.pair for walk in self.scripted.walks]
+        pairs = [walk.pair for walk in self.verifier.pending]
         self.test.assertLessEqual(len(pairs), PLACES)
         self.test.assertEqual(len(pairs), len(set(pairs)))
-        for caller, known in zip(self.callers, [*before, 0], strict=False):
-            self.test.assertLessEqual(len(caller.heard), 1, caller.pair)
-            if known < len(caller.heard):
-                self.judge(caller, caller.heard[0])
+        for client, known in zip(self.clients, [*before, 0], strict=False):
+            self.test.assertLessEqual(len(client.results), 1, client.pair)
+            if known < len(client.results):
+                self.judge(client, client.results[0])
 
-    def judge(self, caller: Caller, answer: CheckResult | Failure) -> None:
-        """An answer that a caller has just got is its own, and true."""
+    def judge(self, client: LoginClient, answer: CheckResult | Failure) -> None:
+        """An answer that a client has just got is its own, and true."""
         if isinstance(answer, Failure):
-            self.test.assertIs(answer.type, CancelledError if caller.gone else ZeroDivisionError)
+            self.test.assertIs(answer.type, CancelledError if client.gone else ZeroDivisionError)
             return
-        self.test.assertFalse(caller.gone)
+        self.test.assertFalse(client.gone)
         if answer.user is not None:
-            self.test.assertEqual(answer.user.sub, ":".join(caller.pair))
+            self.test.assertEqual(answer.user.sub, ":".join(client.pair))
         if answer.outcome.verdict is Verdict.REJECTED:
-            self.test.assertIn(caller.pair, self.refused)
-            age = self.clock.seconds() - self.refused[caller.pair]
+            self.test.assertIn(client.pair, self.refused)
+            age = self.clock.seconds() - self.refused[client.pair]
             self.test.assertLess(age, LIFETIME)
 
     def finish(self) -> None:
@@ -174,15 +174,15 @@ class AllGuards:
         self.step("wait", DEADLINE)
         self.step("wait", DEADLINE)
         self.test.assertEqual(
-            [len(caller.heard) for caller in self.callers], [1] * len(self.callers)
+            [len(client.results) for client in self.clients], [1] * len(self.clients)
         )
-        self.test.assertEqual((self.scripted.walks, self.clock.getDelayedCalls()), ([], []))
+        self.test.assertEqual((self.verifier.pending, self.clock.getDelayedCalls()), ([], []))
         for check in (WRONG, WRONG):
-            self.step("ask", "probe", f"{len(self.callers)}")
+            self.step("ask", "probe", f"{len(self.clients)}")
             self.step("end", 0, check)
         for name in range(PLACES + 1):
             self.step("ask", f"last{name}", "x")
-        self.test.assertEqual(len(self.scripted.walks), PLACES)
+        self.test.assertEqual(len(self.verifier.pending), PLACES)
 
 
 class AllGuardsTests(SynchronousTestCase):
@@ -191,7 +191,7 @@ class AllGuardsTests(SynchronousTestCase):
     @given(STEPS)
     def test_any_order_of_things(self, steps: list[tuple[Any, ...]]) -> None:
         """Each login is answered once and truly, within its places, and nothing stays behind."""
-        guards = AllGuards(self)
+        guards = ChainModel(self)
         for step in steps:
             guards.step(*step)
         guards.finish()

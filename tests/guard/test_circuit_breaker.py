@@ -41,7 +41,7 @@ class CircuitBreakerTests(SynchronousTestCase):
     def answer(
         self, check: CheckResult, username: str = "alice", address: str | None = "192.0.2.7"
     ) -> CheckResult:
-        """What a login comes to if a walk would come to ``check``."""
+        """The result of a login if the verifier would return ``check``."""
         self.verifier.check = check
         login = LoginAttempt(username, "x", address)
         return self.successResultOf(Deferred.fromCoroutine(self.guard.verify(login)))
@@ -53,7 +53,7 @@ class CircuitBreakerTests(SynchronousTestCase):
         self.assertEqual(self.answer(RIGHT), OPEN)
 
     def said(self) -> list[str]:
-        """What the log says of the circuit breaker."""
+        """The log lines of the circuit breaker."""
         return [event["log_format"].rpartition(": ")[2] for event in self.events]
 
     def test_outages_in_a_row_open_it(self) -> None:
@@ -148,7 +148,7 @@ class CircuitBreakerTests(SynchronousTestCase):
         self.assertEqual(self.said(), ["breaker open", "breaker closed"] * 4)
 
     def test_a_probe_that_tells_nothing_is_followed_by_the_next(self) -> None:
-        """One that got no place, was late, or failed for its own user, keeps nobody out."""
+        """A probe that got no slot, was late, or failed for its own user, keeps nobody out."""
         self.open()
         self.clock.advance(SECONDS_OPEN)
         for check in (*self.ambiguous(), DOWN_LATER, DOWN_LATER):

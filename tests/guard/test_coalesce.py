@@ -15,7 +15,7 @@ from tests.guard.fakes import TOKENS, WRONG, SlowToCancelVerifier, ask, hang_up
 
 
 class SharedChecksTests(SynchronousTestCase):
-    """One walk for all who ask the same at the same moment."""
+    """A single login for identical checks at the same moment."""
 
     def setUp(self) -> None:
         """A verifier that waits for the test, and its guard."""
@@ -142,7 +142,7 @@ class SharedChecksTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_an_answer_may_make_another_hang_up(self) -> None:
-        """Who goes away because somebody else was answered does it without an error."""
+        """A client that goes away because another was answered does so without an error."""
         first, second, third = (ask(self.guard) for _ in range(3))
         first.addCallback(lambda _: hang_up(second))
         self.verifier.waiting.pop().callback(RIGHT)

@@ -19,9 +19,9 @@ from tests.guard.fakes import (
     PLACES,
     TIMEOUT,
     WRONG,
-    Caller,
+    ControlledVerifier,
     LateWhenCancelledVerifier,
-    Scripted,
+    LoginClient,
     SlowToCancelVerifier,
     StrictClock,
     ask,
@@ -44,7 +44,7 @@ class ConcurrencyLimitTests(SynchronousTestCase):
         self.limit = ConcurrencyLimit(self.verifier, self.PLACES, self.DEADLINE, self.clock)
 
     def asked(self) -> str:
-        """Who has been let in, in order, by the letters of their names."""
+        """The checks that were let in, in order, by the letters of their names."""
         return "".join(login.username for login in self.verifier.asked)
 
     def expect_empty(self) -> None:
@@ -61,7 +61,7 @@ class ConcurrencyLimitTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(check) for check in checks], [RIGHT] * room)
 
     def test_only_so_many_at_a_time_and_in_order(self) -> None:
-        """One is let in for each that ends, in the order in which they came."""
+        """A check is let in for each that ends, in the order in which they came."""
         checks = [ask(self.limit, name) for name in "abcdef"]
         for let_in in ("ab", "abc", "abcd", "abcde", "abcdef", "abcdef"):
             self.assertEqual(self.asked(), let_in)
@@ -121,7 +121,7 @@ class ConcurrencyLimitTests(SynchronousTestCase):
         self.expect_empty()
 
     def test_a_wait_that_takes_too_long(self) -> None:
-        """Who gets no place within half of the deadline is told so, and is never let in."""
+        """A check that gets no slot within half of the deadline is told so, and is never let in."""
         walks = [ask(self.limit) for _ in range(self.PLACES)]
         self.clock.advance(1)
         waits = ask(self.limit, "late")
@@ -235,7 +235,7 @@ class FloodTests(SynchronousTestCase):
         self.expect_free()
 
     def test_walks_that_end_at_once(self) -> None:
-        """One after the other is let in, ends and lets the next in, however many they are."""
+        """Checks are let in one after the other, however many they are."""
         self.limit._verifier = FixedVerifier(RIGHT)
         self.verifier.waiting.pop().callback(RIGHT)
         self.assertEqual({self.successResultOf(check) for check in self.waiting}, {RIGHT})
@@ -258,7 +258,7 @@ class FloodTests(SynchronousTestCase):
         self.expect_free()
 
     def test_all_hang_up(self) -> None:
-        """Those who wait leave no trace; those who walk are waited for."""
+        """Checks that wait leave no trace; logins under way are waited for."""
         for check in reversed(self.checks):
             hang_up(check)
         self.assertEqual(len(self.verifier.waiting), self.PLACES)
@@ -286,72 +286,72 @@ LIMIT_STEPS = st.lists(
 )
 
 
-class AnyLoad:
+class ConcurrencyModel:
     """Arrivals, ends, hang-ups and time at a concurrency limit, and what must hold of them."""
 
     def __init__(self, test: SynchronousTestCase) -> None:
         self.test = test
         self.clock = StrictClock()
-        self.scripted = Scripted(self.clock)
-        self.limit = ConcurrencyLimit(self.scripted, PLACES, DEADLINE, self.clock)
-        self.callers: list[Caller] = []
+        self.verifier = ControlledVerifier(self.clock)
+        self.limit = ConcurrencyLimit(self.verifier, PLACES, DEADLINE, self.clock)
+        self.clients: list[LoginClient] = []
 
     def step(self, kind: str, what: Any) -> None:
         """Do one thing, and look at everybody."""
-        walks = self.scripted.walks
+        walks = self.verifier.pending
         match kind:
             case "arrive":
                 for _ in range(what):
-                    name = f"{len(self.callers)}"
-                    self.callers.append(Caller(self.limit, self.clock, name, "x"))
+                    name = f"{len(self.clients)}"
+                    self.clients.append(LoginClient(self.limit, self.clock, name, "x"))
             case "end" if walks:
                 walks[what % len(walks)].result.callback(RIGHT)
             case "break" if walks:
                 walks[what % len(walks)].result.errback(ZeroDivisionError())
-            case "hang up" if self.callers:
-                self.callers[-1 - what % len(self.callers)].hang_up()
+            case "hang up" if self.clients:
+                self.clients[-1 - what % len(self.clients)].hang_up()
             case "wait":
                 self.clock.advance(what)
             case "be busy":
                 self.clock.rightNow += what
             case "answer at once":
-                self.scripted.at_once = RIGHT if what else None
+                self.verifier.at_once = RIGHT if what else None
         self.probe()
 
     def probe(self) -> None:
         """No more walk than may, nobody is passed by, and everybody has time enough."""
-        test, scripted = self.test, self.scripted
-        names = [int(walk.login.username) for walk in scripted.begun]
+        test, verifier = self.test, self.verifier
+        names = [int(walk.login.username) for walk in verifier.begun]
         waiting = [
-            caller
-            for number, caller in enumerate(self.callers)
-            if not caller.heard and number not in names
+            client
+            for number, client in enumerate(self.clients)
+            if not client.results and number not in names
         ]
-        test.assertLessEqual(len(scripted.walks), PLACES)
+        test.assertLessEqual(len(verifier.pending), PLACES)
         test.assertLessEqual(len(waiting), QUEUE_FACTOR * PLACES)
         test.assertEqual(names, sorted(names))
         if waiting:
-            test.assertEqual(len(scripted.walks), PLACES)
-        for walk in scripted.begun:
-            came = self.callers[int(walk.login.username)].came
+            test.assertEqual(len(verifier.pending), PLACES)
+        for walk in verifier.begun:
+            came = self.clients[int(walk.login.username)].came
             test.assertLess(walk.began - came, MAX_WAIT * DEADLINE)
-        for number, caller in enumerate(self.callers):
-            test.assertLessEqual(len(caller.heard), 1)
-            if caller.heard and isinstance(failure := caller.heard[0], Failure):
+        for number, client in enumerate(self.clients):
+            test.assertLessEqual(len(client.results), 1)
+            if client.results and isinstance(failure := client.results[0], Failure):
                 test.assertIs(
                     failure.type, ZeroDivisionError if number in names else CancelledError
                 )
-            elif caller.heard:
-                test.assertEqual(caller.heard[0] == OVERLOADED, number not in names)
+            elif client.results:
+                test.assertEqual(client.results[0] == OVERLOADED, number not in names)
 
     def finish(self) -> None:
         """Within one deadline everybody is answered, and every place is free."""
         self.step("answer at once", False)
         self.step("wait", DEADLINE)
-        self.test.assertEqual([c for c in self.callers if len(c.heard) != 1], [])
-        self.test.assertEqual((self.scripted.walks, self.clock.getDelayedCalls()), ([], []))
+        self.test.assertEqual([c for c in self.clients if len(c.results) != 1], [])
+        self.test.assertEqual((self.verifier.pending, self.clock.getDelayedCalls()), ([], []))
         self.step("arrive", PLACES)
-        self.test.assertEqual(len(self.scripted.walks), PLACES)
+        self.test.assertEqual(len(self.verifier.pending), PLACES)
 
 
 class AnyLoadTests(SynchronousTestCase):
@@ -360,7 +360,7 @@ class AnyLoadTests(SynchronousTestCase):
     @given(LIMIT_STEPS)
     def test_any_order_of_things(self, steps: list[tuple[str, Any]]) -> None:
         """Everybody is answered in time and in turn, and no place is lost."""
-        load = AnyLoad(self)
+        load = ConcurrencyModel(self)
         for step in steps:
             load.step(*step)
         load.finish()

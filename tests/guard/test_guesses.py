@@ -5,43 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
-from zope.interface import implementer
 
-from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.networks import parse_networks
 from ropg_twisted.settings import values
 from ropg_twisted.settings.model import Client, SecondFactor
 from ropg_twisted.settings.table import DEFAULT_LIMITS
 from tests.client import FORM, SocketClient, post
 from tests.composition import daemon_site
-from tests.fakes import RIGHT
-from tests.guard.guesses import ALLOWED, DENIED, GUESSES, HOME, STRANGER, WRONG, WRONG_CODE, reactor
-
-
-@implementer(IPasswordVerifier)
-class PendingAuthentik:
-    """An Authentik whose answers the test gives; ``waiting`` holds who waits for one."""
-
-    def __init__(self) -> None:
-        self.asked: list[LoginAttempt] = []
-        self.waiting: list[Deferred[CheckResult]] = []
-
-    async def verify(self, login: LoginAttempt) -> CheckResult:
-        """See :class:`IPasswordVerifier`."""
-        self.asked.append(login)
-        walk: Deferred[CheckResult] = Deferred(self.waiting.remove)
-        self.waiting.append(walk)
-        return await walk
-
-    def answer(self, check: CheckResult) -> None:
-        """The answer to all who wait now."""
-        waiting, self.waiting = self.waiting, []
-        for walk in waiting:
-            walk.callback(check)
+from tests.fakes import RIGHT, PendingVerifier
+from tests.guard.fakes import DENIED, WRONG, WRONG_CODE
+from tests.guard.guesses import ALLOWED, GUESSES, HOME, STRANGER, reactor
 
 
 class SameMomentTests(TestCase):
@@ -50,10 +26,10 @@ class SameMomentTests(TestCase):
     def setUp(self) -> None:
         """Listen, as the daemon does by default, behind a proxy."""
         clock = Clock()
-        self.walks = PendingAuthentik()
+        self.verifier = PendingVerifier()
         client = Client("mac", rates=values.rates(DEFAULT_LIMITS), second_factor=SecondFactor.CODE)
         self.site = daemon_site(
-            self.walks,
+            self.verifier,
             client,
             Client("server"),
             reactor=clock,
@@ -83,7 +59,7 @@ class SameMomentTests(TestCase):
 
     async def come_to(self, walks: int, guess: SocketClient) -> None:
         """Let everybody go on until there are so many walks, or a guess is answered."""
-        await self.until(lambda: bool(guess.status) or len(self.walks.waiting) == walks)
+        await self.until(lambda: bool(guess.status) or len(self.verifier.waiting) == walks)
 
     async def turns(self) -> None:
         """Let everybody go on who can."""
@@ -94,7 +70,7 @@ class SameMomentTests(TestCase):
         """The answer to a guess, which is wrong if Authentik is asked."""
         guess = await self.send(username, password, address)
         await self.come_to(1, guess)
-        self.walks.answer(WRONG)
+        self.verifier.answer(WRONG)
         await self.come_to(-1, guess)
         return guess.status
 
@@ -108,18 +84,18 @@ class SameMomentTests(TestCase):
         """Fifty guesses that nobody waits for are counted as they come to their ends."""
         guesses = [await self.send("alice", f"guess {number}") for number in range(50)]
         await self.until(lambda: sum(guess.status == 429 for guess in guesses) == 50 - ALLOWED)
-        self.assertEqual(len(self.walks.waiting), ALLOWED)
+        self.assertEqual(len(self.verifier.waiting), ALLOWED)
         await self.hang_up(*guesses)
-        self.walks.answer(WRONG)
+        self.verifier.answer(WRONG)
         self.assertEqual(await self.status("alice", "one more"), 429)
 
     async def test_guesses_that_hang_up_one_by_one(self) -> None:
         """It is no way round either to wait until each of them has left."""
         for number in range(ALLOWED):
             guess = await self.send("alice", f"guess {number}")
-            await self.until(lambda: bool(self.walks.waiting))
+            await self.until(lambda: bool(self.verifier.waiting))
             await self.hang_up(guess)
-            self.walks.answer(WRONG)
+            self.verifier.answer(WRONG)
         self.assertEqual(await self.status("alice", "one more"), 429)
 
     async def test_an_impatient_client(self) -> None:
@@ -128,18 +104,18 @@ class SameMomentTests(TestCase):
             guess = await self.send("alice", "stale")
             await self.come_to(1, guess)
             await self.hang_up(guess)
-            self.walks.answer(WRONG)
-        self.assertEqual(len(self.walks.asked), 1)
+            self.verifier.answer(WRONG)
+        self.assertEqual(len(self.verifier.asked), 1)
 
     async def test_twins(self) -> None:
         """A guess that is made twice at once is one, though one of the two hangs up."""
         for number in range(ALLOWED):
             twins = [await self.send("alice", f"guess {number}") for _ in range(2)]
             await self.turns()
-            self.assertEqual(len(self.walks.waiting), 1)
+            self.assertEqual(len(self.verifier.waiting), 1)
             twins[number % 2].hang_up()
             await self.until(lambda: self.site.connections == 1)
-            self.walks.answer(WRONG)
+            self.verifier.answer(WRONG)
             await self.until(lambda: not self.site.connections)
             self.assertEqual(twins[1 - number % 2].status, 400)
         self.assertEqual(await self.status("alice", "one more"), 429)
@@ -152,13 +128,13 @@ class SameMomentTests(TestCase):
             await self.come_to(1, first)
             second = await self.send("Alice", f"guess {number}")
             await self.come_to(2, second)
-            for walk in self.walks.waiting[:1]:
-                self.walks.waiting.remove(walk)
+            for walk in self.verifier.waiting[:1]:
+                self.verifier.waiting.remove(walk)
                 walk.callback(WRONG)
             await self.come_to(-1, first)
             answered += first.status == 400
             await self.hang_up(second)
-            self.walks.answer(DENIED)
+            self.verifier.answer(DENIED)
         self.assertEqual(answered, ALLOWED)
 
     async def test_codes(self) -> None:
@@ -166,16 +142,16 @@ class SameMomentTests(TestCase):
         passwords = [f"right;{number:06}" for number in range(2 * ALLOWED)]
         guesses = [await self.send("alice", password) for password in passwords]
         await self.until(lambda: sum(guess.status == 429 for guess in guesses) == ALLOWED)
-        self.assertEqual(len(self.walks.waiting), ALLOWED)
-        self.walks.answer(WRONG_CODE)
+        self.assertEqual(len(self.verifier.waiting), ALLOWED)
+        self.verifier.answer(WRONG_CODE)
         await self.until(lambda: not self.site.connections)
         self.assertEqual(await self.status("alice", "right;999999", HOME), 429)
 
     async def test_nobody_learns_by_joining_another(self) -> None:
         """Strangers who have used up their attempts do not hear what a person at home hears."""
         person = await self.send("alice", "right", HOME)
-        await self.until(lambda: bool(self.walks.waiting))
-        self.walks.answer(RIGHT)
+        await self.until(lambda: bool(self.verifier.waiting))
+        self.verifier.answer(RIGHT)
         await self.until(lambda: not self.site.connections)
         for number in range(ALLOWED):
             self.assertEqual(await self.status("alice", f"guess {number}"), 400)
@@ -185,10 +161,10 @@ class SameMomentTests(TestCase):
             ((HOME, "mac"), WRONG, 400),
         ):
             person = await self.send("alice", f"typed there {status}", *place)
-            await self.until(lambda: bool(self.walks.waiting))
+            await self.until(lambda: bool(self.verifier.waiting))
             stranger = await self.send("alice", f"typed there {status}")
             await self.turns()
-            self.walks.answer(answer)
+            self.verifier.answer(answer)
             await self.until(lambda: not self.site.connections)
             self.assertEqual((person.status, stranger.status), (status, 429))
         # Nor from what is remembered of it.

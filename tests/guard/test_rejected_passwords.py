@@ -24,7 +24,7 @@ class RejectedPasswordsTests(SynchronousTestCase):
     def answer(
         self, check: CheckResult, username: str = "alice", password: str = "x"
     ) -> CheckResult:
-        """What a login comes to if Authentik would say ``check``."""
+        """The result of a login if Authentik would say ``check``."""
         self.verifier.check = check
         return self.successResultOf(ask(self.guard, username, password))
 

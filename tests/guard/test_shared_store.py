@@ -35,10 +35,10 @@ from tests.guard.redis import (
 from tests.parametrize import parametrize
 
 
-class NotRedis(Protocol):
-    """Something that is no Redis: it says its ``banner``, or hangs up if it has none."""
+class BannerServer(Protocol):
+    """A server that is not Redis: it sends its ``banner``, or hangs up if it has none."""
 
-    def __init__(self, banner: bytes | None, known: set[NotRedis]) -> None:
+    def __init__(self, banner: bytes | None, known: set[BannerServer]) -> None:
         self._banner = banner
         self._known = known
 
@@ -132,7 +132,7 @@ class RedisTests(RedisTestCase):
     """Daemons that count together in a Redis, and lose it."""
 
     async def test_daemons_count_together(self) -> None:
-        """What one daemon has counted is no longer free at another."""
+        """An attempt that one daemon has counted is no longer free at another."""
         first, second = self.limiter(self.url), self.limiter(self.url)
         for number, limiter in enumerate((first, second, second, first)):
             for cost in (1, 2, 3, 4, 5):
@@ -227,7 +227,7 @@ class RedisTests(RedisTestCase):
         self.assertEqual(self.events, [])
 
     async def test_when_to_come_again(self) -> None:
-        """Who is turned away for what another daemon has counted hears when that is over."""
+        """A client that another daemon's counts turn away is told when they are over."""
         first, second = self.limiter(self.url), self.limiter(self.url)
         for _ in range(ALLOWED):
             await first.hit(RATE, ALICE)
@@ -263,15 +263,15 @@ class OtherPeerTests(StoreTestCase):
 
     def listen(self, banner: bytes | None) -> str:
         """The URL of a peer, until the test is over."""
-        known: set[NotRedis] = set()
-        factory = Factory.forProtocol(lambda: NotRedis(banner, known))
+        known: set[BannerServer] = set()
+        factory = Factory.forProtocol(lambda: BannerServer(banner, known))
         factory.noisy = False
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(self.leave, known)
         self.addCleanup(port.stopListening)
         return f"redis://127.0.0.1:{port.getHost().port}"
 
-    def leave(self, known: set[NotRedis]) -> Deferred[None]:
+    def leave(self, known: set[BannerServer]) -> Deferred[None]:
         """Close all connections, and let the reactor see that they are."""
         for peer in list(known):
             cast(Any, peer.transport).abortConnection()

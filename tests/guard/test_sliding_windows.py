@@ -33,7 +33,7 @@ class SlidingWindowsTests(SynchronousTestCase):
         self.rate = parse("4 per minute")
 
     def use_up(self, *key: str) -> int:
-        """How many are counted until there is no more room."""
+        """The number of attempts that are counted until there is no more room."""
         for count in range(100):
             if not self.windows.has_room(self.rate, key):
                 return count
@@ -104,7 +104,7 @@ class SlidingWindowsTests(SynchronousTestCase):
 
     @given(STEPS)
     def test_an_idle_window_is_as_good_as_none(self, steps: list[tuple[int, bool]]) -> None:
-        """What is forgotten because it is over would have counted for nothing."""
+        """A window that is forgotten because it is over would have counted for nothing."""
         clock = Clock()
         windows = SlidingWindows(clock)
         for seconds, _ in steps:

@@ -18,15 +18,13 @@ from ropg_twisted.guard.rate_limits import UserRateLimit
 from ropg_twisted.interfaces import CheckResult, LoginAttempt, User
 from ropg_twisted.verdict import Reason, Verdict
 from tests.fakes import ALICE, RIGHT, FailingVerifier, FixedVerifier, PendingVerifier, outcome
+from tests.guard.fakes import MFA, WRONG, WRONG_CODE
 from tests.guard.rate_limits import (
     ALLOWED,
     HOME,
-    MFA,
     OFFICE,
     STRANGER,
     USER,
-    WRONG,
-    WRONG_CODE,
     BothRateLimits,
     is_throttled,
 )
@@ -51,8 +49,8 @@ class UserRateTests(SynchronousTestCase):
     def test_only_refusals_count(self, check: CheckResult, counted: bool) -> None:
         """No other answer than a refusal by Authentik uses up any of a user's attempts."""
         verifier = FixedVerifier(check)
-        gate = BothRateLimits(verifier, USER)
-        let_in = [gate.lets_in(code="123456") for _ in range(3 * ALLOWED)]
+        limits = BothRateLimits(verifier, USER)
+        let_in = [limits.admits(code="123456") for _ in range(3 * ALLOWED)]
         expected = ALLOWED if counted else len(let_in)
         self.assertEqual(let_in.count(True), expected)
         self.assertEqual(len(verifier.asked), expected)
@@ -60,24 +58,24 @@ class UserRateTests(SynchronousTestCase):
 
     def test_a_mistake_of_ours_does_not_count(self) -> None:
         """A check that breaks inside leaves a user's attempts as they were."""
-        gate = BothRateLimits(FailingVerifier(RIGHT), USER)
+        limits = BothRateLimits(FailingVerifier(RIGHT), USER)
         for _ in range(3 * ALLOWED):
-            self.failureResultOf(gate.ask(), ZeroDivisionError)
+            self.failureResultOf(limits.ask(), ZeroDivisionError)
 
     def test_after_the_limit_a_right_password_waits_as_well(self) -> None:
         """Nobody learns by a success which of many guesses was right."""
         verifier = FixedVerifier(WRONG)
-        gate = BothRateLimits(verifier, USER)
+        limits = BothRateLimits(verifier, USER)
         for _ in range(ALLOWED):
-            self.assertTrue(gate.lets_in())
+            self.assertTrue(limits.admits())
         verifier.check = RIGHT
-        self.assertFalse(gate.lets_in())
-        self.assertTrue(gate.lets_in("bob"))
+        self.assertFalse(limits.admits())
+        self.assertTrue(limits.admits("bob"))
 
     def test_an_address_is_no_way_round(self) -> None:
         """Guesses at one user count from wherever they come."""
-        gate = BothRateLimits(FixedVerifier(WRONG), USER)
-        let_in = [gate.lets_in(address=f"192.0.2.{host}") for host in range(2 * ALLOWED)]
+        limits = BothRateLimits(FixedVerifier(WRONG), USER)
+        let_in = [limits.admits(address=f"192.0.2.{host}") for host in range(2 * ALLOWED)]
         self.assertEqual(let_in.count(True), ALLOWED)
 
     def test_spellings_of_a_name_are_one_name(self) -> None:
@@ -90,16 +88,16 @@ class UserRateTests(SynchronousTestCase):
             ("kim", "\u212aim"),
         ):
             for other in others:
-                gate = BothRateLimits(FixedVerifier(WRONG), USER)
+                limits = BothRateLimits(FixedVerifier(WRONG), USER)
                 for _ in range(ALLOWED):
-                    self.assertTrue(gate.lets_in(name), other)
-                self.assertFalse(gate.lets_in(other), other)
+                    self.assertTrue(limits.admits(name), other)
+                self.assertFalse(limits.admits(other), other)
 
     def test_parallel_guesses_are_no_way_round(self) -> None:
-        """What is under way counts as failed, until it turns out to be something else."""
+        """A check under way counts as failed, until it turns out to be something else."""
         verifier = PendingVerifier()
-        gate = BothRateLimits(verifier, USER)
-        checks = [gate.ask(password=f"guess {n}") for n in range(3 * ALLOWED)]
+        limits = BothRateLimits(verifier, USER)
+        checks = [limits.ask(password=f"guess {n}") for n in range(3 * ALLOWED)]
         self.assertEqual(len(verifier.asked), ALLOWED)
         for check in checks[ALLOWED:]:
             self.assertTrue(is_throttled(self.successResultOf(check)))
@@ -107,7 +105,7 @@ class UserRateTests(SynchronousTestCase):
         verifier.waiting.pop().callback(WRONG)
         checks[0].addErrback(lambda _: None).cancel()
         self.assertEqual(verifier.waiting, [])
-        more = [gate.ask(password=f"more {n}") for n in range(ALLOWED)]
+        more = [limits.ask(password=f"more {n}") for n in range(ALLOWED)]
         self.assertEqual(len(verifier.waiting), ALLOWED - 1)
         self.assertTrue(is_throttled(self.successResultOf(more[-1])))
 
@@ -128,53 +126,53 @@ class UserRateTests(SynchronousTestCase):
             self.assertFalse(vars(limit)["_running"])
 
     def test_a_check_that_is_given_up_counts_nothing(self) -> None:
-        """One that is cancelled has not been judged, and gives its attempt back."""
+        """A check that is cancelled has not been judged, and gives its attempt back."""
         verifier = PendingVerifier()
-        gate = BothRateLimits(verifier, USER)
+        limits = BothRateLimits(verifier, USER)
         for _ in range(3 * ALLOWED):
-            check = gate.ask()
+            check = limits.ask()
             check.cancel()
             self.failureResultOf(check, CancelledError)
         self.assertEqual(len(verifier.asked), 3 * ALLOWED)
 
     def test_attempts_come_back(self) -> None:
-        """Who waits as long as the answer says, as often as it says so, is let in in the end."""
-        gate = BothRateLimits(FixedVerifier(WRONG), USER)
+        """A client that waits as long and as often as the response says is let in in the end."""
+        limits = BothRateLimits(FixedVerifier(WRONG), USER)
         for _ in range(ALLOWED):
-            self.assertTrue(gate.lets_in())
-        while is_throttled(answer := self.successResultOf(gate.ask())):
+            self.assertTrue(limits.admits())
+        while is_throttled(answer := self.successResultOf(limits.ask())):
             assert answer.retry_after is not None
-            gate.clock.advance(answer.retry_after)
-            self.assertLess(gate.clock.seconds(), 2 * 900)
-        self.assertGreater(gate.clock.seconds(), 800)
+            limits.clock.advance(answer.retry_after)
+            self.assertLess(limits.clock.seconds(), 2 * 900)
+        self.assertGreater(limits.clock.seconds(), 800)
 
     def test_a_window_that_slides_leaves_no_gap(self) -> None:
         """Attempts at the end of one quarter of an hour count in the next."""
-        gate = BothRateLimits(FixedVerifier(WRONG), USER)
-        self.assertTrue(gate.lets_in())
-        gate.clock.advance(895)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True, True, False])
-        gate.clock.advance(10)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True, False, False])
+        limits = BothRateLimits(FixedVerifier(WRONG), USER)
+        self.assertTrue(limits.admits())
+        limits.clock.advance(895)
+        self.assertEqual([limits.admits() for _ in range(ALLOWED)], [True, True, False])
+        limits.clock.advance(10)
+        self.assertEqual([limits.admits() for _ in range(ALLOWED)], [True, False, False])
 
 
 class BudgetTests(SynchronousTestCase):
-    """Whose failures are counted together."""
+    """Failures that are counted together."""
 
     def setUp(self) -> None:
         """A user at home, and strangers."""
         self.verifier = FixedVerifier(WRONG)
-        self.gate = BothRateLimits(self.verifier, USER)
+        self.limits = BothRateLimits(self.verifier, USER)
 
     def answer(
         self, check: CheckResult, username: str, address: str | None, code: str | None = None
     ) -> bool:
-        """Whether a login is let in, if Authentik would say ``check``."""
+        """Return whether a login is let in, if Authentik would say ``check``."""
         self.verifier.check = check
-        return self.gate.lets_in(username, address, code)
+        return self.limits.admits(username, address, code)
 
     def use_up(self, username: str, address: str | None) -> int:
-        """How many wrong guesses are let in until no more is."""
+        """The number of wrong guesses that are let in until no more are."""
         let_in = [self.answer(WRONG, username, address) for _ in range(3 * ALLOWED)]
         self.assertEqual(let_in, sorted(let_in, reverse=True))
         return let_in.count(True)
@@ -224,12 +222,12 @@ class BudgetTests(SynchronousTestCase):
         """A network is known for that long after the last password that was accepted there."""
         self.assertEqual(LIFETIME, 30 * 24 * 3600)
         self.answer(RIGHT, "alice", HOME)
-        self.gate.clock.advance(LIFETIME - 1)
+        self.limits.clock.advance(LIFETIME - 1)
         self.answer(RIGHT, "alice", HOME)
-        self.gate.clock.advance(LIFETIME - 1)
+        self.limits.clock.advance(LIFETIME - 1)
         self.use_up("alice", "192.0.2.1")
         self.assertTrue(self.answer(WRONG, "alice", HOME))
-        self.gate.clock.advance(1)
+        self.limits.clock.advance(1)
         self.use_up("alice", "192.0.2.1")
         self.assertFalse(self.answer(WRONG, "alice", HOME))
 
@@ -267,7 +265,7 @@ class BudgetTests(SynchronousTestCase):
         verifier = PendingVerifier()
         self.verifier.verify = verifier.verify  # type: ignore[method-assign]
         for host in range(3 * ALLOWED):
-            self.gate.ask("alice", f"192.0.2.{host}", f"{host:06}")
+            self.limits.ask("alice", f"192.0.2.{host}", f"{host:06}")
         self.assertEqual(len(verifier.waiting), ALLOWED)
 
     def test_wrong_passwords_do_not_use_up_the_codes(self) -> None:
@@ -302,7 +300,7 @@ class BudgetTests(SynchronousTestCase):
         """Then it stands for itself again, until it is accepted once more."""
         mail = ALICE.email
         self.answer(RIGHT, mail, HOME)
-        self.gate.clock.advance(LIFETIME)
+        self.limits.clock.advance(LIFETIME)
         self.use_up("alice", HOME)
         self.assertEqual(self.use_up(mail, HOME), ALLOWED)
 
@@ -346,13 +344,13 @@ STEPS = st.lists(
 )
 
 
-class Model:
-    """What must come of guesses, answers and hang-ups in any order, while time stands still."""
+class UserRateLimitModel:
+    """A model of guesses, responses and hang-ups in any order, while time stands still."""
 
     def __init__(self, test: SynchronousTestCase) -> None:
         self.test = test
         self.verifier = PendingVerifier()
-        self.gate = BothRateLimits(self.verifier, USER)
+        self.limits = BothRateLimits(self.verifier, USER)
         self.known: set[tuple[str, str]] = set()
         self.failed: list[str] = []
         self.walks: list[tuple[Deferred[CheckResult], list[str], tuple[str, str | None]]] = []
@@ -376,7 +374,7 @@ class Model:
         if code is not None:
             budgets.append(f"codes of {user}")
         used = self.failed + [budget for _, walk, _ in self.walks for budget in walk]
-        check = self.gate.ask(username, address, code)
+        check = self.limits.ask(username, address, code)
         if all(used.count(budget) < ALLOWED for budget in budgets):
             self.test.assertNoResult(check)
             self.walks.append((check, budgets, (user, address)))
@@ -405,6 +403,6 @@ class AnyOrderTests(SynchronousTestCase):
     @given(STEPS)
     def test_any_order_of_things(self, steps: list[tuple[Any, ...]]) -> None:
         """Nobody is let in without room, and nobody is turned away with it."""
-        model = Model(self)
+        model = UserRateLimitModel(self)
         for step in steps:
             model.step(*step)

@@ -46,7 +46,7 @@ class ScopeTests(SynchronousTestCase):
 
 
 class ClaimsTests(SynchronousTestCase):
-    """What is said of a person."""
+    """Claims about a user."""
 
     @parametrize(
         {

@@ -25,7 +25,7 @@ def basic(client_id: str, secret: str) -> str:
 
 
 class ClientsTests(SynchronousTestCase):
-    """Who is let in, by the form and by HTTP Basic."""
+    """Client authentication, by the form and by HTTP Basic."""
 
     @parametrize(
         {

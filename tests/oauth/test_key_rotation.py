@@ -46,7 +46,7 @@ class RotationTests(SynchronousTestCase):
     """The pure rules."""
 
     def setUp(self) -> None:
-        """One key, that signs."""
+        """A key that signs."""
         self.jwks = [new_key("EdDSA", NOW, signs_from=int(NOW))]
 
     def test_a_new_key_is_published_before_it_signs(self) -> None:
@@ -66,7 +66,7 @@ class RotationTests(SynchronousTestCase):
         self.assertEqual(len(ring(after, last).published), 1)
 
     def test_a_key_that_was_added_needs_to_wait_no_longer(self) -> None:
-        """One that has been published for long enough signs at once."""
+        """A key that has been published for long enough signs at once."""
         added = [*self.jwks, new_key("EdDSA", NOW, signs_from=None)]
         self.assertEqual(ring(added, NOW + 9e6).signing.kid, self.jwks[0]["kid"])
         after = rotate(added, "EdDSA", NOW + PUBLISH_AHEAD)
@@ -127,7 +127,7 @@ class LiveKeysTests(SynchronousTestCase):
         self.ticks = 0
 
     def change(self, change: Callable[..., list[JWK]], *arguments: Any) -> None:
-        """What ``ropg keys`` does."""
+        """The command ``ropg keys``."""
         path = self.folder / KEYS_FILE
         write_keys(path, change(read_keys(path), *arguments))
 
@@ -137,7 +137,7 @@ class LiveKeysTests(SynchronousTestCase):
         return jwt.encode({"sub": "x"}, key.private, key.algorithm, headers={"kid": key.kid})
 
     def verifies(self, token: str) -> bool:
-        """Whether it does with what is published now."""
+        """Return whether the published keys verify it now."""
         published = jwt.PyJWKSet.from_dict(self.store.ring().jwks())
         kid = jwt.get_unverified_header(token)["kid"]
         keys = [key for key in published.keys if key.key_id == kid]

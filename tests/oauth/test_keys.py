@@ -89,7 +89,7 @@ class OpenKeysTests(KeysTestCase):
     """The life of the key file."""
 
     def test_the_first_start_makes_a_key(self) -> None:
-        """One key is made, in a file and a folder that only their owner can read."""
+        """A key is made, in a file and a folder that only their owner can read."""
         for algorithm in SIGNING_ALGORITHMS:
             self.setUp()
             ring = open_keys(self.state_dir, algorithm)
@@ -165,7 +165,7 @@ class OpenKeysTests(KeysTestCase):
 
 
 class PublishedTests(KeysTestCase):
-    """What everybody may see."""
+    """The published keys."""
 
     def test_only_public_members_are_published(self) -> None:
         """Each published key has exactly the public members of its type, and says its use."""

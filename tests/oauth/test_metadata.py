@@ -38,7 +38,7 @@ def document(issuer: str = "https://ropg.example.com", algorithm: str = "RS256")
 
 
 class DiscoveryTests(SynchronousTestCase):
-    """What the document says."""
+    """The discovery document."""
 
     def test_required_members(self) -> None:
         """All that the standard requires is there, and no member is empty (section 4.2)."""
@@ -72,7 +72,7 @@ class DiscoveryTests(SynchronousTestCase):
 
 
 class TruthTests(SynchronousTestCase):
-    """What is named works."""
+    """Each name in the document works."""
 
     def test_the_endpoints_are_served(self) -> None:
         """Each address on this host is a route, and so is that of the document itself."""

@@ -371,7 +371,7 @@ class GrantTests(RequestTestCase):
 
 
 class ClientCredentialsTests(RequestTestCase):
-    """Who asks, by the form or by HTTP Basic."""
+    """Client credentials, by the form or by HTTP Basic."""
 
     @given(st.text(min_size=1), st.text())
     def test_basic_credentials_come_through_exactly(self, client_id: str, secret: str) -> None:

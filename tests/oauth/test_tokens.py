@@ -25,7 +25,7 @@ ALICE = User("uid-1", "alice", "Alice", "alice@example.com", ("staff",))
 
 
 def grant(scope: str = "", nonce: str | None = None) -> PasswordGrant:
-    """What a client has sent."""
+    """The parameters of a client."""
     return PasswordGrant("alice", "hush", tuple(scope.split()), nonce)
 
 

@@ -85,7 +85,7 @@ class PlusTests(SynchronousTestCase):
     """Forms whose sender escapes all but the plus sign."""
 
     def test_every_client_and_every_password(self) -> None:
-        """What is typed arrives from each client, in the way in which it writes a form."""
+        """A typed password arrives from each client, in the way in which it writes a form."""
         for client in (xcreds_5_4, himmelblau, jamf_connect):
             for password in TYPED:
                 pairs = grant(password, secret="s&=%+ " if client is not xcreds_5_4 else "s&=% ")
@@ -140,7 +140,7 @@ class UndecodedTests(SynchronousTestCase):
     """Forms whose sender escapes nothing."""
 
     def test_every_password(self) -> None:
-        """What is typed arrives, with a client secret behind it and without."""
+        """A typed password arrives, with a client secret behind it and without."""
         for secret in ("", "s3cret", "s&=%+ client_secret=", "&client_secret=x&password=y"):
             for password in TYPED:
                 pairs = grant(password, "alice+mac@example.com", secret)
@@ -211,12 +211,12 @@ class EndpointTests(SynchronousTestCase):
         )
 
     def ask(self, body: bytes, headers: str = FORM, target: str = "/oauth/token") -> Reply:
-        """What a token request is answered."""
+        """The response to a token request."""
         [reply] = Connection(self.site).send(post(body, headers, target)).replies
         return reply
 
     def passwords(self) -> list[str]:
-        """What has come through since the last time."""
+        """The passwords that have come through since the last time."""
         asked = [login.password for login in self.verifier.asked]
         self.verifier.asked.clear()
         return asked
@@ -261,7 +261,7 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(self.passwords(), ["a b+c"])
 
     def test_such_a_client_may_have_been_updated(self) -> None:
-        """One whose scope has its blanks escaped escapes its password as well."""
+        """A form whose scope has its spaces escaped escapes its password as well."""
         for password in TYPED:
             reply = self.ask(xcreds_5_4(grant(password, secret="s3cret")))
             self.assertEqual((reply.status, self.passwords()), (200, [password]))

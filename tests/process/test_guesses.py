@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.settings.values import STORE_SECONDS
-from tests.daemon import PATIENCE, Daemon, Process, SandboxProcess, free_port
+from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess, free_port
 from tests.guard.guesses import ALLOWED, GUESSES, HOME, STRANGER
 from tests.guard.redis import REDIS
 
@@ -32,13 +32,18 @@ class DaemonTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir()
 
-    def daemon(self, **environ: str) -> Daemon:
-        """One that is ended with the test."""
+    def daemon(self, **environ: str) -> DaemonProcess:
+        """A daemon that is ended with the test."""
         environ["ROPG_TRUSTED_PROXIES"] = "127.0.0.1"
-        return self.enterContext(Daemon(self.folder, **environ))  # type: ignore[arg-type]
+        return self.enterContext(DaemonProcess(self.folder, **environ))  # type: ignore[arg-type]
 
     def ask(
-        self, daemon: Daemon, username: str, password: str, address: str, timeout: float = PATIENCE
+        self,
+        daemon: DaemonProcess,
+        username: str,
+        password: str,
+        address: str,
+        timeout: float = PATIENCE,
     ) -> int:
         """The status of the answer to a password."""
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": username}
@@ -50,8 +55,10 @@ class DaemonTestCase(SynchronousTestCase):
         )
         return answer.status_code
 
-    def guess(self, daemon: Daemon, usernames: list[str], address: str = STRANGER) -> Counter[int]:
-        """What many guesses are answered, no two of them the same; the names take turns."""
+    def guess(
+        self, daemon: DaemonProcess, usernames: list[str], address: str = STRANGER
+    ) -> Counter[int]:
+        """The statuses for many guesses, no two of them the same; the names take turns."""
         statuses: Counter[int] = Counter()
         for number in range(GUESSES):
             username = usernames[number % len(usernames)]
@@ -133,7 +140,7 @@ class SharedStoreTests(DaemonTestCase):
     """Daemons that count together in a Redis."""
 
     def redis(self) -> tuple[Process, str]:
-        """One of the test's own, and its URL."""
+        """A Redis of the test's own, and its URL."""
         if REDIS is None:
             self.skipTest("redis-server is not installed")
         port = free_port()
@@ -193,11 +200,11 @@ class SlowRedis(StreamRequestHandler):
                 self.wfile.write(self.answer(words))
 
     def read_word(self) -> bytes:
-        """One word of a command."""
+        """Read a word of a command."""
         return self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2]
 
     def answer(self, words: list[bytes]) -> bytes:
-        """What Redis says if it knows nothing; scripts are told by the number of their words."""
+        """The reply of an empty Redis; scripts are told apart by the number of their words."""
         match words[0], len(words):
             case b"HELLO", _:
                 return b"%1\r\n$5\r\nproto\r\n:3\r\n"

@@ -1,4 +1,4 @@
-"""One discovery URL for everything, held against clients that were not written here.
+"""A discovery URL for everything, with clients that were not written here.
 
 Each makes the whole journey with all of its checks on: discovery, a web login by code with PKCE
 and a nonce, userinfo, a rotation of the daemon's key, a refresh and a password. The scripts for
@@ -38,7 +38,7 @@ from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
 from tests.certificates import make_certificate
-from tests.daemon import PATIENCE, ROPG, Daemon
+from tests.daemon import PATIENCE, ROPG, DaemonProcess
 from tests.paths import TESTS
 
 NODE = shutil.which("node")
@@ -85,7 +85,7 @@ def browse(url: str) -> str:
     return location
 
 
-class Provider(Daemon):
+class Provider(DaemonProcess):
     """A daemon on TLS with a key that waits, and has been published for long enough."""
 
     def __init__(self, folder: Path, client: tuple[str, str | None], algorithm: str) -> None:

@@ -69,7 +69,7 @@ def shapes(secret: str) -> set[bytes]:
 
 
 def found(data: bytes, *more: str) -> list[bytes]:
-    """What must not be in ``data`` but is: a secret, a token or a cookie."""
+    """The secrets, tokens and cookies in ``data``."""
     # All of Authentik's cookies, and all tokens, are JSON objects in base64.
     marks = {mark for secret in (*SECRETS, *more) for mark in shapes(secret)} | {b"eyJ"}
     return [mark for mark in marks if mark in data]
@@ -85,15 +85,15 @@ def print_event(event: LogEvent) -> None:
 
 
 def make_observer() -> Any:
-    """What ``twistd --logger`` asks for."""
+    """The factory for ``twistd --logger``."""
     return print_event
 
 
-class Store:
+class FakeStore:
     """Something at the address of the shared counts that speaks nonsense."""
 
     def __init__(self) -> None:
-        self.heard = b""
+        self.received = b""
         self._clients: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -116,7 +116,7 @@ class Store:
     def _answer(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
             while data := client.recv(65536):
-                self.heard += data
+                self.received += data
                 client.sendall(b"+OK\r\n" * data.count(b"*"))
 
 
@@ -129,7 +129,7 @@ class CanaryTests(SynchronousTestCase):
         self.temporary = self.folder / "tmp"
         for folder in (self.folder, self.secrets, self.temporary):
             folder.mkdir()
-        self.store = Store()
+        self.store = FakeStore()
         self.addCleanup(self.store.close)
         self.answers: list[requests.Response] = []
         # Were it not for the daemon itself, a crash would leave all its memory on the disk.
@@ -179,7 +179,7 @@ class CanaryTests(SynchronousTestCase):
         self.fail("".join(daemon.output))
 
     def send(self, form: Any, headers: dict[str, str] = FORM, path: str = "/oauth/token") -> int:
-        """One request; its answer is kept, and its status returned: 0 if there is none."""
+        """Send a request, keep the response, and return its status: 0 if there is none."""
         body = form if isinstance(form, bytes) else urlencode(form).encode()
         try:
             answer = requests.post(
@@ -205,7 +205,7 @@ class CanaryTests(SynchronousTestCase):
         """Send secrets in all the ways in which they may come, and see that the paths are taken."""
         expect = self.assertEqual
         expect(self.send(RIGHT), 200, "the store speaks nonsense: counting alone")
-        self.assertIn(STORE_PASSWORD.encode(), self.store.heard)
+        self.assertIn(STORE_PASSWORD.encode(), self.store.received)
         self.store.close()
 
         expect(self.send(RIGHT), 200)
@@ -288,7 +288,7 @@ class CanaryTests(SynchronousTestCase):
         return base64.b64encode(text.encode()).decode()
 
     def assert_process_is_clean(self, daemon: Process) -> None:
-        """What other programs can see of the process holds no secret, and it dumps no core."""
+        """The process shows no secret to other programs, and it dumps no core."""
         proc = Path(f"/proc/{daemon.pid}")
         for name in ("cmdline", "environ", "status", "stat", "limits"):
             self.assertEqual(found((proc / name).read_bytes()), [], name)

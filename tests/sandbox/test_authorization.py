@@ -20,7 +20,7 @@ from tests.sandbox_browser import DEFAULT, Answer, Browser
 
 
 class PublishedTests(ProviderTestCase):
-    """What a client learns before anybody logs in."""
+    """The published documents."""
 
     def test_urls_are_those_that_the_client_uses(self) -> None:
         """Host and scheme of the request, or of the proxy, are in every URL and in ``iss``."""

@@ -161,7 +161,7 @@ class DenialTests(FlowTestCase):
     """Stages that deny, behind a right password, and what a restart makes of it."""
 
     def test_a_denial_restarts(self) -> None:
-        """Who is denied by a stage with a restart meets the identification again."""
+        """A user who is denied by a stage with a restart meets the identification again."""
         for stage in (
             Deny(),
             UserWrite(),
@@ -208,7 +208,7 @@ class DenialTests(FlowTestCase):
         self.assertIn("restarts without end", page.body.decode())
 
     def test_a_login_outlives_a_restart(self) -> None:
-        """Who is logged in and then denied is asked for a name again, and is not pending."""
+        """A user who is logged in and then denied is asked for a name again, and is not pending."""
         pending = Binding(DUMMY, UserIsPending())
         self.serve(pending, WHO, PASSWORD, LOGIN, restarting(Deny()))
         self.come_to_the_password()
@@ -271,7 +271,7 @@ class JudgementTests(FlowTestCase):
     """The sandbox's own record of what it has judged."""
 
     def judgement(self) -> Judgement:
-        """What it has made of all that it was asked."""
+        """The judgement of all credentials so far."""
         return Judgement.of(self.sandbox.authentications, self.sandbox.events)
 
     def test_every_password_that_is_judged_is_on_record(self) -> None:

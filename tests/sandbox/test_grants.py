@@ -170,7 +170,7 @@ class RefreshTests(ProviderTestCase):
         self.assertNotIn("nonce", self.userinfo(second["access_token"]).json)
 
     def test_it_outlives_the_session_and_access_tokens_do_not(self) -> None:
-        """What comes after a logout names no session, and lives by itself."""
+        """A token from after a logout names no session, and lives by itself."""
         self.person_browser.get("default-invalidation-flow")
         self.assertEqual(self.userinfo(self.first["access_token"]).status, 401)
         second = self.refresh(self.first["refresh_token"]).json
@@ -242,7 +242,7 @@ class OtherGrantTests(ProviderTestCase):
 
 
 class AccessTokenTests(ProviderTestCase):
-    """What an access token opens."""
+    """Access tokens at the endpoints that take them."""
 
     def test_it_can_be_sent_in_three_ways(self) -> None:
         """In the header, in a form, in the URL (RFC 6750); all show the same claims."""

@@ -94,7 +94,7 @@ class PolicyTests(FlowTestCase):
         self.assertEqual(elsewhere.component, "ak-stage-identification")
 
     def test_a_login_mends_the_reputation(self) -> None:
-        """One failure and one login are a score of 0."""
+        """A failure and a login are a score of 0."""
         self.serve(WHO, PASSWORD, LOGIN)
         self.come_to_the_password()
         self.post(password="wrong")

@@ -71,7 +71,7 @@ COMPARED_HEADERS = (
 
 
 class Replay:
-    """One recording, played against a sandbox of its own."""
+    """A recording, played against a sandbox of its own."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording

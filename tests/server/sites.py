@@ -72,7 +72,7 @@ class SiteClient(Connection):
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection is there."""
+        """Return whether the connection is there."""
         return bool(self.transport.connected)
 
     @property
@@ -94,7 +94,7 @@ class SiteTestCase(SynchronousTestCase):
         """A site on the clock."""
         return daemon_site(verifier, reactor=self.clock)
 
-    def peer(self, *, deaf: bool = False) -> SiteClient:
+    def connect(self, *, deaf: bool = False) -> SiteClient:
         """A new connection."""
         return SiteClient(self.site, self.clock, deaf=deaf)
 

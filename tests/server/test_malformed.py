@@ -104,7 +104,7 @@ MALFORMED = {
     + b"Content-Length: %d\r\n\r\n" % len(BODY)
     + BODY,
 }
-"""What no right client sends. None of it may bring more than a 4xx."""
+"""Requests that no right client sends. None of them may bring more than a 4xx."""
 
 SMUGGLED = {
     "both lengths": TOKEN + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -133,7 +133,7 @@ class MalformedTests(SiteTestCase):
 
     def assert_refused(self, case: str, data: bytes) -> list[int]:
         """Each answer is a 4xx, or the connection ends; the next one works as ever."""
-        peer = self.peer()
+        peer = self.connect()
         for piece in (data[:1], data[1:-1], data[-1:]):
             peer.send(piece)
         statuses = peer.statuses
@@ -145,7 +145,7 @@ class MalformedTests(SiteTestCase):
             self.assertNotIn(b"<", reply.body, case)
             self.assertNotIn(b"Traceback", reply.body, case)
         self.assert_quiet(case)
-        self.assertEqual(self.peer().send(HEALTH).statuses, [200], case)
+        self.assertEqual(self.connect().send(HEALTH).statuses, [200], case)
         return statuses
 
     @parametrize({name: (row,) for name, row in MALFORMED.items()})
@@ -164,7 +164,7 @@ class MalformedTests(SiteTestCase):
         for digits in (20, 1000, 5000):
             head = TOKEN + b"Content-Length: " + b"9" * digits + b"\r\n\r\n"
             self.assert_refused(f"{digits} digits", head)
-            self.assertIn(self.peer().send(head).statuses, ([400], [413]), digits)
+            self.assertIn(self.connect().send(head).statuses, ([400], [413]), digits)
 
     def test_a_path_that_is_not_utf_8_is_not_there(self) -> None:
         """Such a path is answered in JSON, as any other that is not there, and not worth a line."""
@@ -179,16 +179,16 @@ class MalformedTests(SiteTestCase):
             *("a:b", "a:99999999", "[::1]:8580", "[::1", "]", "<x>", "a/b?c#d@e", "%41", "a,b"),
         ):
             head = b"GET /health HTTP/1.1\r\nHost: %s\r\n\r\n" % host.encode()
-            [reply] = self.peer().send(head).replies
+            [reply] = self.connect().send(head).replies
             self.assertIn(reply.status, (200, *range(400, 500)), host)
             self.assert_quiet(host)
-        [reply] = self.peer().send(b"GET /health HTTP/1.1\r\nHost: \xff\r\n\r\n").replies
+        [reply] = self.connect().send(b"GET /health HTTP/1.1\r\nHost: \xff\r\n\r\n").replies
         self.assertIn(reply.status, (200, *range(400, 500)))
         self.assert_quiet("Latin-1")
 
     def test_http_1_0_is_answered_and_closed(self) -> None:
         """The last request of a connection of old."""
-        peer = self.peer().send(b"GET /health HTTP/1.0\r\n\r\n")
+        peer = self.connect().send(b"GET /health HTTP/1.0\r\n\r\n")
         self.assertEqual(peer.statuses, [200])
         self.clock.advance(0)
         self.assertFalse(peer.is_open)
@@ -202,7 +202,7 @@ class MalformedTests(SiteTestCase):
             TOKEN + b"Content-Length: 9999999\r\n\r\n",
             LAST,
         ):
-            peer = self.peer(deaf=True).send(start)
+            peer = self.connect(deaf=True).send(start)
             said = peer.transport.value()
             for more in (b"X: y\r\n\r\n", HEALTH, b"\r\n\r\n0\r\n\r\n", b"\xff" * 20_000):
                 peer.send(more)
@@ -212,7 +212,7 @@ class MalformedTests(SiteTestCase):
     def test_nobody_is_asked_to_go_on_with_what_is_refused(self) -> None:
         """A body that is too large is refused before ``100 Continue``, which does not follow."""
         head = TOKEN + b"Expect: 100-continue\r\nContent-Length: 9999999\r\n\r\n"
-        self.assertEqual(self.peer().send(head).statuses, [413])
+        self.assertEqual(self.connect().send(head).statuses, [413])
 
     @given(st.lists(st.binary(max_size=200), max_size=5), st.booleans())
     def test_arbitrary_bytes_never_break_a_connection(
@@ -250,7 +250,7 @@ class MalformedTests(SiteTestCase):
     def assert_harmless(self, pieces: list[bytes], deaf: bool) -> None:
         """Send the pieces, then go; nothing raises, nothing is logged and nothing is left."""
         self.events.clear()
-        peer = self.peer(deaf=deaf)
+        peer = self.connect(deaf=deaf)
         for piece in pieces:
             peer.send(piece)
         peer.transport.lose(ConnectionLost())

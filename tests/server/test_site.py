@@ -38,7 +38,7 @@ class BoundTests(SiteTestCase):
         """New connections, a moment apart."""
         found = []
         for _ in range(number):
-            found.append(self.peer())
+            found.append(self.connect())
             self.clock.advance(0.01)
         return found
 
@@ -72,10 +72,10 @@ class BoundTests(SiteTestCase):
         first, second = peers[:2]
         first.send(CHECK)
         second.send(CHECK)
-        third = self.peer().send(CHECK)
+        third = self.connect().send(CHECK)
         self.clock.advance(0.01)
         self.assertEqual([peer.is_open for peer in peers], [True, True, False])
-        newcomer = self.peer()
+        newcomer = self.connect()
         self.clock.advance(0.01)
         self.assertFalse(newcomer.is_open)
         for waiter in list(self.verifier.waiting):
@@ -84,7 +84,7 @@ class BoundTests(SiteTestCase):
 
     def test_many_at_the_same_moment_keep_the_bound(self) -> None:
         """A reactor takes in a burst of connections before it tells of the end of any."""
-        peers = [self.peer() for _ in range(20)]
+        peers = [self.connect() for _ in range(20)]
         self.clock.advance(0.01)
         self.assertEqual(sum(peer.is_open for peer in peers), 3)
 
@@ -92,18 +92,18 @@ class BoundTests(SiteTestCase):
         """A connection that has ended makes room."""
         peers = self.peers(3)
         peers[1].transport.lose(ConnectionDone())
-        newcomer = self.peer()
+        newcomer = self.connect()
         self.clock.advance(0.01)
         self.assertTrue(all(peer.is_open for peer in (peers[0], peers[2], newcomer)))
 
 
 class TimeTests(SiteTestCase):
-    """How long a connection may take."""
+    """Time limits of a connection."""
 
     def test_trickling_buys_no_time(self) -> None:
         """A request has to be whole in its time, whether its head or its body is late."""
         for request in (HEALTH, CHECK):
-            peer = self.peer()
+            peer = self.connect()
             whole = len(request)
             for byte in request:
                 self.pass_time(2 * IDLE_SECONDS / whole)
@@ -114,7 +114,7 @@ class TimeTests(SiteTestCase):
 
     def test_each_request_has_its_own_time(self) -> None:
         """A kept-alive connection goes on for as long as it asks now and then."""
-        peer = self.peer()
+        peer = self.connect()
         for _ in range(5):
             self.pass_time(IDLE_SECONDS - 1)
             peer.send(HEALTH)
@@ -125,7 +125,7 @@ class TimeTests(SiteTestCase):
 
     def test_an_answer_may_take_longer(self) -> None:
         """The time of a check is not that of its connection."""
-        peer = self.peer().send(CHECK)
+        peer = self.connect().send(CHECK)
         self.pass_time(3 * IDLE_SECONDS)
         self.verifier.waiting[0].callback(RIGHT)
         self.assertEqual(peer.statuses, [200])
@@ -133,7 +133,7 @@ class TimeTests(SiteTestCase):
     def test_a_close_that_is_not_answered_becomes_a_cut(self) -> None:
         """TLS waits for the peer's word at the end; a peer that never gives it is cut off."""
         for case in (b"", b"GET", HEALTH, LAST, b"GARBAGE\r\n", LAST.replace(b"1.1", b"1.0")):
-            peer = self.peer(deaf=True).send(case)
+            peer = self.connect(deaf=True).send(case)
             self.pass_time(2 * IDLE_SECONDS)
             self.assertFalse(peer.is_open, case)
             self.assert_nothing_left(case)
@@ -143,8 +143,8 @@ class PipelineTests(SiteTestCase):
     """Several requests at once on one connection."""
 
     def test_answers_come_in_order(self) -> None:
-        """What is asked behind a check waits for it."""
-        peer = self.peer().send(CHECK + HEALTH + CHECK + HEALTH)
+        """A request behind a check waits for it."""
+        peer = self.connect().send(CHECK + HEALTH + CHECK + HEALTH)
         self.assertEqual((peer.replies, len(self.verifier.waiting)), ([], 1))
         self.verifier.waiting[0].callback(RIGHT)
         self.assertEqual(peer.statuses, [200, 200])
@@ -155,14 +155,14 @@ class PipelineTests(SiteTestCase):
     def test_nothing_is_read_behind_a_close(self) -> None:
         """``Connection: close`` and HTTP/1.0 make a request the last one."""
         for last in (LAST, LAST.replace(b"1.1", b"1.0")):
-            peer = self.peer().send(HEALTH + last + HEALTH)
+            peer = self.connect().send(HEALTH + last + HEALTH)
             self.assertEqual(peer.statuses, [200, 200], last)
             self.clock.advance(0)
             self.assertFalse(peer.is_open)
 
     def test_a_flood_has_to_wait(self) -> None:
         """Of what comes in during a check only so much is kept."""
-        peer = self.peer().send(CHECK)
+        peer = self.connect().send(CHECK)
         peer.send(HEALTH * 1000)
         self.assertEqual(peer.transport.producerState, "paused")
         self.verifier.waiting[0].callback(RIGHT)
@@ -192,7 +192,7 @@ class VanishTests(SiteTestCase):
             LAST,
         ):
             for reason in (ConnectionLost(), ConnectionDone(), ConnectionAborted()):
-                peer = self.peer().send(case)
+                peer = self.connect().send(case)
                 peer.transport.lose(reason)
                 self.clock.advance(0)
                 self.assert_nothing_left(case)
@@ -202,7 +202,7 @@ class VanishTests(SiteTestCase):
         """An answer that nobody waits for any more is dropped without a word."""
         stubborn: Deferred[Any] = Deferred(lambda _: None)
         self.patch(self.verifier, "verify", lambda login: stubborn)
-        peer = self.peer().send(CHECK)
+        peer = self.connect().send(CHECK)
         peer.transport.lose(ConnectionLost())
         if not stubborn.called:
             stubborn.callback(RIGHT)
@@ -211,7 +211,7 @@ class VanishTests(SiteTestCase):
 
 
 class DrainTests(SiteTestCase):
-    """How a site ends."""
+    """Draining."""
 
     def drain(self) -> Deferred[None]:
         """Begin to drain."""
@@ -223,7 +223,7 @@ class DrainTests(SiteTestCase):
 
     def test_it_ends_with_the_last_connection(self) -> None:
         """Clients that go by themselves are not waited for any longer."""
-        peers = [self.peer(), self.peer()]
+        peers = [self.connect(), self.connect()]
         drained = self.drain()
         for peer in peers:
             self.assertNoResult(drained)
@@ -232,8 +232,8 @@ class DrainTests(SiteTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_idle_connections_are_closed_after_a_moment(self) -> None:
-        """One that asks in that moment is answered that it was the last time."""
-        idle, active = self.peer(), self.peer()
+        """A request in that moment is answered, and told that it was the last."""
+        idle, active = self.connect(), self.connect()
         drained = self.drain()
         self.pass_time(LINGER_SECONDS - 0.5)
         active.send(HEALTH)
@@ -250,7 +250,7 @@ class DrainTests(SiteTestCase):
         """Each answer says that the connection closes, however long it took, and so it does."""
         for seconds in (0.5, LINGER_SECONDS + 1, GRACE - 1):
             self.site = self.make_site(self.verifier)
-            peer = self.peer().send(CHECK)
+            peer = self.connect().send(CHECK)
             drained = self.drain()
             self.pass_time(seconds)
             self.assertNoResult(drained)
@@ -264,8 +264,8 @@ class DrainTests(SiteTestCase):
             self.successResultOf(drained)
 
     def test_a_request_that_is_coming_in_is_answered(self) -> None:
-        """What was sent before the end is read to its end."""
-        peer = self.peer().send(CHECK[:-5])
+        """A request that was sent before the end is read to its end."""
+        peer = self.connect().send(CHECK[:-5])
         drained = self.drain()
         self.pass_time(LINGER_SECONDS + 1)
         peer.send(CHECK[-5:])
@@ -276,8 +276,8 @@ class DrainTests(SiteTestCase):
         self.successResultOf(drained)
 
     def test_the_grace_has_an_end(self) -> None:
-        """What is not done then is cut, whether it is a check or a client that does not listen."""
-        slow, deaf = self.peer().send(CHECK), self.peer(deaf=True)
+        """A check, or a client that does not listen, is cut off then."""
+        slow, deaf = self.connect().send(CHECK), self.connect(deaf=True)
         drained = self.drain()
         self.pass_time(GRACE + LINGER_SECONDS + 1)
         self.successResultOf(drained)
@@ -322,7 +322,7 @@ class SocketTests(TestCase):
                 self.assertEqual(end, ConnectionResetError, requests)
 
     async def test_a_client_that_is_only_half_there_is_gone(self) -> None:
-        """Who closes the sending side of a connection gives up what it has asked."""
+        """A client that closes the sending side of a connection gives up its request."""
         port = await self.serve(daemon_site(self.verifier, reactor=reactor))
         said, _ = await self.exchange(port, [CHECK], half=True)
         self.assertEqual((said, self.verifier.waiting), (b"", []))

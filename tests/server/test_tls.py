@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from pathlib import Path
 
 from OpenSSL.SSL import Context
@@ -24,8 +25,8 @@ from tests.server.tls import (
     ROOT,
     BlockingClient,
     TLSTestCase,
-    both,
-    trusting,
+    client_context,
+    key_and_certificate,
 )
 
 
@@ -36,12 +37,12 @@ class RenewalTests(TLSTestCase):
         """An open connection goes on undisturbed; ``ssl:`` and ``tls:`` alike."""
         for where in (self.ssl, self.tls):
             self.events.clear()
-            self.write(both(LEAF))
+            self.write(key_and_certificate(LEAF))
             port = await self.serve(where)
-            early = await self.blocking(lambda port=port: BlockingClient(port, trusting(LEAF)))  # type: ignore[misc]
+            early = await self.blocking(partial(BlockingClient, port, client_context(LEAF)))
             self.addCleanup(early.close)
             self.assertEqual(await self.blocking(early.ask), 200)
-            self.write(both(OTHER))
+            self.write(key_and_certificate(OTHER))
             self.assertEqual(await self.visit(port, OTHER), OTHER.certificate, where)
             self.assertEqual(await self.blocking(early.ask), 200)
             self.assertEqual(early.seen, LEAF.certificate)
@@ -69,11 +70,11 @@ class RenewalTests(TLSTestCase):
                 ("key that does not fit", OTHER.key + LEAF.pem),
                 ("key alone", OTHER.key),
                 ("certificate alone", OTHER.pem),
-                ("cut", both(OTHER)[:-100]),
-                ("garbage in PEM", both(OTHER).replace("M", "!")),
+                ("cut", key_and_certificate(OTHER)[:-100]),
+                ("garbage in PEM", key_and_certificate(OTHER).replace("M", "!")),
                 ("missing", None),
             ):
-                self.write(both(LEAF))
+                self.write(key_and_certificate(LEAF))
                 port = await self.serve(where)
                 self.events.clear()
                 if text is None:
@@ -89,7 +90,7 @@ class RenewalTests(TLSTestCase):
                 self.assertEqual(self.flushLoggedErrors(), [], (where, case))
                 self.assertEqual(self.said("old one kept"), 1, (where, case))
                 self.assertEqual(self.said("in use from now on"), 0, (where, case))
-                self.write(both(OTHER))
+                self.write(key_and_certificate(OTHER))
                 self.assertEqual(await self.visit(port, OTHER), OTHER.certificate, (where, case))
                 self.assertEqual(self.said("in use from now on"), 1, (where, case))
 
@@ -109,7 +110,7 @@ class RenewalTests(TLSTestCase):
 
 
 class FilesTests(TLSTestCase):
-    """What the files may hold, and how they are named."""
+    """Contents and names of the files."""
 
     async def test_the_chain_is_served(self) -> None:
         """A client that knows the root alone is content, wherever the chain stands."""
@@ -117,7 +118,7 @@ class FilesTests(TLSTestCase):
         full = self.write(CHAINED.pem + MIDDLE.pem, "fullchain.pem")
         leaf = self.write(CHAINED.pem, "leaf.pem")
         chain = self.write(MIDDLE.pem, "chain.pem")
-        one = self.write(both(CHAINED) + MIDDLE.pem)
+        one = self.write(key_and_certificate(CHAINED) + MIDDLE.pem)
         for files in (
             f"privateKey={key}:certKey={full}",
             f"certKey={full}:privateKey={key}",
@@ -134,7 +135,7 @@ class FilesTests(TLSTestCase):
 
     async def test_a_renewed_chain_is_served(self) -> None:
         """The file of the chain is looked at as the others are."""
-        self.write(both(CHAINED))
+        self.write(key_and_certificate(CHAINED))
         chain = self.write(ROOT.pem, "chain.pem")
         port = await self.serve(f"ssl:0:privateKey={self.file}:extraCertChain={chain}")
         with self.assertRaises(ssl.SSLCertVerificationError):
@@ -146,23 +147,23 @@ class FilesTests(TLSTestCase):
         r"""As in every endpoint string, ``\:`` stands for a colon."""
         self.folder = self.folder / "a:b"
         self.folder.mkdir()
-        path = str(self.write(both(LEAF), "c:d.pem")).replace(":", r"\:")
+        path = str(self.write(key_and_certificate(LEAF), "c:d.pem")).replace(":", r"\:")
         folder = str(self.folder).replace(":", r"\:")
         for where in (
             f"ssl:0:privateKey={path}:certKey={path}:interface=127.0.0.1",
             f"tls:{folder}:0:interface=127.0.0.1",
         ):
-            self.write(both(LEAF), "c:d.pem")
+            self.write(key_and_certificate(LEAF), "c:d.pem")
             port = await self.serve(where)
             self.assertEqual(await self.visit(port, LEAF), LEAF.certificate, where)
-            self.write(both(OTHER), "c:d.pem")
+            self.write(key_and_certificate(OTHER), "c:d.pem")
             self.assertEqual(await self.visit(port, OTHER), OTHER.certificate, where)
 
     async def test_parameters_of_a_folder_may_be_named(self) -> None:
         """As in every endpoint string; an escaped ``=`` names none."""
         self.folder = self.folder / "a=b"
         self.folder.mkdir()
-        self.write(both(LEAF))
+        self.write(key_and_certificate(LEAF))
         path = str(self.folder).replace("=", r"\=")
         for where in (
             f"tls:{path}:port=0:interface=127.0.0.1",
@@ -175,12 +176,12 @@ class FilesTests(TLSTestCase):
         """By the name that a client asks for (SNI); for a name that is not there, any."""
         hosts = [identity(name) for name in ("a.example.com", "b.example.com")]
         for host in hosts:
-            self.write(both(host), f"{host.certificate.serial_number}.pem")
+            self.write(key_and_certificate(host), f"{host.certificate.serial_number}.pem")
         port = await self.serve(self.tls)
         for host, name in zip(hosts, ("a.example.com", "b.example.com"), strict=True):
             self.assertEqual(await self.visit(port, host, name=name), host.certificate)
         wildcard = identity("*.example.org")
-        self.write(both(wildcard), "wildcard.pem")
+        self.write(key_and_certificate(wildcard), "wildcard.pem")
         seen = await self.visit(port, wildcard, name="x.example.org")
         self.assertEqual(seen, wildcard.certificate)
         with self.assertRaises(ssl.SSLCertVerificationError):
@@ -201,8 +202,8 @@ class WrongFilesTests(SynchronousTestCase):
             "unfit": OTHER.key + LEAF.pem,
             "key": LEAF.key,
             "certificate": LEAF.pem,
-            "cut": both(LEAF)[:-100],
-            "odd": both(LEAF).replace("M", "!"),
+            "cut": key_and_certificate(LEAF)[:-100],
+            "odd": key_and_certificate(LEAF).replace("M", "!"),
         }
         wrong = ["ssl:0", "ssl:0:certKey=/nowhere.pem", "ssl:0:privateKey=/nowhere.pem"]
         wrong += [
@@ -220,7 +221,7 @@ class WrongFilesTests(SynchronousTestCase):
         (folder / "void").mkdir()
         wrong += [f"tls:{folder / 'void'}:0"]
         fine = folder / "fine.pem"
-        fine.write_text(both(LEAF))
+        fine.write_text(key_and_certificate(LEAF))
         wrong += [f"ssl:0:privateKey={fine}:extraCertChain={folder / 'garbage' / 'both.pem'}"]
         taken = []
         for where in wrong:
@@ -244,7 +245,7 @@ class TwistedContractTests(SynchronousTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         for number, name in enumerate(("a.example.com", "*.example.org")):
-            (folder / f"{number}.pem").write_text(both(identity(name)))
+            (folder / f"{number}.pem").write_text(key_and_certificate(identity(name)))
         (folder / "other.txt").write_text("no certificate")
         options = PEMObjects.fromDirectory(FilePath(str(folder))).inferDomainMapping()
         self.assertEqual(set(options), {"a.example.com", "*.example.org"})

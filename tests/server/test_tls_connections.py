@@ -25,13 +25,13 @@ from tests.server.tls import (
     WITH_RSA,
     BlockingClient,
     TLSTestCase,
-    both,
-    trusting,
+    client_context,
+    key_and_certificate,
 )
 
 
 class NegotiationTests(TLSTestCase):
-    """What is agreed on with a client: what App Transport Security wants, and nothing weaker."""
+    """TLS versions and ciphers: as App Transport Security wants them, and nothing weaker."""
 
     async def endpoints(self) -> list[tuple[int, Identity]]:
         """Ports with both kinds of endpoint and both kinds of key."""
@@ -40,13 +40,13 @@ class NegotiationTests(TLSTestCase):
             for kind in ("ssl", "tls"):
                 self.folder = self.folder / "one"
                 self.folder.mkdir()
-                self.file = self.write(both(one))
+                self.file = self.write(key_and_certificate(one))
                 found.append((await self.serve(getattr(self, kind)), one))
         return found
 
     async def meet(self, port: int, trusted: Identity, **wishes: Any) -> str:
-        """What comes of a client's wishes: version and cipher, or the reason why nothing does."""
-        context = trusting(trusted)
+        """Version and cipher for a client's wishes, or the reason why there are none."""
+        context = client_context(trusted)
         context.set_ciphers(wishes.pop("ciphers", "ALL:@SECLEVEL=0"))
         for name, value in wishes.items():
             setattr(context, name, value)
@@ -96,13 +96,13 @@ class NegotiationTests(TLSTestCase):
             self.assertRegex(met, r"^TLSv1\.2 ECDHE-.*(GCM|POLY1305)")
 
     async def meet_1_2(self, port: int, one: Identity, ciphers: str) -> str:
-        """What comes of a client that speaks TLS 1.2 with these ciphers only."""
+        """The result for a client that speaks TLS 1.2 with these ciphers only."""
         return await self.meet(port, one, ciphers=ciphers, maximum_version=ssl.TLSVersion.TLSv1_2)
 
     async def test_a_client_that_would_rather_speak_http_2_is_answered(self) -> None:
         """It is told that there is HTTP/1.1 only, and makes do with it, as Macs do."""
         for port, one in await self.endpoints():
-            context = trusting(one)
+            context = client_context(one)
             context.set_alpn_protocols(["h2", "http/1.1"])
 
             def work(port: int = port, context: ssl.SSLContext = context) -> tuple[Any, int]:
@@ -120,11 +120,11 @@ class EndTests(TLSTestCase):
 
     async def exchange(self, site: BoundedSite, pieces: Iterable[bytes]) -> bytes:
         """Send one piece after the other, as records of their own; what has come back."""
-        self.write(both(LEAF))
+        self.write(key_and_certificate(LEAF))
         port = await self.serve(self.ssl, site)
 
         def work() -> bytes:
-            visitor, said = BlockingClient(port, trusting(LEAF)), b""
+            visitor, said = BlockingClient(port, client_context(LEAF)), b""
             try:
                 for piece in pieces:
                     visitor.socket.sendall(piece)
@@ -148,7 +148,7 @@ class EndTests(TLSTestCase):
             self.assertLessEqual(said.count(b"HTTP/1.1"), len(pieces) - 1, pieces)
 
     async def test_bytes_behind_the_end_are_not_looked_at(self) -> None:
-        """What comes in while the connection closes brings neither an answer nor an error."""
+        """Data that arrives while the connection closes brings neither an answer nor an error."""
         chunked = f"POST /oauth/token HTTP/1.1\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n".encode()
         for start in (b"GARBAGE\r\n", chunked + b"zz\r\n", b"GET / HTTP/1.1\r\nX\r\nY: z\r\n"):
             site = daemon_site(FixedVerifier(RIGHT), reactor=reactor)
@@ -159,7 +159,7 @@ class EndTests(TLSTestCase):
 
     async def test_a_client_that_speaks_no_tls_is_dropped(self) -> None:
         """Plain HTTP, nothing at all, and half a handshake end without an error."""
-        self.write(both(LEAF))
+        self.write(key_and_certificate(LEAF))
         port = await self.serve(self.ssl)
 
         def work() -> list[bytes]:

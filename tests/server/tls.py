@@ -37,13 +37,13 @@ CHAINED = identity("localhost", MIDDLE)
 WITH_RSA = identity("localhost", rsa_key=True)
 
 
-def both(one: Identity) -> str:
+def key_and_certificate(one: Identity) -> str:
     """A file that holds the key and the certificate."""
     return one.key + one.pem
 
 
-def trusting(*authorities: Identity) -> ssl.SSLContext:
-    """What a client has that trusts these, and looks at the name."""
+def client_context(*authorities: Identity) -> ssl.SSLContext:
+    """A client's context, which trusts these authorities and checks the name."""
     return ssl.create_default_context(cadata="".join(each.pem for each in authorities))
 
 
@@ -62,7 +62,7 @@ class BlockingClient:
         return x509.load_der_x509_certificate(encoded)
 
     def ask(self) -> int:
-        """One more request on the same connection; the status of its answer."""
+        """Send a request on the same connection, and return the status of the response."""
         self.socket.sendall(HEALTH)
         answer = http.client.HTTPResponse(self.socket)
         answer.begin()
@@ -122,7 +122,7 @@ class TLSTestCase(TestCase):
         """Ask once, on a new connection; the certificate that was shown."""
 
         def work() -> x509.Certificate:
-            visitor = BlockingClient(port, trusting(*trusted), name)
+            visitor = BlockingClient(port, client_context(*trusted), name)
             try:
                 assert visitor.ask() == 200
                 return visitor.seen
@@ -132,7 +132,7 @@ class TLSTestCase(TestCase):
         return await self.blocking(work)
 
     def said(self, words: str) -> int:
-        """How many lines of the log of ours hold these words."""
+        """The number of our log lines that hold these words."""
         return sum(
             words in str(event.get("log_format"))
             for event in self.events

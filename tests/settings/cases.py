@@ -63,7 +63,7 @@ class SettingsTestCase(SynchronousTestCase):
         return str(error)
 
     def complaints(self, name: str, text: str, do: Callable[[], object]) -> list[str]:
-        """What is wrong with how a wrong value is refused: it is named in one line, not shown."""
+        """Problems with the refusal of a wrong value: it is named in one line, not shown."""
         case = f"{name}={text[:40]!r}"
         try:
             do()

@@ -59,7 +59,7 @@ DEFAULTS = Settings(
 
 @dataclass(frozen=True)
 class Values:
-    """What a setting takes, and what it does not.
+    """Right and wrong values of a setting.
 
     ``right``: texts, with what ``read`` finds for each. ``wrong``: texts that are refused.
     ``useless``: texts that turn out not to work when the daemon is put together.
@@ -72,7 +72,7 @@ class Values:
 
 
 def connection_options(settings: Settings) -> dict[str, object]:
-    """How a shared store would connect, but for our own time limits."""
+    """The connection options of a shared store, without our own time limits."""
     store = settings.limits_store
     if store is None:
         return {}

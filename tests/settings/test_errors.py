@@ -1,4 +1,4 @@
-"""What stops the start, and what it says."""
+"""Errors of settings, which stop the start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.settings.examples import (
 
 
 class RefusalTests(SettingsTestCase):
-    """What stops the start, and what it says."""
+    """Errors of settings, which stop the start."""
 
     def test_every_setting_is_in_the_tables_of_these_tests(self) -> None:
         """No setting without a right and a wrong value here."""
@@ -70,7 +70,7 @@ class RefusalTests(SettingsTestCase):
         self.assertEqual(found, [], "\n".join(found))
 
     def test_examples_are_right(self) -> None:
-        """What an error shows as an example would have been taken."""
+        """The example in an error would have been taken."""
         for name, setting in TABLE.items():
             if name != "ROPG_CA_FILE":
                 read_settings({}, {**REQUIRED, name: setting.example})
@@ -78,7 +78,7 @@ class RefusalTests(SettingsTestCase):
             self.assertEqual(str(error), f"{name} is wrong; for example: {name}={setting.example}")
 
     def test_missing_settings(self) -> None:
-        """What has no default is asked for by its name."""
+        """A setting without a default is asked for by its name."""
         for name in REQUIRED:
             environ = {key: value for key, value in REQUIRED.items() if key != name}
             line = self.refusal(environ)

@@ -43,7 +43,7 @@ class Terminal(StringIO):
 
 
 def logged(style: str | None, event: dict[str, Any], out: StringIO | None = None) -> str:
-    """What is written for an event."""
+    """The line that is written for an event."""
     out = StringIO() if out is None else out
     make_observer(out, style)(event)
     return out.getvalue()
@@ -126,7 +126,7 @@ class LineTests(SynchronousTestCase):
 
 
 class ExceptionTests(SynchronousTestCase):
-    """What is said of an exception."""
+    """Exceptions in the log."""
 
     def assert_safe(self, line: str, message: str) -> None:
         """The line says kind and place, and nothing of the exception's text."""
