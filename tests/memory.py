@@ -62,8 +62,8 @@ class ReceivedRequest:
 class RequestRecorder(Resource):
     """Authentik, and the requests that it has received.
 
-    ``overrides``: by their paths, answers in the place of its own; bytes are JSON, a number is a
-    status without a body, and a function makes one of both.
+    ``resource``: answers the requests. ``overrides``: responses in place of its own, by path;
+    bytes are JSON, a number is a status without a body, and a function returns one of both.
     """
 
     isLeaf = True
@@ -72,7 +72,7 @@ class RequestRecorder(Resource):
         super().__init__()
         self.requests: list[ReceivedRequest] = []
         self.overrides: dict[str, bytes | int | Callable[[Request], bytes | int]] = {}
-        self._authentik = authentik
+        self.resource = authentik
 
     def render(self, request: Request) -> Any:
         """Keep the request, and answer it."""
@@ -90,7 +90,7 @@ class RequestRecorder(Resource):
         if answer is not None:
             request.setHeader("Content-Type", "application/json")
             return answer
-        return self._authentik.render(request)
+        return self.resource.render(request)
 
     def count(self, method: str, path: str) -> int:
         """The number of such requests."""

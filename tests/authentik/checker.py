@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from treq.testing import RequestTraversalAgent
@@ -19,29 +19,25 @@ from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome
 from tests.composition import build_daemon, client_with, make_settings
+from tests.memory import RequestRecorder
 
 T = TypeVar("T")
 
 CLIENT_ADDRESS = "203.0.113.7"
 
 
-class Authentik(Resource):
-    """A sandbox that keeps the methods of all requests, and answers as it is told instead."""
+class FunctionResource(Resource):
+    """Answers every request with a function."""
 
     isLeaf = True
 
-    def __init__(self, clock: Clock, flows: Iterable[SandboxFlow]) -> None:
+    def __init__(self, respond: Callable[[Request], Any]) -> None:
         super().__init__()
-        self.sandbox = Sandbox(clock, flows)
-        self.asked: list[str] = []
-        self.instead: Callable[[Request], bytes] | None = None
+        self._respond = respond
 
     def render(self, request: Request) -> Any:
-        """Answer."""
-        self.asked.append(request.method.decode())
-        if self.instead is not None:
-            return self.instead(request)
-        return self.sandbox.resource.render(request)
+        """Respond."""
+        return self._respond(request)
 
 
 class PasswordChecker:
@@ -52,8 +48,8 @@ class PasswordChecker:
 
     def __init__(self, slug: str, *flows: SandboxFlow, login_stage: bool = True) -> None:
         self.clock = Clock()
-        self.authentik = Authentik(self.clock, flows)
-        self.sandbox = self.authentik.sandbox
+        self.sandbox = Sandbox(self.clock, flows)
+        self.authentik = RequestRecorder(self.sandbox.resource)
         agent: Any = RequestTraversalAgent(self.authentik)
         settings = make_settings(
             Client("jamf-connect"),

@@ -16,23 +16,17 @@ from twisted.web.client import ResponseNeverReceived
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.canary import Canary
 from ropg_twisted.authentik.client import AuthentikClient
 from ropg_twisted.authentik.client_ip import ClientIPHeaders
-from ropg_twisted.authentik.executor import FlowExecutor
-from ropg_twisted.authentik.id_tokens import IDTokenVerifier
-from ropg_twisted.authentik.metadata import ProviderMetadata
-from ropg_twisted.authentik.readiness import OWN_ADDRESS, ReadinessProbe
-from ropg_twisted.authentik.sessions import SessionRemover
-from ropg_twisted.authentik.verifier import AuthentikVerifier
+from ropg_twisted.authentik.readiness import OWN_ADDRESS
 from ropg_twisted.interfaces import LoginAttempt, Readiness
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http import wire
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
-from tests.composition import AUTHENTIK, proven_flow
+from tests.composition import build_daemon, make_settings
 from tests.fakes import CapturedLog
 from tests.memory import UnreliableAgent
 
@@ -95,27 +89,15 @@ class AddressTestCase(SynchronousTestCase):
         self.sandbox = Sandbox(clock)
         self.recorder = HeaderRecorder(self.sandbox)
         self.agent = agent = UnreliableAgent(self.recorder)
-        flow = FlowExecutor(AUTHENTIK, "inbuilt-only")
-        application = Application(AUTHENTIK, "nothing", named=False)
-        self.introduction = ClientIPHeaders(token)
-        transport = AuthentikClient(agent, agent, self.introduction)
-        sessions = SessionRemover(
-            FlowExecutor(AUTHENTIK, "default-invalidation-flow"), 15, clock, 64
-        )
-        documents = ProviderMetadata(application, transport, 15, clock)
-        evidence = proven_flow(clock)
-        self.verifier = AuthentikVerifier(
-            flow,
-            evidence,
-            transport,
-            sessions,
-            application,
-            IDTokenVerifier(documents),
-            checks_access=True,
-            claims_from_username=False,
-        )
-        canary = Canary(self.verifier, evidence)
-        self.readiness = ReadinessProbe(flow, canary, transport, documents, 15, clock)
+        settings = make_settings(Client("nothing"), flow_slug="inbuilt-only", outpost_token=token)
+
+        def make_client(client_ip: ClientIPHeaders) -> AuthentikClient:
+            self.client_ip = client_ip
+            return AuthentikClient(agent, agent, client_ip)
+
+        daemon = build_daemon(settings, clock, make_client, guards=False)
+        self.verifier = daemon.unguarded
+        self.readiness = daemon.readiness
 
     def log_in(self, address: str | None = CLIENT) -> Verdict:
         """The verdict on a right password from this address."""
@@ -200,14 +182,14 @@ class OutpostTokenTests(AddressTestCase):
             for token, refused in ((OUTPOST_TOKEN, False), (SERVICE_TOKEN, True)):
                 self.begin(token)
                 self.probe()
-                self.assertEqual(self.introduction.refused, refused)
+                self.assertEqual(self.client_ip.refused, refused)
                 self.recorder.failing = status
                 self.probe()
-                self.assertEqual(self.introduction.refused, refused, (status, token))
+                self.assertEqual(self.client_ip.refused, refused, (status, token))
                 for fault in (TLSError(), ConnectionRefusedError()):
                     self.agent.failure = ResponseNeverReceived([Failure(fault)])
                     self.probe()
-                    self.assertEqual(self.introduction.refused, refused, (fault, token))
+                    self.assertEqual(self.client_ip.refused, refused, (fault, token))
 
 
 class LookTests(AddressTestCase):

@@ -25,7 +25,7 @@ from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
 from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
-from tests.authentik.checker import CLIENT_ADDRESS, PasswordChecker
+from tests.authentik.checker import CLIENT_ADDRESS, FunctionResource, PasswordChecker
 from tests.composition import AUTHENTIK, OWN_ADDRESS
 from tests.daemon import DaemonProcess
 from tests.fakes import RIGHT, CapturedLog, PendingVerifier, outcome
@@ -232,7 +232,8 @@ class ClientTests(SynchronousTestCase):
         """It is told with our own address, and its answer is the last thing it asks for."""
         checker = PasswordChecker("inbuilt-only")
         self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
-        self.assertEqual(checker.authentik.asked[:4], ["GET", "POST", "GET", "POST"])
+        methods = [request.method for request in checker.authentik.requests]
+        self.assertEqual(methods[:4], ["GET", "POST", "GET", "POST"])
         unknown, canary, login = checker.sandbox.events
         self.assertEqual(
             (unknown.kind, unknown.username), ("identification_failed", canary.username)
@@ -249,7 +250,7 @@ class ClientTests(SynchronousTestCase):
         checker = PasswordChecker("restart")
         for password in (USUAL_PASSWORD, "wrong"):
             self.assertEqual(checker.check("alice", password), RESTARTS.outcome)
-        self.assertEqual(len(checker.authentik.asked), 4)
+        self.assertEqual(len(checker.authentik.requests), 4)
         self.assertEqual(checker.probe(), Readiness(Reason.FLOW_RESTARTS))
 
     def test_an_unproven_flow_is_proven_by_the_first_refusal(self) -> None:
@@ -294,10 +295,10 @@ class ClientTests(SynchronousTestCase):
             return b""
 
         checker = PasswordChecker("inbuilt-only")
-        checker.authentik.instead = fail
+        checker.authentik.resource = FunctionResource(fail)
         self.assertIs(checker.check("alice").reason, Reason.UPSTREAM_STATUS)
         self.assertEqual(checker.probe(), Readiness(Reason.UPSTREAM_STATUS))
-        checker.authentik.instead = None
+        checker.authentik.resource = checker.sandbox.resource
         self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
 
     def test_a_flow_that_cannot_be_begun_is_no_evidence(self) -> None:
@@ -313,9 +314,9 @@ class ClientTests(SynchronousTestCase):
         checker.clock.advance(RECHECK_SECONDS)
         change_flow(checker, "restart")
         self.assertEqual(checker.check("alice", "wrong"), RESTARTS.outcome)
-        asked = len(checker.authentik.asked)
+        asked = len(checker.authentik.requests)
         self.assertEqual(checker.check("alice"), RESTARTS.outcome)
-        self.assertEqual(len(checker.authentik.asked) - asked, 4)
+        self.assertEqual(len(checker.authentik.requests) - asked, 4)
         self.assertEqual(checker.probe(), Readiness(Reason.FLOW_RESTARTS))
 
 
@@ -328,7 +329,7 @@ def change_flow(checker: PasswordChecker, slug: str) -> None:
         request.postpath = [slug.encode() if part == b"inbuilt-only" else part for part in path]
         return other.render(request)
 
-    checker.authentik.instead = instead
+    checker.authentik.resource = FunctionResource(instead)
 
 
 class IdentityTests(SynchronousTestCase):

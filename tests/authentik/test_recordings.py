@@ -19,10 +19,9 @@ from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.interfaces import LoginAttempt
 from ropg_twisted.verdict import Outcome, UpstreamError, Verdict
+from tests.composition import AUTHENTIK
 from tests.parametrize import parametrize
 from tests.recordings import MISSING, RecordedExchange, Recording, recordings
-
-AUTHENTIK = "http://authentik.example.com"
 
 
 class Replay(Resource):

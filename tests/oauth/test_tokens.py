@@ -15,9 +15,9 @@ from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
+from tests.composition import ISSUER
 from tests.parametrize import parametrize
 
-ISSUER = "https://ropg.example.com"
 SECRET = "a secret that is shared by both ends"
 NOW = 1_800_000_000.75
 BOTH_TOKENS = {"access_token", "id_token"}

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
-from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import jwt
-
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
+from tests.memory import OAUTH
 from tests.sandbox_browser import DEFAULT, Answer, Browser, SandboxTestCase
 
-OAUTH = "/application/o/"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-VERIFIER = "a-verifier-of-at-least-43-characters-0123456789"
-CHALLENGE = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 ISSUER = "http://127.0.0.1/application/o/jamf-connect/"
 
 
@@ -90,8 +84,3 @@ def location(answer: Answer) -> dict[str, str]:
     """Return the parameters of the URL that the browser is sent to, each once."""
     query = urlsplit(answer.values("location")[0]).query
     return {name: value for name, [value] in parse_qs(query, keep_blank_values=True).items()}
-
-
-def claims(token: str) -> dict[str, Any]:
-    """Return the claims of a token, without a look at its signature."""
-    return jwt.decode(token, options={"verify_signature": False})

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.login import next_url
 from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, CONFIDENTIAL_SECRET, LOOPBACK_URI
+from tests.memory import OAUTH, claims
 from tests.parametrize import parametrize
-from tests.sandbox.provider_cases import FORM, ISSUER, OAUTH, ProviderTestCase, claims, location
+from tests.sandbox.provider_cases import FORM, ISSUER, ProviderTestCase, location
 from tests.sandbox_browser import DEFAULT, Answer, Browser
 
 

@@ -8,8 +8,9 @@ from twisted.logger import capturedLogs
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, CONFIDENTIAL_SECRET
+from tests.memory import CHALLENGE, OAUTH, VERIFIER, claims
 from tests.parametrize import parametrize
-from tests.sandbox.provider_cases import CHALLENGE, OAUTH, VERIFIER, ProviderTestCase, claims
+from tests.sandbox.provider_cases import ProviderTestCase
 from tests.sandbox_browser import START, account
 
 S256 = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}

@@ -17,9 +17,8 @@ from tests.certificates import Identity
 from tests.client import FORM
 from tests.composition import daemon_site
 from tests.fakes import RIGHT, FixedVerifier, outcome
+from tests.server.sites import CHECK, HEALTH
 from tests.server.tls import (
-    CHECK,
-    HEALTH,
     LEAF,
     PATIENCE,
     WITH_RSA,

@@ -19,13 +19,11 @@ from twisted.trial.unittest import TestCase
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.server.tls import listening_endpoint
 from tests.certificates import Identity, identity
-from tests.client import post
 from tests.composition import daemon_site
 from tests.fakes import RIGHT, CapturedLog, FixedVerifier
+from tests.server.sites import HEALTH
 
 T = TypeVar("T")
-HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
-CHECK = post("grant_type=password&client_id=mac&username=alice&password=secret")
 HEALTHY = b'{"status":"healthy"}'
 PATIENCE = 15
 """Seconds for which a client waits for what should come at once."""
