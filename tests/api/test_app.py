@@ -143,24 +143,29 @@ class TokenEndpointTests(SynchronousTestCase):
         self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
         self.assertEqual(verifier.asked, [])
 
-    def test_every_request_that_is_refused_is_logged_once(self) -> None:
-        """In each phase before the answer: network, form, client and grant."""
+    @parametrize(
+        {
+            "network": (Networks(), GOOD, "access_denied"),
+            "no grant type": (EVERYWHERE, {"grant_type": ""}, "invalid_request"),
+            "grant": (EVERYWHERE, {**GOOD, "grant_type": "magic"}, "unsupported_grant_type"),
+            "client": (EVERYWHERE, {**GOOD, "client_id": "other"}, "invalid_client"),
+            "grant of the client": (
+                EVERYWHERE,
+                {**GOOD, "grant_type": "refresh_token"},
+                "unauthorized_client",
+            ),
+            "user name": (EVERYWHERE, {**GOOD, "username": " "}, "invalid_request"),
+        }
+    )
+    def test_refusal_is_logged(self, networks: Networks, form: dict[str, str], error: str) -> None:
+        """A refused request leaves one line, in whichever phase it is refused."""
         client = Client("mac", grants=("password",))
-        other = {**GOOD, "grant_type": "refresh_token"}
-        for networks, form, error in (
-            (Networks(), GOOD, "access_denied"),
-            (EVERYWHERE, {"grant_type": ""}, "invalid_request"),
-            (EVERYWHERE, {**GOOD, "grant_type": "magic"}, "unsupported_grant_type"),
-            (EVERYWHERE, {**GOOD, "client_id": "other"}, "invalid_client"),
-            (EVERYWHERE, other, "unauthorized_client"),
-            (EVERYWHERE, {**GOOD, "username": " "}, "invalid_request"),
-        ):
-            events = CapturedLog(self).events
-            site = daemon_site(FixedVerifier(RIGHT), client, allowed_networks=networks)
-            [reply] = Connection(site).send(post(urlencode(form))).replies
-            self.assertEqual(reply.json["error"], error)
-            logged = [(event["error"], event["address"]) for event in events if "error" in event]
-            self.assertEqual(logged, [(error, "192.0.2.7")], form)
+        events = CapturedLog(self).events
+        site = daemon_site(FixedVerifier(RIGHT), client, allowed_networks=networks)
+        [reply] = Connection(site).send(post(urlencode(form))).replies
+        self.assertEqual(reply.json["error"], error)
+        logged = [(event["error"], event["address"]) for event in events if "error" in event]
+        self.assertEqual(logged, [(error, "192.0.2.7")])
 
     def test_the_password_arrives_as_it_was_typed(self) -> None:
         """Blanks, quotes, signs and letters of any script survive the form."""

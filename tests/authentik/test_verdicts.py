@@ -179,7 +179,7 @@ class VerdictTests(SynchronousTestCase):
             ),
         }
     )
-    def test_an_unproven_flow_is_believed_as_far_as_no_302_carries_it(
+    def test_unproven_flow(
         self, expected: tuple[Verdict, Reason], received: list[Received]
     ) -> None:
         """Refusals and an authenticated session count; what else follows a 302 does not."""

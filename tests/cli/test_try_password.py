@@ -43,6 +43,7 @@ from tests.certificates import make_certificate
 from tests.composition import daemon_site
 from tests.daemon import free_port
 from tests.fakes import RIGHT, FixedVerifier
+from tests.parametrize import parametrize
 from tests.paths import CHECKOUT
 
 reactor: Any = global_reactor
@@ -145,17 +146,15 @@ class AnswerTests(TryTestCase):
         status, text = await self.try_("--url", url, "--client-id", "mac", "--scope", "profile")
         self.assertEqual((status, "no id token" in text), (Exit.RIGHT, True), text)
 
-    async def test_every_error(self) -> None:
-        """The table of errors, each as the daemon sends it."""
-        for error, wanted, words in ERRORS:
-            url = f"http://127.0.0.1:{await self.serve(error_site(error))}"
-            status, text = await self.try_("--url", url)
-            self.assertEqual((status, words in text), (wanted, True), f"{error!r}: {text}")
-            logged = isinstance(
-                error, AccessDeniedError | SlowDownError | TemporarilyUnavailableError
-            )
-            logged = logged and error.status != 403
-            self.assertEqual("request 0123456789abcdef" in text, logged, f"{error!r}: {text}")
+    @parametrize({type(row[0]).__name__: row for row in ERRORS})
+    async def test_error(self, error: OAuthError, wanted: Exit, words: str) -> None:
+        """Each error, as the daemon sends it."""
+        url = f"http://127.0.0.1:{await self.serve(error_site(error))}"
+        status, text = await self.try_("--url", url)
+        self.assertEqual((status, words in text), (wanted, True), f"{error!r}: {text}")
+        logged = isinstance(error, AccessDeniedError | SlowDownError | TemporarilyUnavailableError)
+        logged = logged and error.status != 403
+        self.assertEqual("request 0123456789abcdef" in text, logged, f"{error!r}: {text}")
 
     async def test_what_is_no_answer_of_ours(self) -> None:
         """Something else at the URL never counts as a right or a wrong password."""

@@ -128,17 +128,17 @@ class ControlledVerifier:
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
-        walk = PendingCheck(login, self._clock.seconds())
-        self.begun.append(walk)
+        check = PendingCheck(login, self._clock.seconds())
+        self.begun.append(check)
         if self.at_once is not None:
             return self.at_once
-        self.pending.append(walk)
+        self.pending.append(check)
         try:
-            return await walk.result
+            return await check.result
         except CancelledError:
             return TIMEOUT
         finally:
-            self.pending.remove(walk)
+            self.pending.remove(check)
 
 
 class LoginClient:
@@ -161,6 +161,5 @@ class LoginClient:
 
 
 PLACES, DEADLINE = 2, 10
-
 
 NUMBERS = st.integers(0, 15)
