@@ -3,6 +3,7 @@
 # make coverage  the tests, and which lines of the package they reach
 # make lint    style and types
 # make soak    a daemon under load, with faults, for SECONDS
+# make simulation  outages of a directory in simulated fleets: the table of docs/directories.md
 # make fuzz    hostile input, for SECONDS
 # make clean   remove what these have made
 #
@@ -16,7 +17,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test coverage lint soak fuzz clean
+.PHONY: demo test coverage lint soak simulation fuzz clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -34,6 +35,9 @@ coverage: $(VENV)/.test
 
 soak: $(VENV)/.test
 	$(VENV)/bin/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS))
+
+simulation: $(VENV)/.test
+	$(VENV)/bin/python -m tests.simulation
 
 fuzz: $(VENV)/.test
 	$(VENV)/bin/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))

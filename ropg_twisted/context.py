@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ropg_twisted.networks import Address
+
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
@@ -19,4 +21,4 @@ class RequestContext:
     id: str
     client: str
     grant: str
-    address: str | None
+    address: Address | None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from limits import RateLimitItem
-from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-from ropg_twisted.networks import network_of
+from ropg_twisted.networks import Address, ClientNetwork, network_of
+from ropg_twisted.types import DeferredCoroutine
 from ropg_twisted.verdict import Outcome, Reason
 
 
@@ -48,14 +48,14 @@ class LoginAttempt:
 
     username: str
     password: str = field(repr=False)
-    address: str | None = None
+    address: Address | None = None
     code: str | None = field(default=None, repr=False)
     tokens: CodeRequest | None = None
     rates: Rates = field(default=Rates(), compare=False)
     canary: bool = False
 
     @property
-    def network(self) -> str | None:
+    def network(self) -> ClientNetwork | None:
         """The network of ``address``, see :func:`network_of`."""
         return None if self.address is None else network_of(self.address)
 
@@ -84,6 +84,20 @@ class User:
         return cls(sub=username, username=username, name=username, email=email)
 
 
+class UpstreamTokenResponse(TypedDict, total=False):
+    """A token response of Authentik (RFC 6749 section 5.1). It may have more members.
+
+    It is passed on unchanged. The types of its members are checked only where they are read.
+    """
+
+    access_token: object
+    expires_in: object
+    id_token: object
+    refresh_token: object
+    scope: object
+    token_type: object
+
+
 @dataclass(frozen=True, slots=True)
 class GrantedTokens:
     """Tokens from Authentik's token endpoint.
@@ -93,8 +107,8 @@ class GrantedTokens:
         id_claims: the verified claims of the id token in it, if it has one.
     """
 
-    response: Mapping[str, Any] = field(repr=False)
-    id_claims: Mapping[str, Any] | None = field(default=None, repr=False)
+    response: UpstreamTokenResponse = field(repr=False)
+    id_claims: Mapping[str, object] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,7 @@ class CheckResult:
         authentik_down: Authentik itself is down. Not set for an error that may concern this user
             name or password alone.
         name_sent: the user name had been sent before Authentik was found to be down.
+        was_accepted: a refused password is the one that was last accepted for the user.
     """
 
     outcome: Outcome
@@ -116,6 +131,7 @@ class CheckResult:
     retry_after: int | None = None
     authentik_down: bool = False
     name_sent: bool = False
+    was_accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +139,7 @@ class Readiness:
     """The result of a readiness probe.
 
     Attributes:
-        reason: why they cannot, ``None`` if they can.
+        reason: why passwords cannot be checked now, ``None`` if they can.
         warning: a problem that does not prevent checks.
     """
 
@@ -134,7 +150,7 @@ class Readiness:
 class IPasswordVerifier(Interface):
     """Checks passwords."""
 
-    def verify(login: LoginAttempt) -> Coroutine[Deferred[Any], Any, CheckResult]:
+    def verify(login: LoginAttempt) -> DeferredCoroutine[CheckResult]:
         """Check one password.
 
         Errors are outcomes, not exceptions: ``unverifiable`` with a reason. ``authentik_down`` is
@@ -150,5 +166,5 @@ class IPasswordVerifier(Interface):
 class IReadinessProbe(Interface):
     """Tells whether passwords can be checked now."""
 
-    def probe() -> Coroutine[Deferred[Any], Any, Readiness]:
+    def probe() -> DeferredCoroutine[Readiness]:
         """Probe now, within a deadline. Errors are results, not exceptions."""

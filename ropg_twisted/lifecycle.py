@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
@@ -17,6 +18,7 @@ from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.server.tls import listening_endpoint
 from ropg_twisted.settings.errors import ListenError, SettingError
+from ropg_twisted.types import IReactor
 
 
 class Listener(Service):
@@ -27,11 +29,11 @@ class Listener(Service):
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, setting: str, where: str, site: Site, reactor: Any) -> None:
+    def __init__(self, setting: str, where: str, site: Site, reactor: IReactor) -> None:
         self._setting = setting
         self._where = where
         self._site = site
-        self._port: Any = None
+        self._port: IListeningPort | None = None
         try:
             self._endpoint = listening_endpoint(reactor, where)
         except Exception as error:
@@ -52,17 +54,16 @@ class Listener(Service):
     def stopService(self) -> Deferred[None] | None:
         """Stop listening. Open connections stay open."""
         super().stopService()
-        stopped: Deferred[None] | None = self._port and self._port.stopListening()
-        return stopped
+        return None if self._port is None else self._port.stopListening()
 
-    def _listening(self, port: Any) -> None:
+    def _listening(self, port: Any) -> None:  # IListeningPort does not declare connectionLost().
         self._port = port
         # Twisted closes a port whose socket has failed, and does not report it.
         port.connectionLost = self._connection_lost
         self.log.info("listening at {endpoint}", endpoint=self._where)
 
     def _connection_lost(self, reason: Failure) -> None:
-        port = self._port
+        port: Any = self._port  # As in _listening().
         if self.running:
             self.log.critical("no longer listening at {endpoint}", endpoint=self._where)
         type(port).connectionLost(port, reason)

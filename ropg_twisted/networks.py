@@ -9,6 +9,9 @@ from typing import Final, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
+ClientNetwork: TypeAlias = IPv4Address | IPv6Network
+
+LOOPBACK: Final = IPv4Address("127.0.0.1")
 
 UNIX: Final = "unix"
 """The word for peers at a UNIX socket, which have no address, in a list of networks."""
@@ -67,11 +70,11 @@ def client_address(
     return address
 
 
-def network_of(address: str) -> str:
+def network_of(address: Address) -> ClientNetwork:
     """Return the network that one client may control: an IPv4 address, or an IPv6 /64."""
-    if ip_address(address).version == 4:
+    if isinstance(address, IPv4Address):
         return address
-    return str(ip_network((address, 64), strict=False))
+    return IPv6Network((address, 64), strict=False)
 
 
 def _parse_hop(hop: str) -> Address | None:

@@ -8,9 +8,11 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, NoReturn, cast
+from functools import partial
+from typing import ClassVar, Final, NoReturn, cast
 
 from twisted.application.service import Application, IServiceCollection, MultiService
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
@@ -24,11 +26,12 @@ from ropg_twisted.settings.model import Settings
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.telemetry.line_writer import LineWriter
 from ropg_twisted.telemetry.log import make_observer
+from ropg_twisted.types import IReactor
+
+SHUTDOWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 MAX_LOG_BYTES: Final = 10_000_000
 """The size at which a log file is rotated."""
-
-SHUTDOWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 MAX_LOG_FILES: Final = 10
 """The number of rotated log files that are kept."""
@@ -42,7 +45,7 @@ class DaemonService(MultiService):
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, settings: Settings, twistd: Mapping[str, Any], reactor: Any) -> None:
+    def __init__(self, settings: Settings, twistd: Mapping[str, object], reactor: IReactor) -> None:
         super().__init__()
         self._reactor = reactor
         self._out = log_destination(twistd)
@@ -50,11 +53,12 @@ class DaemonService(MultiService):
         make_service(settings, reactor, self._dropped_lines).setServiceParent(self)
         self._startup = None if in_foreground(twistd) else StartupStatus()
 
-    def setServiceParent(self, parent: IServiceCollection) -> None:
+    def setServiceParent(self, parent: IServiceCollection | Componentized) -> None:
         """Join the application and set its log observer."""
         if self._observer is not None:
-            cast(Componentized, parent).setComponent(ILogObserver, self._observer)
-        super().setServiceParent(parent)
+            assert isinstance(parent, Componentized)
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(IServiceCollection(parent))
 
     def privilegedStartService(self) -> None:
         """Start to listen. Logs the cause and raises :exc:`StartError` if that fails."""
@@ -79,7 +83,7 @@ class DaemonService(MultiService):
             self._reactor.callWhenRunning(signal.signal, number, self._stop)
         if isinstance(self._out, LogFile):
             for number in (signal.SIGHUP, signal.SIGUSR1):
-                signal.signal(number, self._rotate_log)
+                signal.signal(number, partial(self._rotate, self._out))
         if self._startup is not None:
             self._startup.succeeded()
 
@@ -91,8 +95,8 @@ class DaemonService(MultiService):
             signal.signal(number, signal.SIG_IGN)
         self._reactor.callFromThread(self._reactor.stop)
 
-    def _rotate_log(self, *_: object) -> None:
-        self._reactor.callFromThread(cast(LogFile, self._out).rotate)
+    def _rotate(self, log: LogFile, *_: object) -> None:
+        self._reactor.callFromThread(log.rotate)
 
 
 class StartError(SystemExit, Exception):
@@ -137,15 +141,17 @@ class StartupStatus:
 
 
 def make_daemon(
-    options: Mapping[str, Any], environ: Mapping[str, str], twistd: Mapping[str, Any]
+    options: Mapping[str, object], environ: Mapping[str, str], twistd: Mapping[str, object]
 ) -> DaemonService:
     """Return the service of the daemon, on the global reactor.
 
     Exits with one line on standard error if a setting is invalid. ``options``: those of ``twistd
     ropg``. ``twistd``: those of twistd.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor as global_reactor
 
+    # Twisted declares only a part of what its reactors implement.
+    reactor = cast(IReactor, global_reactor)
     use_monotonic_clock(reactor)
     try:
         return DaemonService(read_settings(options, environ), twistd, reactor)
@@ -159,11 +165,11 @@ def make_application(environ: Mapping[str, str]) -> Componentized:
     twistd.parseOptions()
     application: Componentized = Application("ropg")
     daemon = make_daemon({}, environ, twistd)
-    daemon.setServiceParent(cast(IServiceCollection, application))
+    daemon.setServiceParent(application)
     return application
 
 
-def use_monotonic_clock(reactor: Any) -> None:
+def use_monotonic_clock(reactor: IReactorTime) -> None:
     """Make ``reactor`` measure time with a clock that never jumps.
 
     Twisted's reactors use the wall clock. If that is set, all deadlines expire at once, or hours
@@ -172,7 +178,7 @@ def use_monotonic_clock(reactor: Any) -> None:
     """
     if reactor.getDelayedCalls():
         raise RuntimeError("the clock cannot be replaced: calls are scheduled already")
-    reactor.seconds = time.monotonic
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]  # There is no setting for it.
 
 
 def exit_with(error: SettingError) -> NoReturn:
@@ -181,12 +187,12 @@ def exit_with(error: SettingError) -> NoReturn:
     sys.exit(error.status)
 
 
-def in_foreground(twistd: Mapping[str, Any]) -> bool:
+def in_foreground(twistd: Mapping[str, object]) -> bool:
     """Return whether twistd stays in the foreground."""
     return bool(twistd["nodaemon"] or twistd["debug"])
 
 
-def log_destination(twistd: Mapping[str, Any]) -> LogFile | LineWriter | None:
+def log_destination(twistd: Mapping[str, object]) -> LogFile | LineWriter | None:
     """Return the file or stream to which twistd would log.
 
     ``None`` if twistd has to log by itself, to syslog or with ``--logger``, and for the combination

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from hashlib import sha256
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
+from twisted.logger import Logger
 
 from ropg_twisted.api.admin import Admin
 from ropg_twisted.api.app import API
@@ -30,6 +32,7 @@ from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.guard.chain import guarded
+from ropg_twisted.guard.plausibility import Plausibility
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.lifecycle import Lifecycle, Listener
 from ropg_twisted.oauth.access_tokens import AccessTokens
@@ -40,23 +43,29 @@ from ropg_twisted.oauth.metadata import IssuerInfo
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.server.site import BoundedSite, QuietSite
+from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.metrics import CallbackCollector
+from ropg_twisted.types import IReactor
+
+log: Final = Logger()
 
 STOP_SECONDS: Final = 2
 """Seconds that the shutdown may take in addition to the deadline of a check."""
 
 
 def make_service(
-    settings: Settings, reactor: Any, dropped_lines: Callable[[], int] = lambda: 0
+    settings: Settings, reactor: IReactor, dropped_lines: Callable[[], int] = lambda: 0
 ) -> MultiService:
     """Return the whole daemon, not started yet.
 
     ``dropped_lines``: returns the number of log lines that were dropped because nobody read them.
     Raises :exc:`SettingError` for a setting that does not work.
     """
+    for warning in warnings(settings):
+        log.warn(warning)
     keys, algorithm = _keys(settings)
     client = _client(settings, reactor)
     flow = FlowExecutor(settings.authentik_url, settings.flow_slug, settings.login_stage)
@@ -69,6 +78,7 @@ def make_service(
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
+    plausibility = Plausibility(reactor)
     verifier = guarded(
         AuthentikVerifier(
             flow,
@@ -83,10 +93,20 @@ def make_service(
         settings.max_checks,
         settings.deadline,
         reactor,
+        plausibility,
         store,
+        _password_hash_key(settings),
     )
     canary = Canary(verifier, evidence)
-    readiness = ReadinessProbe(flow, canary, client, provider_metadata, settings.deadline, reactor)
+    readiness = ReadinessProbe(
+        flow,
+        canary,
+        client,
+        provider_metadata,
+        lambda: plausibility.implausible,
+        settings.deadline,
+        reactor,
+    )
     clients = Clients(settings.clients)
     relay = Relay(application, client, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
@@ -109,7 +129,7 @@ def make_service(
         drop_on_outage=settings.drop_on_outage,
     )
     site = BoundedSite(provider.app.resource(), reactor)
-    registry.register(metric_readers(site, sessions, dropped_lines))
+    registry.register(metric_readers(site, sessions, plausibility, dropped_lines))
 
     daemon = MultiService()
     Lifecycle(site, sessions, readiness, store, settings.deadline + STOP_SECONDS).setServiceParent(
@@ -127,7 +147,10 @@ def make_service(
 
 
 def metric_readers(
-    site: BoundedSite, sessions: SessionRemover, dropped_lines: Callable[[], int]
+    site: BoundedSite,
+    sessions: SessionRemover,
+    plausibility: Plausibility,
+    dropped_lines: Callable[[], int],
 ) -> CallbackCollector:
     """Return the metrics that are read from other objects at each scrape."""
     return CallbackCollector(
@@ -136,24 +159,29 @@ def metric_readers(
             "ropg_sessions_left": ("Sessions left at Authentik.", lambda: sessions.failed),
             "ropg_log_lines_dropped": ("Lines of the log that nobody read.", dropped_lines),
         },
-        gauges={"ropg_connections": ("Connections of clients.", lambda: site.connections)},
+        gauges={
+            "ropg_connections": ("Connections of clients.", lambda: site.connections),
+            "ropg_refusals_implausible": (
+                "1 while no refusal by Authentik is believed.",
+                lambda: plausibility.implausible,
+            ),
+        },
     )
 
 
-class WallClock:
-    """The wall clock. The reactor's clock is monotonic in the daemon."""
-
-    def seconds(self) -> float:
-        """Return the seconds since the epoch."""
-        return time.time()
+def _password_hash_key(settings: Settings) -> bytes | None:
+    """Return a key that BLAKE2b takes: at most 64 bytes."""
+    key = settings.password_hash_key
+    return None if key is None else sha256(key.encode()).digest()
 
 
-def _sandbox(port: int, reactor: Any) -> Listener:
+def _sandbox(port: int, reactor: IReactor) -> Listener:
     """Return the listener of the embedded sandbox. Only this imports the sandbox."""
+    from ropg_twisted.sandbox.flow.sessions import WallClock
     from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 
     where = f"tcp:{port}:interface=127.0.0.1"
-    return Listener("AUTHENTIK_URL", where, sandbox_site(Sandbox(WallClock())), reactor)
+    return Listener("AUTHENTIK_URL", where, sandbox_site(Sandbox(WallClock(reactor))), reactor)
 
 
 def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:
@@ -174,14 +202,14 @@ def _application(settings: Settings) -> Application:
     return Application(settings.authentik_url, slug, named=settings.app_slug is not None)
 
 
-def _sessions(settings: Settings, reactor: Any) -> SessionRemover:
+def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:
     flow = None
     if settings.invalidation_flow is not None:
         flow = FlowExecutor(settings.authentik_url, settings.invalidation_flow)
     return SessionRemover(flow, settings.deadline, reactor, settings.max_checks)
 
 
-def _client(settings: Settings, reactor: Any) -> AuthentikClient:
+def _client(settings: Settings, reactor: IReactor) -> AuthentikClient:
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
         client_ip = ClientIPHeaders(settings.outpost_token)

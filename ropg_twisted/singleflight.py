@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Hashable
+from typing import ClassVar, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from ropg_twisted.types import DeferredCoroutine
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -19,7 +21,7 @@ class SingleFlight(Generic[K, T]):
     def __init__(self) -> None:
         self._calls: dict[K, _Call[T]] = {}
 
-    def join(self, key: K, work: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> Deferred[T]:
+    def join(self, key: K, work: Callable[[], DeferredCoroutine[T]]) -> Deferred[T]:
         """Return the result of the running call for ``key``; start ``work`` if there is none.
 
         The call is cancelled when its last caller has cancelled. Until it has ended, others can
@@ -42,7 +44,7 @@ class _Call(Generic[T]):
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, work: Callable[[], Coroutine[Deferred[Any], Any, T]], ended: Callable[[], object]
+        self, work: Callable[[], DeferredCoroutine[T]], ended: Callable[[], object]
     ) -> None:
         self._work = work
         self._ended = ended

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
-from twisted.python import usage
-
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.process import DaemonService, make_daemon
 from ropg_twisted.settings.table import CONFIG, TABLE
 
 OPTIONS: Final = [row for row in (CONFIG, *TABLE.values()) if row.option]
 
 
-class Options(usage.Options):
+class Options(CommandOptions):
     """The options of ``twistd ropg``. Each can be set by an environment variable instead."""
 
     synopsis = "[options]"
@@ -34,4 +33,6 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> DaemonService:
     """Return the service of ``twistd ropg``."""
-    return make_daemon(options, os.environ, cast(usage.Options, options.parent))
+    twistd = options.parent
+    assert twistd is not None
+    return make_daemon(options, os.environ, twistd)

@@ -69,6 +69,12 @@ class Reason(StrEnum):
     SESSION_LOST = "session_lost"
     """Authentik has forgotten the session of the login."""
 
+    REFUSALS_IMPLAUSIBLE = "refusals_implausible"
+    """Authentik refuses passwords that it accepted before, of several users at once. A directory
+    behind it may be down, so no refusal is believed."""
+    REFUSAL_TOO_SLOW = "refusal_too_slow"
+    """Authentik refused the password, but after so long that a directory may have timed out."""
+
     OUTPOST_TOKEN_REFUSED = "outpost_token_refused"
     """Authentik fails every request with our outpost token."""
 
@@ -115,6 +121,12 @@ OUTAGES: Final = frozenset(
 """Reasons that an Authentik which is down or unreachable leads to."""
 
 
+REFUSALS: Final = frozenset(
+    (Reason.WRONG_CREDENTIALS, Reason.REFUSALS_IMPLAUSIBLE, Reason.REFUSAL_TOO_SLOW)
+)
+"""Reasons that a password which Authentik refuses leads to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A verdict and its reason."""
@@ -124,9 +136,14 @@ class Outcome:
 
     @property
     def accepts_password(self) -> bool:
-        """Whether the password is known to be right."""
+        """True if the password is known to be right."""
         right = (Verdict.VERIFIED, Verdict.INTERACTION_REQUIRED)
         return self.verdict in right or self.reason is Reason.WRONG_CODE
+
+    @property
+    def refuses_password(self) -> bool:
+        """Whether Authentik has just refused the password, believably or not."""
+        return self.reason in REFUSALS
 
 
 class UpstreamError(Exception):
@@ -146,7 +163,7 @@ class UpstreamError(Exception):
 
     @property
     def authentik_down(self) -> bool:
-        """Whether Authentik itself is down.
+        """True if Authentik itself is down.
 
         After the user name has been sent, a slow directory or a firewall may fail for this user
         alone. Only a broken connection or a server error counts then.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 ISSUER = "https://ropg.example.com"
 AUTHENTIK = "http://authentik.example.com"
-OWN_ADDRESS = "192.0.2.1"
+OWN_ADDRESS = ip_address("192.0.2.1")
 """Address of the daemon, as Authentik sees it."""
 
 MakeClient = Callable[[ClientIPHeaders], AuthentikClient]

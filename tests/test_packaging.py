@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from configparser import ConfigParser
+from contextlib import redirect_stdout
+from io import StringIO
 
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted import __version__
 from ropg_twisted.settings.errors import ListenError, SettingError
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.tap import Options
@@ -45,6 +48,16 @@ class PackagingTests(SynchronousTestCase):
         [ropg] = [plugin for plugin in getPlugins(IServiceMaker) if plugin.tapname == "ropg"]
         self.assertIs(ropg.options, Options)
         self.assertTrue(callable(ropg.makeService))
+
+    def test_the_version_is_ours(self) -> None:
+        """``twistd ropg`` tells the version of this package, and its help says nothing else."""
+        out = StringIO()
+        with redirect_stdout(out), self.assertRaises(SystemExit) as ended:
+            Options().parseOptions(["--version"])
+        self.assertEqual(
+            (out.getvalue(), ended.exception.code), (f"ropg-twisted {__version__}\n", 0)
+        )
+        self.assertNotIn("Twisted version", Options().getUsage())
 
     def test_every_package_is_listed(self) -> None:
         """setup.cfg names each folder with code, and nothing else."""

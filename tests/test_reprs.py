@@ -17,10 +17,10 @@ from ropg_twisted.server.request import BoundedRequest
 
 SECRET_WORDS = {
     *("body", "code", "cookie", "fields", "hash", "key", "password", "payload", "private"),
-    *("secret", "secrets", "sid", "store", "token", "tokens", "verifier"),
+    *("response", "secret", "secrets", "sid", "store", "token", "tokens", "verifier"),
 }
 
-SECRET_TYPES = ("str", "bytes", "Any", "Mapping", "JSONObject")
+SECRET_TYPES = ("str", "bytes", "Any", "Mapping", "JSONObject", "ChallengeFields", "TokenResponse")
 
 
 def all_dataclasses() -> Iterator[type]:

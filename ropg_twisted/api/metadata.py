@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.oauth.keys import KeyRing
@@ -25,7 +24,7 @@ class MetadataEndpoint:
         self._upstream = upstream
         self._keys = keys
 
-    async def discovery(self) -> dict[str, Any]:
+    async def discovery(self) -> dict[str, object]:
         """Return the discovery document (OpenID Connect Discovery 1.0 section 3).
 
         Raises :exc:`UpstreamError` if Authentik does not answer.
@@ -35,7 +34,7 @@ class MetadataEndpoint:
             return own_document(self._info)
         return relaying_document(self._info, upstream)
 
-    async def jwks(self) -> dict[str, Any]:
+    async def jwks(self) -> dict[str, object]:
         """Return our keys and Authentik's, which sign the access tokens that it grants.
 
         Authentik's are left out if it does not answer.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError, UnauthorizedClientError, UnsupportedGrantTypeError
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
+from ropg_twisted.interfaces import UpstreamTokenResponse
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.forms import Form, check_form, parse_form, parse_unencoded_form
 from ropg_twisted.oauth.request import (
@@ -17,8 +16,9 @@ from ropg_twisted.oauth.request import (
     parse_grant_type,
     parse_password_grant,
 )
+from ropg_twisted.oauth.tokens import TokenResponse
 from ropg_twisted.server.request import BoundedRequest
-from ropg_twisted.settings.model import GRANTS
+from ropg_twisted.settings.model import GRANTS, PASSWORD_GRANT
 from ropg_twisted.telemetry.audit import AuditLog
 
 
@@ -39,23 +39,22 @@ class TokenEndpoint:
         self._relayed = relayed
         self._audit = audit
 
-    async def answer(self, request: BoundedRequest) -> Mapping[str, object]:
+    async def answer(self, request: BoundedRequest) -> TokenResponse | UpstreamTokenResponse:
         """Return the token response. Raises :exc:`OAuthError` for every other answer.
 
         A request that is refused in phases 1 to 4 is logged here; the grant handlers log theirs.
         """
-        client_address = self._network_policy.client_address(request)
-        address = None if client_address is None else str(client_address)
+        address = self._network_policy.client_address(request)
         try:
             # 1. Check the network.
-            self._network_policy.check(client_address)
+            self._network_policy.check(address)
 
             # 2. Read the form.
             form = self._read_form(request)
             grant_type = parse_grant_type(form)
             if grant_type not in GRANTS:
                 raise UnsupportedGrantTypeError
-            is_password = grant_type == "password"
+            is_password = grant_type == PASSWORD_GRANT
 
             # 3. Authenticate the client. Authentik does that for the grants relayed to it.
             credentials = parse_client(form, request.header("Authorization"))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from typing import Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    ITCPTransport,
+)
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
+
+from ropg_twisted.networks import LOOPBACK, Address
+from ropg_twisted.types import IReactor
 
 MAX_RESPONSE: Final = 2 * 1024 * 1024
 """Bytes of one response, headers and body."""
@@ -21,7 +30,9 @@ IDLE_SECONDS: Final = 30
 """Seconds. Authentik keeps idle connections for longer, so no POST meets one that it closes."""
 
 
-def make_agents(reactor: Any, endpoints: Endpoints, max_persistent: int) -> tuple[IAgent, IAgent]:
+def make_agents(
+    reactor: IReactor, endpoints: Endpoints, max_persistent: int
+) -> tuple[IAgent, IAgent]:
     """Return an agent that keeps connections alive, and one that does not.
 
     ``max_persistent``: idle connections to keep.
@@ -45,8 +56,8 @@ class Endpoints:
         own_address: our address on the newest connection, that of loopback before the first.
     """
 
-    def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
-        self.own_address = "127.0.0.1"
+    def __init__(self, reactor: IReactor, policy: IPolicyForHTTPS) -> None:
+        self.own_address: Address = LOOPBACK
         self._reactor = reactor
         self._policy = policy
 
@@ -61,7 +72,7 @@ class Endpoints:
 
     def _note_own_address(self, host: object) -> None:
         if isinstance(host, IPv4Address | IPv6Address):
-            self.own_address = host.host.partition("%")[0]
+            self.own_address = ip_address(host.host.partition("%")[0])
 
 
 @implementer(IStreamClientEndpoint)
@@ -77,15 +88,16 @@ class BoundedEndpoint:
         self._endpoint = endpoint
         self._connected = connected
 
-    def connect(self, factory: Any) -> Deferred[Any]:
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """See :class:`IStreamClientEndpoint`."""
         wrapping = WrappingFactory(factory)
         wrapping.protocol = BoundedConnection
         wrapping.noisy = False
-        connecting: Deferred[Any] = self._endpoint.connect(wrapping)
+        connecting: Deferred[IProtocol] = self._endpoint.connect(wrapping)
         return connecting.addCallback(self._unwrap)
 
-    def _unwrap(self, wrapper: BoundedConnection) -> IProtocol:
+    def _unwrap(self, wrapper: IProtocol) -> IProtocol:
+        assert isinstance(wrapper, BoundedConnection)
         self._connected(wrapper.transport.getHost())
         return wrapper.wrappedProtocol
 
@@ -96,7 +108,7 @@ class BoundedConnection(ProtocolWrapper):
     A normal close of TLS waits for the peer's close_notify, which a hung peer never sends.
     """
 
-    transport: Any
+    transport: ITCPTransport
     _received = 0
 
     def write(self, data: bytes) -> None:
@@ -104,7 +116,7 @@ class BoundedConnection(ProtocolWrapper):
         self._received = 0
         super().write(data)
 
-    def writeSequence(self, data: Any) -> None:
+    def writeSequence(self, data: Iterable[bytes]) -> None:
         """See :meth:`write`."""
         self._received = 0
         super().writeSequence(data)

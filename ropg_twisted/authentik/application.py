@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_urlsafe
+from typing import cast
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from ropg_twisted.authentik.challenges import JSONObject, Response, read_json
+from ropg_twisted.authentik.challenges import Response, read_json
 from ropg_twisted.authentik.client import FlowSession
-from ropg_twisted.interfaces import CodeRequest
+from ropg_twisted.interfaces import CodeRequest, UpstreamTokenResponse
+from ropg_twisted.types import JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
 
@@ -30,10 +32,10 @@ class Application:
     slug: str
     named: bool = True
 
-    async def admits(self, session: FlowSession) -> bool:
+    async def check_access(self, session: FlowSession) -> bool:
         """Return whether the user of ``session`` may use the application (``check_access``).
 
-        An application that need not exist, and does not, admits everybody. Without a login
+        An application that need not exist, and does not, may be used by everybody. Without a login
         Authentik always says yes. Raises :exc:`UpstreamError`.
         """
         slug = quote(self.slug)
@@ -48,7 +50,9 @@ class Application:
             raise UpstreamError(Reason.UPSTREAM_BODY)
         return passing
 
-    async def fetch_tokens(self, wanted: CodeRequest, session: FlowSession) -> JSONObject:
+    async def fetch_tokens(
+        self, wanted: CodeRequest, session: FlowSession
+    ) -> UpstreamTokenResponse:
         """Fetch tokens for the user of ``session`` by an authorization code grant with PKCE.
 
         The redirect with the code is read, never followed. Raises :exc:`UpstreamError`.
@@ -76,7 +80,7 @@ class Application:
             "code_verifier": verifier,
             **({} if wanted.client_secret is None else {"client_secret": wanted.client_secret}),
         }
-        return read_json(await self.request_tokens(form, None, session))
+        return read_tokens(await self.request_tokens(form, None, session))
 
     async def request_tokens(
         self, form: Mapping[str, str], authorization: str | None, session: FlowSession
@@ -109,6 +113,11 @@ class Application:
     @property
     def _provider(self) -> str:
         return f"{self.authentik_url}/application/o/{quote(self.slug)}"
+
+
+def read_tokens(response: Response) -> UpstreamTokenResponse:
+    """Return the tokens in a 200 response. Raises :exc:`UpstreamError` for any other response."""
+    return cast(UpstreamTokenResponse, read_json(response))  # A JSON object fits every member.
 
 
 def _code(response: Response, redirect_uri: str, state: str) -> str:

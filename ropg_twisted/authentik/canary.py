@@ -50,7 +50,7 @@ class Canary:
 
     @property
     def proven(self) -> bool:
-        """Whether the flow is known to refuse a password in place."""
+        """True if the flow is known to refuse a password in place."""
         return self._evidence.current is Evidence.IN_PLACE
 
     async def _check_canary(self) -> CheckResult:

@@ -6,14 +6,12 @@ import binascii
 import json
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypedDict, cast
 from urllib.parse import urljoin, urlsplit
 
+from ropg_twisted.types import JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
-
-JSONObject: TypeAlias = dict[str, Any]
 
 SESSION_COOKIE = "authentik_session"
 
@@ -36,12 +34,23 @@ class Redirect:
     """A 302 to the executor itself: GET the next challenge."""
 
 
+class ChallengeFields(TypedDict, total=False):
+    """The fields of challenges that are read. Their types are checked where they are read."""
+
+    captcha_stage: object
+    device_challenges: object
+    final_redirect: object
+    password_fields: object
+    response_errors: object
+    to: object
+
+
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A challenge of the executor: its ``component`` and all ``fields``."""
+    """A challenge of the executor: its ``component`` and its ``fields``."""
 
     component: str
-    fields: Mapping[str, Any] = field(repr=False)
+    fields: ChallengeFields = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ def read_executor_response(response: Response, executor: str) -> Redirect | Chal
     component = body.get("component")
     if not isinstance(component, str):
         raise UpstreamError(Reason.UPSTREAM_BODY)
-    return Challenge(component, body)
+    return Challenge(component, cast(ChallengeFields, body))  # A JSON object fits every field.
 
 
 def _is_same_url(location: str | None, url: str) -> bool:

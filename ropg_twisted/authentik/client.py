@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from OpenSSL.SSL import Error as TLSError
@@ -22,13 +22,14 @@ from ropg_twisted.authentik.agent import Endpoints, make_agents
 from ropg_twisted.authentik.bodies import BytesProducer, IdentityAgent, read_body, read_header
 from ropg_twisted.authentik.challenges import (
     SESSION_COOKIE,
-    JSONObject,
     Response,
     SessionCookie,
     read_session_cookie,
 )
 from ropg_twisted.authentik.client_ip import ClientIPHeaders
+from ropg_twisted.networks import LOOPBACK, Address
 from ropg_twisted.tls_trust import tls_policy
+from ropg_twisted.types import DeferredCoroutine, IReactor, JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class AuthentikClient:
         pooled: IAgent,
         fresh: IAgent,
         client_ip: ClientIPHeaders,
-        own_address: Callable[[], str] = lambda: "127.0.0.1",
+        own_address: Callable[[], Address] = lambda: LOOPBACK,
     ) -> None:
         self.client_ip = client_ip
         self.own_address = own_address
@@ -57,7 +58,7 @@ class AuthentikClient:
         self._fresh = IdentityAgent(fresh)
 
     def session(
-        self, address: str | None, *, fresh: bool = False, force: bool = False
+        self, address: Address | None, *, fresh: bool = False, force: bool = False
     ) -> FlowSession:
         """Return a new session without cookies, for a client at ``address``.
 
@@ -70,7 +71,7 @@ class AuthentikClient:
 
 
 def make_client(
-    reactor: Any, ca_pem: bytes | None, client_ip: ClientIPHeaders, max_checks: int
+    reactor: IReactor, ca_pem: bytes | None, client_ip: ClientIPHeaders, max_checks: int
 ) -> AuthentikClient:
     """Return a client that keeps up to ``max_checks`` idle connections.
 
@@ -133,7 +134,7 @@ class FlowSession:
         except (UpstreamError, CancelledError):
             raise
         except Exception as error:
-            raise _named(error) from None
+            raise _upstream_error(error) from None
         return Response(
             status=response.code,
             content_type=read_header(response, "Content-Type") or "",
@@ -142,9 +143,7 @@ class FlowSession:
         )
 
 
-async def with_deadline(
-    request: Coroutine[Deferred[Any], Any, T], deadline: float, clock: IReactorTime
-) -> T:
+async def with_deadline(request: DeferredCoroutine[T], deadline: float, clock: IReactorTime) -> T:
     """Return the result of ``request``, which is cancelled after ``deadline`` seconds.
 
     Raises :exc:`UpstreamError` (``upstream_timeout``) then.
@@ -159,7 +158,7 @@ def _authorization_header(authorization: str | None) -> Headers:
     return Headers({} if authorization is None else {"Authorization": [authorization]})
 
 
-def _named(error: BaseException) -> Exception:
+def _upstream_error(error: BaseException) -> Exception:
     """Return the :exc:`UpstreamError` for an HTTP client's error; a cancellation stays one."""
     causes = list(_causes(error))
     if any(isinstance(cause, CancelledError) for cause in causes):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ropg_twisted.networks import Address
+
 
 @dataclass(slots=True)
 class ClientIPHeaders:
@@ -21,17 +23,17 @@ class ClientIPHeaders:
     outpost_token: str | None = field(default=None, repr=False)
     refused: bool = False
 
-    def headers(self, address: str | None, *, force: bool = False) -> dict[str, str]:
+    def headers(self, address: Address | None, *, force: bool = False) -> dict[str, str]:
         """Return the headers for a client at ``address``; none if it is ``None`` (unknown).
 
         ``force``: send the token even if it is refused.
         """
         if address is None:
             return {}
-        forwarded = {"X-Forwarded-For": address}
+        forwarded = {"X-Forwarded-For": str(address)}
         if self.outpost_token is None or (self.refused and not force):
             return forwarded
         return forwarded | {
-            "X-authentik-remote-ip": address,
+            "X-authentik-remote-ip": str(address),
             "X-authentik-outpost-token": self.outpost_token,
         }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from ropg_twisted.authentik.challenges import Challenge
+from ropg_twisted.verdict import Reason
 
 IDENTIFICATION: Final = "ak-stage-identification"
 PASSWORD: Final = "ak-stage-password"
@@ -51,6 +52,22 @@ def is_stage_after_password(component: str) -> bool:
     )
 
 
+def reason_not_to_start(first: Challenge) -> Reason | None:
+    """Return why no login can start at the first challenge of a flow, ``None`` if one can."""
+    component = first.component
+    if first.fields.get("response_errors") or component in (FLOW_ERROR, FLOW_SHELL):
+        return Reason.FLOW_ERROR
+    if component == IDENTIFICATION:
+        return Reason.FLOW_NOT_HEADLESS if first.fields.get("captcha_stage") else None
+    if component == ACCESS_DENIED:
+        return Reason.FLOW_DENIED
+    if component == REDIRECT:
+        return Reason.FLOW_ENDED_EARLY
+    if component == PASSWORD or is_stage_after_password(component):
+        return Reason.FLOW_NOT_HEADLESS
+    return Reason.FLOW_UNKNOWN_STAGE
+
+
 def accepts_code(challenge: Challenge) -> bool:
     """Return whether a challenge asks for a code that the user may have sent already."""
     devices = challenge.fields.get("device_challenges")
@@ -64,7 +81,7 @@ def accepts_code(challenge: Challenge) -> bool:
     )
 
 
-def are_refusals(errors: Any, sent: frozenset[str]) -> bool:
+def are_refusals(errors: object, sent: frozenset[str]) -> bool:
     """Return whether all ``response_errors`` say that the values of the fields ``sent`` are wrong.
 
     Their form is ``{field: [{"string": ..., "code": ...}]}``. An error of another field, or of a

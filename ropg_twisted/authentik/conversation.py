@@ -47,12 +47,13 @@ restarts                        none: unverifiable (``flow_restarts``)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, TypeAlias
 from urllib.parse import urljoin
 
-from ropg_twisted.authentik.challenges import Challenge, JSONObject, Redirect, SessionCookie
+from ropg_twisted.authentik.challenges import Challenge, Redirect, SessionCookie
 from ropg_twisted.authentik.components import (
     ACCESS_DENIED,
     AUTHENTICATOR,
@@ -68,9 +69,11 @@ from ropg_twisted.authentik.components import (
     accepts_code,
     are_refusals,
     is_stage_after_password,
+    reason_not_to_start,
 )
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.interfaces import LoginAttempt
+from ropg_twisted.types import JSONObject
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 MAX_STEPS: Final = 30
@@ -154,12 +157,12 @@ class Conversation:
 
     @property
     def name_sent(self) -> bool:
-        """Whether the user name has been sent."""
+        """True if the user name has been sent."""
         return self.progress >= Progress.IDENTIFIED
 
     @property
     def password_sent(self) -> bool:
-        """Whether the password has been sent."""
+        """True if the password has been sent."""
         return self.progress >= Progress.SENT
 
     def receive(self, received: Redirect | Challenge, cookie: SessionCookie) -> Step:
@@ -210,19 +213,32 @@ class Conversation:
             if self.progress is Progress.SENT:
                 self.progress = Progress.ACCEPTED
             return FollowRedirect()
+        if self.progress is Progress.OPENED:
+            return self._start(received, cookie)
         if received.fields.get("response_errors"):
             return self._refused(received)
         if received.component == IDENTIFICATION:
-            return self._identification(received, cookie)
+            return self._identification_again(cookie)
         if received.component == PASSWORD:
             return self._password(cookie)
         if received.component == ACCESS_DENIED:
-            return self._access_denied()
+            return _REJECTED if self.progress is Progress.SENT else _DENIED
         if received.component == REDIRECT or is_stage_after_password(received.component):
             return self._after_password(received, cookie)
         if received.component in (FLOW_ERROR, FLOW_SHELL):
             return _unverifiable(Reason.FLOW_ERROR)
         return _unverifiable(Reason.FLOW_UNKNOWN_STAGE)
+
+    def _start(self, first: Challenge, cookie: SessionCookie) -> Step:
+        """Return the step for the first challenge, which must be the identification stage."""
+        reason = reason_not_to_start(first)
+        if reason is not None:
+            return _unverifiable(reason)
+        name = {"uid_field": self._login.username}
+        if first.fields.get("password_fields") is True:
+            return self._send_password(IDENTIFICATION, name, cookie)
+        self.progress = Progress.IDENTIFIED
+        return self._respond(IDENTIFICATION, name)
 
     def _refused(self, challenge: Challenge) -> Outcome:
         """Return the outcome for errors. Only those about credentials or a code are refusals."""
@@ -237,15 +253,7 @@ class Conversation:
             return _unverifiable(Reason.SESSION_LOST)
         return _unverifiable(Reason.FLOW_ERROR)
 
-    def _identification(self, challenge: Challenge, cookie: SessionCookie) -> Step:
-        if self.progress is Progress.OPENED:
-            if challenge.fields.get("captcha_stage"):
-                return _unverifiable(Reason.FLOW_NOT_HEADLESS)
-            name = {"uid_field": self._login.username}
-            if challenge.fields.get("password_fields") is True:
-                return self._send_password(IDENTIFICATION, name, cookie)
-            self.progress = Progress.IDENTIFIED
-            return self._respond(IDENTIFICATION, name)
+    def _identification_again(self, cookie: SessionCookie) -> Outcome:
         self.restarted = self.password_sent
         if self.restarted and self._is_same(cookie):
             return _unverifiable(Reason.FLOW_RESTARTS)
@@ -256,11 +264,6 @@ class Conversation:
             return self._send_password(PASSWORD, {}, cookie)
         self.restarted = self.password_sent
         return _unverifiable(Reason.FLOW_NOT_HEADLESS)
-
-    def _access_denied(self) -> Outcome:
-        if self.progress is Progress.OPENED:
-            return _unverifiable(Reason.FLOW_DENIED)
-        return _REJECTED if self.progress is Progress.SENT else _DENIED
 
     def _after_password(self, challenge: Challenge, cookie: SessionCookie) -> Step:
         """Return the step for a challenge that may come only after an accepted password."""
@@ -310,12 +313,12 @@ class Conversation:
         return cookie.sid is not None and cookie.sid == self._cookie.sid
 
     def _send_password(
-        self, component: str, fields: JSONObject, cookie: SessionCookie
+        self, component: str, fields: Mapping[str, object], cookie: SessionCookie
     ) -> ChallengeResponse:
         self.progress = Progress.SENT
         self._cookie = cookie
         return self._respond(component, {**fields, "password": self._login.password})
 
-    def _respond(self, component: str, fields: JSONObject) -> ChallengeResponse:
+    def _respond(self, component: str, fields: Mapping[str, object]) -> ChallengeResponse:
         self._last_component = component
         return ChallengeResponse({"component": component, **fields})

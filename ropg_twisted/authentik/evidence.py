@@ -49,7 +49,7 @@ class FlowEvidence:
 
     @property
     def due(self) -> bool:
-        """Whether a canary must run before the next verdict."""
+        """True if a canary must run before the next verdict."""
         if self._current is None or self._contradicted:
             return True
         if self._current is Evidence.RESTARTS:

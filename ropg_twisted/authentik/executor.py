@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError
 
-from ropg_twisted.authentik.challenges import read_executor_response
+from ropg_twisted.authentik.challenges import Redirect, read_executor_response
 from ropg_twisted.authentik.client import FlowSession
+from ropg_twisted.authentik.components import reason_not_to_start
 from ropg_twisted.authentik.conversation import Conversation, FollowRedirect, Progress
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.interfaces import LoginAttempt
@@ -95,10 +96,8 @@ class FlowExecutor:
 
     async def probe(self, session: FlowSession) -> Reason | None:
         """Return why no login can start now, or ``None``. Makes one GET, and sends no name."""
-        conversation = self.conversation(LoginAttempt("", ""), Evidence.UNKNOWN)
         try:
             received = read_executor_response(await session.get(self.url), self.url)
         except UpstreamError as error:
             return error.reason
-        step = conversation.receive(received, session.cookie)
-        return step.reason if isinstance(step, Outcome) else None
+        return None if isinstance(received, Redirect) else reason_not_to_start(received)

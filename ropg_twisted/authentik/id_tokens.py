@@ -7,9 +7,8 @@ from typing import Final
 import jwt
 from jwt.exceptions import PyJWTError
 
-from ropg_twisted.authentik.challenges import JSONObject
 from ropg_twisted.authentik.metadata import ProviderMetadata
-from ropg_twisted.interfaces import GrantedTokens
+from ropg_twisted.interfaces import GrantedTokens, UpstreamTokenResponse
 from ropg_twisted.verdict import Reason, UpstreamError
 
 LEEWAY: Final = 60
@@ -22,7 +21,7 @@ class IDTokenVerifier:
     def __init__(self, metadata: ProviderMetadata) -> None:
         self._metadata = metadata
 
-    async def read(self, response: JSONObject, client_id: str) -> GrantedTokens:
+    async def read(self, response: UpstreamTokenResponse, client_id: str) -> GrantedTokens:
         """Return the tokens in a response to ``client_id``, with the claims of an id token.
 
         The id token must be signed by a published key, for this client, by the published issuer.
@@ -33,6 +32,8 @@ class IDTokenVerifier:
             return GrantedTokens(response)
         discovery = await self._metadata.discovery() or {}
         try:
+            if not isinstance(id_token, str):
+                raise TypeError
             kid = jwt.get_unverified_header(id_token).get("kid")
             key = await self._metadata.key(kid)
             claims = jwt.decode(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.challenges import JSONObject
 from ropg_twisted.authentik.client import AuthentikClient, FlowSession, with_deadline
 from ropg_twisted.singleflight import SingleFlight
+from ropg_twisted.types import DeferredCoroutine, JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
 T = TypeVar("T")
@@ -41,9 +40,7 @@ class _Copy(Generic[T]):
 class StaleIfErrorCache(Generic[T]):
     """Caches a fetched value, and serves a stale one while fetching fails (RFC 5861)."""
 
-    def __init__(
-        self, fetch: Callable[[], Coroutine[Deferred[Any], Any, T]], clock: IReactorTime
-    ) -> None:
+    def __init__(self, fetch: Callable[[], DeferredCoroutine[T]], clock: IReactorTime) -> None:
         self._fetch = fetch
         self._clock = clock
         self._fetching: SingleFlight[None, T] = SingleFlight()
@@ -142,6 +139,6 @@ class ProviderMetadata:
     async def _fetch_jwks(self) -> JSONObject:
         return await self._fetch(self.application.jwks)
 
-    async def _fetch(self, request: Callable[[FlowSession], Coroutine[Deferred[Any], Any, T]]) -> T:
+    async def _fetch(self, request: Callable[[FlowSession], DeferredCoroutine[T]]) -> T:
         session = self._client.session(None, fresh=True)
         return await with_deadline(request(session), self._deadline, self._clock)

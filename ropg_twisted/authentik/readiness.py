@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Callable
+from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -13,11 +14,9 @@ from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.interfaces import IReadinessProbe, Readiness
+from ropg_twisted.networks import LOOPBACK
 from ropg_twisted.singleflight import SingleFlight
 from ropg_twisted.verdict import OUTAGES, Reason, UpstreamError
-
-OWN_ADDRESS: Final = "127.0.0.1"
-"""The client address of probes, if Authentik is told one."""
 
 
 @implementer(IReadinessProbe)
@@ -25,8 +24,11 @@ class ReadinessProbe:
     """Probes whether a login can start now.
 
     All probes share two sessions, which never log in: a new one each time would stay in Authentik
-    for a day. Concurrent probes are one. A probe runs a canary only if one is due.
-    ``deadline``: seconds for one probe.
+    for a day. Concurrent probes are one. A probe runs a canary only if one is due. If Authentik is
+    told the address of its client, it is that of loopback.
+
+    ``refusals_implausible``: returns whether no refusal is believed. ``deadline``: seconds for one
+    probe.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -37,18 +39,20 @@ class ReadinessProbe:
         canary: Canary,
         client: AuthentikClient,
         metadata: ProviderMetadata,
+        refusals_implausible: Callable[[], bool],
         deadline: float,
         clock: IReactorTime,
     ) -> None:
         self._canary = canary
         self._metadata = metadata
+        self._refusals_implausible = refusals_implausible
         self._flow = flow
         self._client_ip = client.client_ip
         self._deadline = deadline
         self._clock = clock
         self._probes: SingleFlight[None, Readiness] = SingleFlight()
         self._session = client.session(None, fresh=True)
-        self._token_session = client.session(OWN_ADDRESS, fresh=True, force=True)
+        self._token_session = client.session(LOOPBACK, fresh=True, force=True)
 
     async def probe(self) -> Readiness:
         """See :class:`IReadinessProbe`."""
@@ -66,6 +70,8 @@ class ReadinessProbe:
         if reason is not None:
             return Readiness(reason)
         without_key = await self._metadata.lacks_key()
+        if self._refusals_implausible():
+            return Readiness(warning=Reason.REFUSALS_IMPLAUSIBLE)
         if token_refused:
             return Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED)
         if not self._canary.proven:

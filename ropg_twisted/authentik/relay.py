@@ -9,11 +9,14 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.challenges import JSONObject, Response, parse_json, read_json
+from ropg_twisted.authentik.application import Application, read_tokens
+from ropg_twisted.authentik.challenges import Response, parse_json, read_json
 from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.interfaces import GrantedTokens
+from ropg_twisted.networks import Address
+from ropg_twisted.semaphore import Semaphore
+from ropg_twisted.types import JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
 PARAMETERS: Final = (
@@ -35,7 +38,7 @@ but only our clients may ask for a grant."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorResponse:
     """An error response of Authentik's token endpoint (RFC 6749 section 5.2)."""
 
     status: int
@@ -63,52 +66,46 @@ class Relay:
         self._client = client
         self._deadline = deadline
         self._clock = clock
-        self._token_requests = _RequestLimit(MAX_TOKENS)
-        self._userinfo_requests = _RequestLimit(MAX_USERINFO)
+        self._token_requests = Semaphore(MAX_TOKENS)
+        self._userinfo_requests = Semaphore(MAX_USERINFO)
 
     async def token(
         self,
         client_id: str,
         form: Mapping[str, str],
         authorization: str | None,
-        address: str | None,
-    ) -> GrantedTokens | Refusal:
+        address: Address | None,
+    ) -> GrantedTokens | ErrorResponse:
         """Relay a token request of a client at ``address``."""
         relayed = {name: form[name] for name in PARAMETERS if name in form}
         session = self._client.session(address, fresh=True)
-        with self._token_requests.slot():
+        with _slot(self._token_requests):
             request = self._application.request_tokens(relayed, authorization, session)
             response = await with_deadline(request, self._deadline, self._clock)
-        return _refusal(response) or await self._tokens.read(read_json(response), client_id)
+        error = _error_response(response)
+        return error or await self._tokens.read(read_tokens(response), client_id)
 
     async def userinfo(self, token: str) -> JSONObject | None:
         """Return the claims for an access token of Authentik; ``None`` if it is not valid."""
         session = self._client.session(None, fresh=True)
-        with self._userinfo_requests.slot():
+        with _slot(self._userinfo_requests):
             request = self._application.userinfo(f"Bearer {token}", session)
             response = await with_deadline(request, self._deadline, self._clock)
         return None if response.status in (401, 403) else read_json(response)
 
 
-class _RequestLimit:
-    """A limit on concurrent requests, without a queue."""
-
-    def __init__(self, max_requests: int) -> None:
-        self._free = max_requests
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold a slot during the block. Raises :exc:`UpstreamError` if none is free."""
-        if not self._free:
-            raise UpstreamError(Reason.OVERLOADED)
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
+@contextmanager
+def _slot(slots: Semaphore) -> Iterator[None]:
+    """Hold a slot during the block. Raises :exc:`UpstreamError` if none is free."""
+    if not slots.try_acquire():
+        raise UpstreamError(Reason.OVERLOADED)
+    try:
+        yield
+    finally:
+        slots.release()
 
 
-def _refusal(response: Response) -> Refusal | None:
+def _error_response(response: Response) -> ErrorResponse | None:
     """Return the error in a response with status 400 or 401, ``None`` for another status."""
     if response.status not in (400, 401):
         return None
@@ -116,4 +113,4 @@ def _refusal(response: Response) -> Refusal | None:
     error, description = body.get("error"), body.get("error_description", "")
     if not isinstance(error, str) or not isinstance(description, str):
         raise UpstreamError(Reason.UPSTREAM_BODY)
-    return Refusal(response.status, error, description)
+    return ErrorResponse(response.status, error, description)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ropg_twisted.authentik.challenges import UID, read_json
 from ropg_twisted.authentik.client import FlowSession
 from ropg_twisted.interfaces import User
@@ -27,7 +25,9 @@ async def fetch_user(authentik_url: str, session: FlowSession) -> User:
     return user
 
 
-def _read_user(fields: Mapping[str, object]) -> User:
+def _read_user(fields: object) -> User:
+    if not isinstance(fields, dict):
+        raise TypeError
     sub, username = fields["uid"], fields["username"]
     name, email, groups = fields.get("name"), fields.get("email"), fields.get("groups")
     if not (isinstance(sub, str) and sub and isinstance(username, str) and username):

@@ -96,7 +96,7 @@ class AuthentikVerifier:
             outcome = await self._log_in(login, session)
             if outcome.verdict is not Verdict.VERIFIED:
                 return CheckResult(outcome)
-            if self._checks_access and not await self._application.admits(session):
+            if self._checks_access and not await self._application.check_access(session):
                 return CheckResult(Outcome(Verdict.DENIED, Reason.POLICY))
             user = await self._user(login, session)
             if login.tokens is None:

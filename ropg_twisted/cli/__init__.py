@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
@@ -12,17 +12,24 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from ropg_twisted.cli.keys import KeysOptions
-from ropg_twisted.cli.options import CommandOptions
 from ropg_twisted.cli.sandbox import SandboxOptions
 from ropg_twisted.cli.try_password import TryOptions
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.telemetry.log import failure_place
+from ropg_twisted.types import IReactor
+
+
+class Command(Protocol):
+    """The options of a command, which also run it."""
+
+    async def run(self, reactor: IReactor) -> int:
+        """Run the command, and return its exit status."""
 
 
 class Options(CommandOptions):
     """The table of commands.
 
-    The options of each command have ``async def run(self, reactor) -> int``, which runs it and
-    returns the exit status. Ctrl-C cancels it.
+    The options of each command are a :class:`Command`. Ctrl-C cancels it.
     """
 
     longdesc = "Administration commands. Start the daemon with: twistd ropg"
@@ -52,13 +59,14 @@ def main() -> None:
     try:
         options.parseOptions()
     except usage.UsageError as error:
+        # Twisted does not declare the attribute, which is missing if there is no valid command.
         command = cast(usage.Options, getattr(options, "subOptions", options))
         print(f"{command.getSynopsis()}\nropg: {error}", file=sys.stderr)
         sys.exit(os.EX_USAGE)
     react(_run, (options.subOptions,))
 
 
-def _run(reactor: Any, command: Any) -> Deferred[None]:
+def _run(reactor: IReactor, command: Command) -> Deferred[None]:
     status = Deferred.fromCoroutine(command.run(reactor))
     reactor.addSystemEventTrigger("before", "shutdown", status.cancel)
     return status.addCallbacks(sys.exit, _exit_unexpectedly)

@@ -32,7 +32,7 @@ class DaemonResponse:
     """A response of the token endpoint. ``payload``: empty if the body is not a JSON object."""
 
     status: int
-    payload: Mapping[str, Any] = field(repr=False)
+    payload: Mapping[str, Any] = field(repr=False)  # _right() catches wrong types.
     request_id: str | None = None
     retry_after: str | None = None
     location: str | None = None

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from twisted.python import usage
 
-from ropg_twisted.cli.options import CommandOptions
 from ropg_twisted.oauth.keys import JWK, SigningKey, new_key, read_key, retire, ring_at, rotate
 from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.table import TABLE
+from ropg_twisted.types import IReactor
 
 Change: TypeAlias = Callable[[list[JWK], str, float], list[JWK]]
 """Takes the stored keys, an algorithm or a key id, and the time; returns the keys to store."""
@@ -50,7 +51,7 @@ class KeysOptions(CommandOptions):
         ["signing-alg", None, None, "Algorithm of a new key. [default: $ROPG_SIGNING_ALG]"],
     ]
 
-    def parseArgs(self, action: str, kid: str | None = None) -> None:  # type: ignore[override]
+    def parseArgs(self, action: str, kid: str | None = None) -> None:  # type: ignore[override]  # Twisted has *args.
         """Store the action and its key."""
         if action not in CHANGES or (action == "retire") != (kid is not None):
             raise usage.UsageError("The action must be list, add, rotate, or retire KID.")
@@ -67,7 +68,7 @@ class KeysOptions(CommandOptions):
         except SettingError as error:
             raise usage.UsageError(str(error)) from None
 
-    async def run(self, reactor: Any) -> int:
+    async def run(self, reactor: IReactor) -> int:
         """Change the keys, print the result, and return the exit status."""
         path, now = self["path"], time.time()
         try:

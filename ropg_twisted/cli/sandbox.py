@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.logger import globalLogBeginner
 
-from ropg_twisted.cli.options import CommandOptions
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.settings.values import SANDBOX_PORT
 from ropg_twisted.telemetry.line_writer import LineWriter
 from ropg_twisted.telemetry.log import make_observer
+from ropg_twisted.types import IReactor
 
 
 def _port(value: str) -> int:
@@ -30,13 +31,14 @@ class SandboxOptions(CommandOptions):
     synopsis = "[options]"
     longdesc = (
         "Serves an imitation of Authentik on 127.0.0.1 until Ctrl-C. Its front page lists its "
-        "users and their public passwords. Never let real users log in there."
+        "users and their public passwords, and switches its directories on and off. Never let "
+        "real users log in there."
     )
     optParameters: ClassVar = [
         ["listen", None, SANDBOX_PORT, "Port on 127.0.0.1; 0 takes any free one.", _port]
     ]
 
-    async def run(self, reactor: Any) -> int:
+    async def run(self, reactor: IReactor) -> int:
         """Serve until cancelled. Return the exit status: 1 if the port is not available."""
         # Imported here, so that the other commands do not load the sandbox.
         from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from getpass import getpass
 from pathlib import Path
-from typing import Any, ClassVar, Final, TextIO
+from typing import ClassVar, Final, TextIO
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
@@ -19,13 +19,15 @@ from ropg_twisted.cli.diagnosis import (
     diagnose,
     diagnose_error,
 )
-from ropg_twisted.cli.options import CommandOptions
 from ropg_twisted.oauth.metadata import TOKEN_PATH
 from ropg_twisted.oauth.scopes import DEFAULT_SCOPE
+from ropg_twisted.options import CommandOptions
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import InvalidValueError
+from ropg_twisted.settings.model import PASSWORD_GRANT
 from ropg_twisted.settings.table import TABLE
 from ropg_twisted.tls_trust import tls_policy
+from ropg_twisted.types import IReactor
 
 DEFAULT_URL: Final = "http://127.0.0.1:8580"
 
@@ -64,7 +66,7 @@ class TryOptions(CommandOptions):
         ["scope", None, " ".join(DEFAULT_SCOPE), "The scope to request."],
     ]
 
-    def parseArgs(self, username: str) -> None:  # type: ignore[override]
+    def parseArgs(self, username: str) -> None:  # type: ignore[override]  # Twisted has *args.
         """Store the user name."""
         self["username"] = username
 
@@ -84,7 +86,7 @@ class TryOptions(CommandOptions):
         except ValueError:
             raise usage.UsageError("--ca-file contains no PEM certificates.") from None
 
-    async def run(self, reactor: Any) -> int:
+    async def run(self, reactor: IReactor) -> int:
         """Send the request, print the diagnosis, and return the exit status."""
         password = read_password(self["username"], sys.stdin)
         if not password:
@@ -127,7 +129,7 @@ def read_password(username: str, stdin: TextIO) -> str | None:
 async def request_token(client: HTTPClient, check: PasswordCheck) -> DaemonResponse:
     """Send a token request. Raises any exception of the HTTP client if there is no response."""
     form = {
-        "grant_type": "password",
+        "grant_type": PASSWORD_GRANT,
         "client_id": check.client_id,
         "client_secret": check.client_secret,
         "scope": check.scope,

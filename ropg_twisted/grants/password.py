@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from time import monotonic
 from typing import ClassVar
 
@@ -10,11 +9,19 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from ropg_twisted.grants.outcomes import check_error
-from ropg_twisted.interfaces import CheckResult, CodeRequest, IPasswordVerifier, LoginAttempt, User
+from ropg_twisted.interfaces import (
+    CheckResult,
+    CodeRequest,
+    IPasswordVerifier,
+    LoginAttempt,
+    UpstreamTokenResponse,
+    User,
+)
+from ropg_twisted.networks import Address
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.request import PasswordGrant, TokenRequest, split_code
 from ropg_twisted.oauth.scopes import allowed_scope
-from ropg_twisted.oauth.tokens import TokenIssuer
+from ropg_twisted.oauth.tokens import TokenIssuer, TokenResponse
 from ropg_twisted.settings.model import Client, SecondFactor
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.verdict import Outcome, Reason, Verdict
@@ -37,7 +44,9 @@ class PasswordGrantHandler:
         self._reissuer = reissuer
         self._audit = audit
 
-    async def answer(self, request: TokenRequest, grant: PasswordGrant) -> Mapping[str, object]:
+    async def answer(
+        self, request: TokenRequest, grant: PasswordGrant
+    ) -> TokenResponse | UpstreamTokenResponse:
         """Return the token response. Raises :exc:`OAuthError` for every other answer."""
         client = request.client
         check = await self._check(request, _login(grant, client, request.context.address))
@@ -71,7 +80,7 @@ class PasswordGrantHandler:
         return check
 
 
-def _login(grant: PasswordGrant, client: Client, address: str | None) -> LoginAttempt:
+def _login(grant: PasswordGrant, client: Client, address: Address | None) -> LoginAttempt:
     password, code = grant.password, None
     if client.second_factor is SecondFactor.CODE:
         password, code = split_code(grant.password)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
 
-from ropg_twisted.authentik.relay import Refusal, Relay
+from ropg_twisted.authentik.relay import ErrorResponse, Relay
 from ropg_twisted.errors import RelayedError
 from ropg_twisted.grants.outcomes import outage_error
+from ropg_twisted.interfaces import UpstreamTokenResponse
 from ropg_twisted.oauth.clients import matching_secret
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.request import TokenRequest
@@ -26,7 +26,7 @@ class RelayedGrantHandler:
         self._reissuer = reissuer
         self._audit = audit
 
-    async def answer(self, request: TokenRequest) -> Mapping[str, object]:
+    async def answer(self, request: TokenRequest) -> UpstreamTokenResponse:
         """Return the token response. Raises :exc:`OAuthError` for every other answer."""
         client = request.client
         try:
@@ -36,7 +36,7 @@ class RelayedGrantHandler:
         except UpstreamError as error:
             self._audit.relay(request.context, error.reason.value)
             raise outage_error(drop_on_outage=client.drop_on_outage) from None
-        if isinstance(granted, Refusal):
+        if isinstance(granted, ErrorResponse):
             self._audit.relay_refused(request.context, granted.error)
             raise RelayedError(granted.status, granted.error, granted.description)
         self._audit.relay(request.context, "tokens")

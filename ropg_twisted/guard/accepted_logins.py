@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
 
+from cachetools import LRUCache, TLRUCache
 from limits.storage import RedisStorage
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.guard.shared_store import SharedStore
+from ropg_twisted.networks import ClientNetwork
 
 LIFETIME: Final = 30 * 24 * 60 * 60
 """Seconds for which an accepted login is remembered."""
@@ -23,18 +24,20 @@ MAX_NAMES: Final = 50_000
 class AcceptedLogins:
     """Remembers logins whose password Authentik has accepted in the last 30 days.
 
-    It keeps folded user names and networks, no passwords. In memory, the oldest are dropped when it
-    is full. In the ``store``, if there is one, they expire. Entries found in the store are copied
-    to memory, with their remaining lifetime.
+    It keeps folded user names and networks, no passwords. In memory, the least recently used are
+    dropped when it is full. In the ``store``, if there is one, they expire. Entries found in the
+    store are copied to memory, with their remaining lifetime.
     """
 
     def __init__(self, store: SharedStore | None, clock: IReactorTime) -> None:
         self._store = store
         self._clock = clock
-        self._users: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        self._networks: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
+        self._users: TLRUCache[str, tuple[str, float], float] = TLRUCache(
+            MAX_NAMES, lambda _, remembered, now: remembered[1], clock.seconds
+        )
+        self._networks: LRUCache[str, TLRUCache[ClientNetwork, float, float]] = LRUCache(MAX_USERS)
 
-    async def find(self, name: str, network: str | None) -> tuple[str, bool]:
+    async def find(self, name: str, network: ClientNetwork | None) -> tuple[str, bool]:
         """Return the user of ``name``, and whether a login of the user from ``network`` is known.
 
         The user of an unknown name is the name itself.
@@ -42,53 +45,41 @@ class AcceptedLogins:
         user, known = self._find(name, network)
         if known or self._store is None:
             return user, known
-        user, user_left, network_left = await self._store.ask(
+        user, user_left, network_left = await self._store.run(
             lambda redis: _read(redis, name, user, network), otherwise=(user, 0, 0)
         )
         now = self._clock.seconds()
         if user_left > 0:
-            self._keep_user(name, user, now + user_left)
+            self._users[name] = user, now + user_left
         if network is not None and network_left > 0:
             self._keep_network(user, network, now + network_left)
         return user, network_left > 0
 
-    async def remember(self, name: str, user: str, network: str | None) -> None:
+    async def remember(self, name: str, user: str, network: ClientNetwork | None) -> None:
         """Remember that the password of ``user`` was accepted, as ``name`` and from ``network``."""
         end = self._clock.seconds() + LIFETIME
         if name != user:
-            self._keep_user(name, user, end)
+            self._users[name] = user, end
         if network is not None:
             self._keep_network(user, network, end)
         if self._store is not None:
-            await self._store.ask(lambda redis: _write(redis, name, user, network), otherwise=None)
+            await self._store.run(lambda redis: _write(redis, name, user, network), otherwise=None)
 
-    def _find(self, name: str, network: str | None) -> tuple[str, bool]:
-        now = self._clock.seconds()
-        user, end = self._users.get(name, (name, now))
-        if end <= now:
-            user = name
-        if network is None or user not in self._networks:
-            return user, False
-        return user, self._networks[user].get(network, now) > now
+    def _find(self, name: str, network: ClientNetwork | None) -> tuple[str, bool]:
+        user, _ = self._users.get(name, (name, 0))
+        return user, network in self._networks.get(user, ())
 
-    def _keep_user(self, name: str, user: str, end: float) -> None:
-        self._users[name] = (user, end)
-        self._users.move_to_end(name)
-        if len(self._users) > MAX_NAMES:
-            self._users.popitem(last=False)
-
-    def _keep_network(self, user: str, network: str, end: float) -> None:
-        networks = self._networks.setdefault(user, OrderedDict())
-        self._networks.move_to_end(user)
-        networks[network] = end
-        networks.move_to_end(network)
-        if len(networks) > MAX_NETWORKS:
-            networks.popitem(last=False)
-        if len(self._networks) > MAX_USERS:
-            self._networks.popitem(last=False)
+    def _keep_network(self, user: str, network: ClientNetwork, end: float) -> None:
+        if user not in self._networks:
+            self._networks[user] = TLRUCache(
+                MAX_NETWORKS, lambda _, end, now: end, self._clock.seconds
+            )
+        self._networks[user][network] = end
 
 
-def _read(redis: RedisStorage, name: str, user: str, network: str | None) -> tuple[str, int, int]:
+def _read(
+    redis: RedisStorage, name: str, user: str, network: ClientNetwork | None
+) -> tuple[str, int, int]:
     """Return the user of ``name``, and the seconds for which it and ``network`` are remembered."""
     client = redis.get_connection()
     left = 0
@@ -100,7 +91,7 @@ def _read(redis: RedisStorage, name: str, user: str, network: str | None) -> tup
     return user, left, int(client.ttl(_network_key(user, network)))
 
 
-def _write(redis: RedisStorage, name: str, user: str, network: str | None) -> None:
+def _write(redis: RedisStorage, name: str, user: str, network: ClientNetwork | None) -> None:
     client = redis.storage
     if name != user:
         client.set(_user_key(name), user, ex=LIFETIME)
@@ -112,5 +103,5 @@ def _user_key(name: str) -> str:
     return f"ropg/user/{name}"
 
 
-def _network_key(user: str, network: str) -> str:
+def _network_key(user: str, network: ClientNetwork) -> str:
     return f"ropg/network/{network}/{user}"

@@ -5,9 +5,13 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from ropg_twisted.guard.accepted_logins import AcceptedLogins
+from ropg_twisted.guard.accepted_passwords import AcceptedPasswords
+from ropg_twisted.guard.bulkhead import Bulkhead
 from ropg_twisted.guard.circuit_breaker import CircuitBreaker
 from ropg_twisted.guard.coalesce import CoalescedChecks
 from ropg_twisted.guard.concurrency import ConcurrencyLimit
+from ropg_twisted.guard.implausible_refusals import ImplausibleRefusals
+from ropg_twisted.guard.plausibility import Plausibility
 from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
 from ropg_twisted.guard.rejected_passwords import RejectedPasswords
@@ -20,7 +24,9 @@ def guarded(
     max_checks: int,
     deadline: float,
     clock: IReactorTime,
+    plausibility: Plausibility,
     store: SharedStore | None = None,
+    hash_key: bytes | None = None,
 ) -> IPasswordVerifier:
     """Wrap ``verifier`` in all guards.
 
@@ -30,8 +36,10 @@ def guarded(
     2. coalescing: it joins an identical check;
     3. the rate limit of its user;
     4. the cache of rejected passwords;
-    5. the circuit breaker, which spares an Authentik that is down;
-    6. the concurrency limit.
+    5. the plausibility of refusals: an outage behind Authentik is no wrong password;
+    6. the circuit breaker, which asks no Authentik that is down;
+    7. the bulkhead: checks that are likely to hang;
+    8. the concurrency limit.
 
     Everything inside the coalescing runs once for all checks that have joined, and is not cut short
     when a client hangs up.
@@ -39,10 +47,14 @@ def guarded(
     Args:
         max_checks: checks at Authentik at a time.
         deadline: seconds for one check.
+        plausibility: judges whether refusals are plausible.
         store: counts shared with other daemons, if any.
+        hash_key: shares the hashes of accepted passwords with the daemons that have the same key.
     """
     concurrent = ConcurrencyLimit(verifier, max_checks, deadline, clock)
-    rejected = RejectedPasswords(CircuitBreaker(concurrent, clock), clock)
+    accepted = AcceptedPasswords(clock, store if hash_key else None, hash_key)
+    breaker = CircuitBreaker(Bulkhead(concurrent, max_checks, clock), clock)
+    rejected = RejectedPasswords(ImplausibleRefusals(breaker, accepted, plausibility), clock)
     limiter = RateLimiter(store, clock)
     limited = UserRateLimit(rejected, limiter, AcceptedLogins(store, clock))
     return AddressRateLimit(CoalescedChecks(limited), limiter)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
 from typing import Final
 
@@ -12,6 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
+from ropg_twisted.semaphore import Semaphore
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 QUEUE_FACTOR: Final = 4
@@ -37,10 +37,8 @@ class ConcurrencyLimit:
         self._verifier = verifier
         self._deadline = deadline
         self._clock = clock
-        self._free = max_checks
+        self._slots = Semaphore(max_checks)
         self._max_queue = QUEUE_FACTOR * max_checks
-        self._queue: deque[Deferred[None]] = deque()
-        self._admitting = False
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`.
@@ -49,9 +47,7 @@ class ConcurrencyLimit:
         end: only its result tells what to count, and which session to remove.
         """
         started = self._clock.seconds()
-        if self._free and not self._queue:
-            self._free -= 1
-        elif len(self._queue) >= self._max_queue or not await self._wait():
+        if not self._slots.try_acquire() and not await self._wait():
             return _OVERLOADED
         left = self._deadline - (self._clock.seconds() - started)
         check = Deferred.fromCoroutine(self._verifier.verify(login)).addTimeout(left, self._clock)
@@ -59,33 +55,22 @@ class ConcurrencyLimit:
         return await _shielded(check)
 
     async def _wait(self) -> bool:
-        """Wait in the queue. Return whether a slot came free in time."""
+        """Wait in the queue, unless it is full. Return whether a slot came free in time."""
+        if self._slots.waiting >= self._max_queue:
+            return False
         expires = self._clock.seconds() + MAX_WAIT * self._deadline
-        slot: Deferred[None] = Deferred(self._queue.remove)
-        self._queue.append(slot)
         try:
-            await slot.addTimeout(MAX_WAIT * self._deadline, self._clock)
+            await self._slots.acquire().addTimeout(MAX_WAIT * self._deadline, self._clock)
         except TimeoutError:
             return False
         if self._clock.seconds() >= expires:
             # The reactor was too busy for the timeout to fire first.
-            self._release(None)
+            self._slots.release()
             return False
         return True
 
-    def _release(self, result: CheckResult | Failure | None) -> CheckResult | Failure | None:
-        """Free a slot, and give all free slots to waiting checks.
-
-        A check that ends immediately calls this again from within the loop. Then only the loop
-        goes on, so a long queue does not recurse deeply.
-        """
-        self._free += 1
-        if not self._admitting:
-            self._admitting = True
-            while self._free and self._queue:
-                self._free -= 1
-                self._queue.popleft().callback(None)
-            self._admitting = False
+    def _release(self, result: CheckResult | Failure) -> CheckResult | Failure:
+        self._slots.release()
         return result
 
 

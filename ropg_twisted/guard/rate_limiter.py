@@ -33,32 +33,32 @@ class RateLimiter:
         for key in keys:
             self._local.add(rate, key)
 
-        def ask(redis: RedisStorage) -> bool:
+        def hit(redis: RedisStorage) -> bool:
             hits = [_shared(redis).hit(rate, *key) for key in keys]
             return all(hits)
 
-        return self._store is None or await self._store.ask(ask, otherwise=True)
+        return self._store is None or await self._store.run(hit, otherwise=True)
 
     async def has_room(self, rate: RateLimitItem, key: Key, *, cost: int = 1) -> bool:
         """Return whether ``cost`` more attempts are allowed. Counts nothing."""
         if not self._local.has_room(rate, key, cost=cost):
             return False
 
-        def ask(redis: RedisStorage) -> bool:
+        def test(redis: RedisStorage) -> bool:
             return _shared(redis).test(rate, *key, cost=cost)
 
-        return self._store is None or await self._store.ask(ask, otherwise=True)
+        return self._store is None or await self._store.run(test, otherwise=True)
 
     async def seconds_left(self, rate: RateLimitItem, key: Key) -> int:
         """Return whole seconds after which an attempt may be allowed again, at least 1."""
         local = self._local.seconds_left(rate, key)
 
-        def ask(redis: RedisStorage) -> int:
+        def read(redis: RedisStorage) -> int:
             return round(_shared(redis).get_window_stats(rate, *key).reset_time - time.time())
 
         if self._store is None:
             return local
-        return max(local, await self._store.ask(ask, otherwise=local))
+        return max(local, await self._store.run(read, otherwise=local))
 
 
 def _shared(redis: RedisStorage) -> SlidingWindowCounterRateLimiter:

@@ -28,7 +28,7 @@ class AddressRateLimit:
         """See :class:`IPasswordVerifier`."""
         rate = login.rates.address
         if rate is not None and login.network is not None:
-            key = ("address", login.network)
+            key = ("address", str(login.network))
             if not await self._limiter.hit(rate, key):
                 return _throttled(await self._limiter.seconds_left(rate, key))
         return await self._verifier.verify(login)
@@ -43,7 +43,8 @@ class UserRateLimit:
     are counted over all networks as well: a right password makes any network a known one.
 
     A running check counts as refused until it has ended, so concurrent guesses do not exceed the
-    limit. When a budget is used up, the right password has to wait too.
+    limit. When a budget is used up, the right password has to wait too. A password that was last
+    accepted for the user is no guess, and is not counted.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class UserRateLimit:
         user, is_known = await self._accepted.find(name, login.network)
         budget: Key = ("strangers", user)
         if is_known and login.network is not None:
-            budget = ("network", login.network, user)
+            budget = ("network", str(login.network), user)
         codes: Key = ("codes", user)
         with ExitStack() as reserved:
             for key in [budget] if login.code is None else [budget, codes]:
@@ -72,7 +73,7 @@ class UserRateLimit:
                     return _throttled(await self._limiter.seconds_left(rate, key))
             check = await self._verifier.verify(login)
         # No await before these are counted locally, or a reservation would be free too early.
-        if check.outcome.reason is Reason.WRONG_CREDENTIALS:
+        if check.outcome.refuses_password and not check.was_accepted:
             await self._limiter.count(rate, budget)
         elif check.outcome.reason is Reason.WRONG_CODE:
             await self._limiter.count(rate, budget, codes)

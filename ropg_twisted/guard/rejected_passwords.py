@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from hashlib import blake2b
 from secrets import token_bytes
 from typing import Final
 
+from cachetools import LRUCache, TLRUCache
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -16,6 +16,9 @@ from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 LIFETIME: Final = 600
 """Seconds for which a rejection is remembered."""
+
+SHORT_LIFETIME: Final = 60
+"""Seconds, for a password that was accepted before: a short outage may have refused it."""
 
 MAX_USERS: Final = 10_000
 MAX_PASSWORDS: Final = 8
@@ -36,31 +39,28 @@ class RejectedPasswords:
         self._verifier = verifier
         self._clock = clock
         self._key = token_bytes(32)
-        self._rejected: OrderedDict[str, OrderedDict[bytes, float]] = OrderedDict()
+        self._rejected: LRUCache[str, TLRUCache[bytes, float, float]] = LRUCache(MAX_USERS)
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
         user = fold(login.username)
         digest = blake2b(f"{login.username}\0{login.password}".encode(), key=self._key).digest()
-        if self._is_rejected(user, digest):
+        if digest in self._rejected.get(user, ()):
             return _STALE
+        began = self._clock.seconds()
         check = await self._verifier.verify(login)
         if check.outcome.reason is Reason.WRONG_CREDENTIALS:
-            self._remember(user, digest)
+            lifetime = SHORT_LIFETIME if check.was_accepted else LIFETIME
+            self._remember(user, digest, began + lifetime)
         elif check.outcome.accepts_password:
             self._rejected.pop(user, None)
         return check
 
-    def _is_rejected(self, user: str, digest: bytes) -> bool:
-        digests = self._rejected.get(user)
-        return digests is not None and digests.get(digest, 0) > self._clock.seconds()
+    def _remember(self, user: str, digest: bytes, expires: float) -> None:
+        if user not in self._rejected:
+            self._rejected[user] = TLRUCache(MAX_PASSWORDS, _expires, self._clock.seconds)
+        self._rejected[user][digest] = expires
 
-    def _remember(self, user: str, digest: bytes) -> None:
-        digests = self._rejected.setdefault(user, OrderedDict())
-        self._rejected.move_to_end(user)
-        digests[digest] = self._clock.seconds() + LIFETIME
-        digests.move_to_end(digest)
-        while len(digests) > MAX_PASSWORDS:
-            digests.popitem(last=False)
-        while len(self._rejected) > MAX_USERS:
-            self._rejected.popitem(last=False)
+
+def _expires(digest: bytes, expires: float, now: float) -> float:
+    return expires

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from limits.storage import RedisStorage
 from twisted.internet.defer import CancelledError
@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from ropg_twisted.settings.values import STORE_SECONDS
+from ropg_twisted.types import IReactor
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class SharedStore:
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, redis: RedisStorage, reactor: Any) -> None:
+    def __init__(self, redis: RedisStorage, reactor: IReactor) -> None:
         self.redis = redis
         self._reactor = reactor
         self._threads = ThreadPool(0, MAX_THREADS, "limits store")
@@ -45,7 +46,7 @@ class SharedStore:
         """Stop the threads. Blocks until the last operation has ended."""
         self._threads.stop()
 
-    async def ask(self, operation: Callable[[RedisStorage], T], otherwise: T) -> T:
+    async def run(self, operation: Callable[[RedisStorage], T], otherwise: T) -> T:
         """Return the result of ``operation``, or ``otherwise`` while the store fails."""
         if self._is_paused():
             return otherwise
@@ -77,4 +78,4 @@ class SharedStore:
         self._failed = True
 
     def _is_paused(self) -> bool:
-        return bool(self._reactor.seconds() < self._paused_until)
+        return self._reactor.seconds() < self._paused_until

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import jwt
 from jwt import PyJWK
@@ -43,7 +42,7 @@ class AccessTokens:
         self._issuer = issuer
         self._keys = keys
 
-    def userinfo(self, token: str) -> dict[str, Any] | None:
+    def userinfo(self, token: str) -> dict[str, object] | None:
         """Return the claims about the user in ``token``, ``None`` if the token is not ours.
 
         Raises :exc:`InvalidTokenError` if it is ours but invalid or expired.

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from ropg_twisted.interfaces import User
 from ropg_twisted.oauth.scopes import SCOPES
 from ropg_twisted.settings.model import Client
 
 
-def claims_of(user: User, scope: Iterable[str]) -> dict[str, Any]:
+def claims_of(user: User, scope: Iterable[str]) -> dict[str, object]:
     """Return the claims about ``user`` in ``scope`` (OpenID Connect Core section 5.4).
 
     They are those of Authentik's own scope mappings: ``profile`` includes the groups,
     ``given_name`` is the full name, and no e-mail address counts as verified.
     """
     scope = set(scope)
-    claims: dict[str, Any] = {"sub": user.sub}
+    claims: dict[str, object] = {"sub": user.sub}
     if "profile" in scope:
         claims["preferred_username"] = user.username
         if user.name:
@@ -36,7 +36,7 @@ CLAIMS: Final = tuple(
 """The names of all claims about a user."""
 
 
-def with_aliases(claims: Mapping[str, Any], client: Client) -> dict[str, Any]:
+def with_aliases(claims: Mapping[str, object], client: Client) -> dict[str, object]:
     """Return ``claims`` with copies of some of them under the client's own names.
 
     An alias never replaces a claim.

@@ -40,14 +40,15 @@ class Clients:
         errors look the same.
         """
         client = self.identify(credentials)
-        if client.proof is not None and matching_secret(client, credentials) is None:
+        if client.expected_secret_hash is not None and matching_secret(client, credentials) is None:
             raise InvalidClientError(basic=credentials.basic)
         return client
 
 
 def matching_secret(client: Client, credentials: ClientCredentials) -> str | None:
     """Return the reading of the secret that is the client's own, ``None`` if no reading is."""
+    expected = client.expected_secret_hash
     for secret in credentials.secrets:
-        if client.proof and compare_digest(client.proof, sha256(secret.encode()).digest()):
+        if expected and compare_digest(expected, sha256(secret.encode()).digest()):
             return secret
     return None

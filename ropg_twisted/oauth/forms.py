@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from ropg_twisted.errors import InvalidRequestError
+from ropg_twisted.settings.model import PASSWORD_GRANT
 
 MAX_FIELDS: Final = 32
 """Maximum number of parameters in a request. Clients send fewer than ten."""
@@ -66,7 +67,7 @@ def _escape_plus_signs(text: str) -> str:
     )
 
 
-_UNENCODED_PREFIX: Final = "grant_type=password&scope="
+_UNENCODED_PREFIX: Final = f"grant_type={PASSWORD_GRANT}&scope="
 
 
 def parse_unencoded_form(body: bytes) -> Form | None:
@@ -91,7 +92,7 @@ def parse_unencoded_form(body: bytes) -> Form | None:
     if before or not complete or "&" in client_id or "%20" in scope:
         return None
     form = {
-        "grant_type": "password",
+        "grant_type": PASSWORD_GRANT,
         "scope": scope,
         "username": username,
         "password": password,

@@ -18,18 +18,17 @@ from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 
-JWK: TypeAlias = dict[str, Any]
+from ropg_twisted.settings.model import MAX_TOKEN_LIFETIME, SigningAlgorithm
+
+JWK: TypeAlias = dict[str, Any]  # PyJWT's own type of it.
 
 PUBLISH_AHEAD: Final = 600
 """Seconds between publishing a new key and signing with it: twice the clients' cache lifetime."""
 
-MAX_TOKEN_LIFETIME: Final = 86400
-"""Maximum lifetime of a token in seconds. An old key stays published for this long."""
-
 _GENERATE: Final[Mapping[str, Callable[[], JWK]]] = {
-    "RS256": lambda: RSAAlgorithm.to_jwk(generate_rsa(65537, 2048), as_dict=True),
-    "ES256": lambda: ECAlgorithm.to_jwk(generate_ec(SECP256R1()), as_dict=True),
-    "EdDSA": lambda: OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True),
+    SigningAlgorithm.RS256: lambda: RSAAlgorithm.to_jwk(generate_rsa(65537, 2048), as_dict=True),
+    SigningAlgorithm.ES256: lambda: ECAlgorithm.to_jwk(generate_ec(SECP256R1()), as_dict=True),
+    SigningAlgorithm.EDDSA: lambda: OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True),
 }
 
 _YEAR_10000: Final = 253402300800
@@ -54,7 +53,7 @@ class SigningKey:
     """
 
     algorithm: str
-    private: Any = field(repr=False)
+    private: Any = field(repr=False)  # PyJWT and PyJWK declare no common type.
     kid: str | None = None
     public: JWK | None = None
     signs_from: float = 0
@@ -110,7 +109,7 @@ def new_key(algorithm: str, now: float, *, signs_from: float | None) -> JWK:
     return {**jwk, "alg": algorithm, "use": "sig", "kid": thumbprint(jwk), **times}
 
 
-def read_key(jwk: Any) -> SigningKey:
+def read_key(jwk: JWK) -> SigningKey:
     """Return the signing key in a private JWK. Raises :exc:`ValueError` if it cannot sign."""
     try:
         return _read_key(jwk)
@@ -189,7 +188,7 @@ def retire(jwks: Iterable[JWK], kid: str, now: float) -> list[JWK]:
     return jwks
 
 
-def thumbprint(jwk: Mapping[str, Any]) -> str:
+def thumbprint(jwk: JWK) -> str:
     """Return the SHA-256 thumbprint of a JWK (RFC 7638)."""
     members = {name: jwk[name] for name in _PUBLIC[jwk["kty"]]}
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode("ascii")

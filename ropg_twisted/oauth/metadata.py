@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ropg_twisted.oauth.claims import CLAIMS
 from ropg_twisted.oauth.scopes import SCOPES
+from ropg_twisted.settings.model import PASSWORD_GRANT, RELAYED_GRANTS
 
 DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 TOKEN_PATH: Final = "/oauth/token"
@@ -40,7 +41,7 @@ class IssuerInfo:
     authentik_url: str
 
 
-def own_document(info: IssuerInfo) -> dict[str, Any]:
+def own_document(info: IssuerInfo) -> dict[str, object]:
     """Return a discovery document for password grants alone.
 
     ``authorization_endpoint`` is Authentik's, because some clients require one.
@@ -50,13 +51,13 @@ def own_document(info: IssuerInfo) -> dict[str, Any]:
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         **_own_members(info),
-        "grant_types_supported": ["password"],
+        "grant_types_supported": [PASSWORD_GRANT],
         "scopes_supported": list(SCOPES),
         "claims_supported": [*TOKEN_CLAIMS, *CLAIMS],
     }
 
 
-def relaying_document(info: IssuerInfo, upstream: Mapping[str, Any]) -> dict[str, Any]:
+def relaying_document(info: IssuerInfo, upstream: Mapping[str, object]) -> dict[str, object]:
     """Return Authentik's discovery document with our issuer, endpoints and algorithms.
 
     ``upstream``: Authentik's document.
@@ -66,13 +67,13 @@ def relaying_document(info: IssuerInfo, upstream: Mapping[str, Any]) -> dict[str
         **kept,
         **_own_members(info),
         "response_types_supported": ["code"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "password"],
+        "grant_types_supported": [*RELAYED_GRANTS, PASSWORD_GRANT],
         "scopes_supported": _merged(upstream.get("scopes_supported"), SCOPES),
         "claims_supported": _merged(upstream.get("claims_supported"), (*TOKEN_CLAIMS, *CLAIMS)),
     }
 
 
-def _own_members(info: IssuerInfo) -> dict[str, Any]:
+def _own_members(info: IssuerInfo) -> dict[str, object]:
     base = info.issuer.rstrip("/")
     return {
         "issuer": info.issuer,

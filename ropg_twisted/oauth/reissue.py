@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import sha256, sha512
 
 from jwt.utils import base64url_encode
 
-from ropg_twisted.interfaces import GrantedTokens
+from ropg_twisted.interfaces import GrantedTokens, UpstreamTokenResponse
 from ropg_twisted.oauth.claims import with_aliases
 from ropg_twisted.oauth.keys import KeyRing
 from ropg_twisted.oauth.tokens import sign
-from ropg_twisted.settings.model import Client
+from ropg_twisted.settings.model import Client, SigningAlgorithm
 
 
 class Reissuer:
@@ -24,14 +24,14 @@ class Reissuer:
         self._issuer = issuer
         self._keys = keys
 
-    def reissue(self, tokens: GrantedTokens, client: Client) -> Mapping[str, object]:
+    def reissue(self, tokens: GrantedTokens, client: Client) -> UpstreamTokenResponse:
         """Return the token response for ``client``. Access and refresh tokens stay Authentik's.
 
         The id token keeps its claims and times, except ``iss`` and ``at_hash``, and gets the
         client's aliases. The hash function of ``at_hash`` depends on the algorithm of our key
         (OpenID Connect Core section 3.1.3.6).
         """
-        response = dict(tokens.response)
+        response = tokens.response
         if tokens.id_claims is None:
             return response
         key = self._keys().signing
@@ -44,6 +44,6 @@ class Reissuer:
 
 def _at_hash(access_token: str, algorithm: str) -> str:
     # By hand: PyJWT's compute_hash_digest() does not know EdDSA.
-    hash_function = sha512 if algorithm == "EdDSA" else sha256
+    hash_function = sha512 if algorithm == SigningAlgorithm.EDDSA else sha256
     digest = hash_function(access_token.encode()).digest()
     return base64url_encode(digest[: len(digest) // 2]).decode("ascii")

@@ -7,16 +7,16 @@ from typing import Final
 
 from ropg_twisted.settings.model import Client
 
-SCOPES: Final = ("openid", "profile", "email", "groups")
-"""The scopes of our own tokens."""
-
 DEFAULT_SCOPE: Final = ("openid", "profile", "email")
 """The scope of a request without one."""
+
+SCOPES: Final = (*DEFAULT_SCOPE, "groups")
+"""The scopes of our own tokens."""
 
 
 def allowed_scope(requested: Iterable[str], client: Client) -> tuple[str, ...]:
     """Return the requested and extra scopes that ``client`` may have, for Authentik to grant."""
-    return client.narrow((*(tuple(requested) or DEFAULT_SCOPE), *client.extra_scopes))
+    return client.filter_scope((*(tuple(requested) or DEFAULT_SCOPE), *client.extra_scopes))
 
 
 def granted_scope(requested: Iterable[str], client: Client) -> tuple[str, ...]:

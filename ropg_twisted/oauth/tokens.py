@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 from uuid import uuid4
 
 import jwt
@@ -78,11 +78,11 @@ class TokenIssuer:
             response["id_token"] = self._sign("JWT", {**claims, **nonce})
         return response
 
-    def _sign(self, typ: str, claims: dict[str, Any]) -> str:
+    def _sign(self, typ: str, claims: dict[str, object]) -> str:
         return sign(self._keys().signing, typ, {**claims, "jti": str(uuid4())})
 
 
-def sign(key: SigningKey, typ: str, claims: Mapping[str, Any]) -> str:
+def sign(key: SigningKey, typ: str, claims: Mapping[str, object]) -> str:
     """Return a JWT signed by ``key``. ``typ``: the type in its header (RFC 7519 section 5.1)."""
     header = {"typ": typ} if key.kid is None else {"typ": typ, "kid": key.kid}
     return jwt.encode(dict(claims), key.private, algorithm=key.algorithm, headers=header)

@@ -1,4 +1,4 @@
-"""A stand-in for Authentik on loopback: flows and users are data, manners are the real ones.
+"""A stand-in for Authentik on loopback. Flows and users are data; responses are Authentik's own.
 
-It is a toy with published passwords. It must never stand where real people log in.
+Its passwords are public. Never let real users log in to it.
 """

@@ -1,12 +1,13 @@
 """The users of the sandbox, their passwords and second factors.
 
-Everything here is public and throw-away.
+All passwords and keys here are public.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 USUAL_PASSWORD = "correct horse battery staple"
 """The password of everybody who is not there to have another one."""
@@ -16,7 +17,7 @@ USUAL_PASSWORD = "correct horse battery staple"
 class Group:
     """A group: ``pk`` is a UUID in text form, ``name`` what claims carry.
 
-    ``parent``: the group whose members those of this one are as well.
+    ``parent``: its members include those of this group.
     """
 
     pk: str
@@ -24,7 +25,7 @@ class Group:
     parent: Group | None = None
 
     def is_within(self, name: str) -> bool:
-        """Tell whether this is the group of this name, or a child of it."""
+        """Return whether this is the group of this name, or a child of it."""
         return self.name == name or (self.parent is not None and self.parent.is_within(name))
 
 
@@ -42,6 +43,7 @@ class Account:
     ``static_tokens``: codes that work once each.
     ``expired``: the password is right but too old, for the policies that look at it.
     ``refused``: slugs of applications that this user may not use.
+    ``directory``: the slug of the directory that keeps the password, None for Authentik itself.
     """
 
     pk: int
@@ -56,6 +58,7 @@ class Account:
     static_tokens: tuple[str, ...] = field(default=(), repr=False)
     expired: bool = False
     refused: tuple[str, ...] = ()
+    directory: str | None = None
 
     @property
     def email(self) -> str:
@@ -63,13 +66,17 @@ class Account:
         return f"{self.username}@example.com"
 
     def accepts(self, password: str, *, app_passwords: bool) -> bool:
-        """Tell whether this is the password. A disabled account accepts none."""
+        """Return whether ``InbuiltBackend`` or ``TokenBackend`` accepts this password.
+
+        A disabled account accepts none. A password that a directory keeps is not known here.
+        """
         if not self.active:
             return False
-        return password == self.password or (app_passwords and password == self.app_password)
+        known = self.directory is None and password == self.password
+        return known or (app_passwords and password == self.app_password)
 
     def is_member(self, name: str) -> bool:
-        """Tell whether this is a member of the group of this name, or of a child of it."""
+        """Return whether this is a member of the group of this name, or of a child of it."""
         return any(group.is_within(name) for group in self.groups)
 
 
@@ -80,8 +87,13 @@ def _rep(number: int) -> Account:
     return Account(14 + number, name, f"Rep {number}", uids.get(number) or _made_up_uid(name))
 
 
+def _of_directory(pk: int, username: str, directory: str) -> Account:
+    """Return an account whose password a directory keeps."""
+    return Account(pk, username, username.title(), _made_up_uid(username), directory=directory)
+
+
 def _made_up_uid(username: str) -> str:
-    """A stable ``uid`` for a user whose real one is of no interest."""
+    """Return a stable ``uid`` for a user whose real one does not matter."""
     return hashlib.sha256(username.encode()).hexdigest()
 
 
@@ -165,11 +177,41 @@ ACCOUNTS = (
         "Wendy",
         "808b658122a95f2b05da75c89e4ecb574d71b284fa1c19c22d32c99f85413602",
     ),
+    _of_directory(28, "lea", "corp"),
+    _of_directory(29, "noah", "corp"),
+    _of_directory(30, "mia", "corp"),
+    _of_directory(31, "emil", "branch"),
+    _of_directory(32, "ida", "branch"),
 )
+"""The built-in accounts. Those of a directory are in the state that the directory begins with."""
 
-_BY_NAME = {key: account for account in ACCOUNTS for key in (account.username, account.email)}
+
+class Accounts:
+    """The accounts of one sandbox."""
+
+    def __init__(self, accounts: Iterable[Account]) -> None:
+        self._accounts = {account.username: account for account in accounts}
+        self._usernames = {
+            name.casefold(): account.username
+            for account in self
+            for name in (account.username, account.email)
+        }
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._accounts.values())
+
+    def find(self, name: str) -> Account | None:
+        """Return the user of this user name or e-mail address, in any case, or None."""
+        return self._accounts.get(self._usernames.get(name.casefold(), ""))
+
+    def set_active(self, username: str, active: bool) -> None:
+        """Enable or disable a user. Raises ``KeyError`` for a user who does not exist."""
+        self._accounts[username] = replace(self._accounts[username], active=active)
+
+
+_BUILT_IN = Accounts(ACCOUNTS)
 
 
 def find(name: str) -> Account | None:
-    """Return the user of this user name or e-mail address, in any case, or None."""
-    return _BY_NAME.get(name.casefold())
+    """Return the user with this user name or e-mail address, in any case, or ``None``."""
+    return _BUILT_IN.find(name)

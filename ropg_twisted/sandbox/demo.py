@@ -1,4 +1,4 @@
-"""The demonstration: the real daemon on the sandbox, asked over HTTP as a client would ask it.
+"""Demonstration: the daemon with the sandbox, and a client that asks it over HTTP.
 
 Run it with ``make demo``, or with ``python -m ropg_twisted.sandbox.demo [--once]``.
 """
@@ -18,6 +18,7 @@ import jwt
 import treq
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ProcessExitedAlready
+from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater, react
 from twisted.python.failure import Failure
@@ -25,6 +26,7 @@ from twisted.python.failure import Failure
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.settings.values import SANDBOX, SANDBOX_PORT
+from ropg_twisted.types import IReactor
 
 PORT: Final = 8580
 URL: Final = f"http://127.0.0.1:{PORT}"
@@ -37,12 +39,12 @@ TWISTD: Final = "from twisted.scripts.twistd import run; run()"
 
 
 class Daemon(ProcessProtocol):
-    """``twistd -n ropg`` as a child that writes its log to where we write.
+    """``twistd -n ropg`` as a child process with our standard output.
 
     ``ended`` fires when it has ended.
     """
 
-    def __init__(self, reactor: Any, state_dir: str) -> None:
+    def __init__(self, reactor: IReactor, state_dir: str) -> None:
         self.ended: Deferred[None] = Deferred()
         settings = {CONFIG.name, *TABLE}
         environ = {k: v for k, v in os.environ.items() if k.removesuffix("_FILE") not in settings}
@@ -53,28 +55,28 @@ class Daemon(ProcessProtocol):
             "ROPG_LOG": "text",
         }
         command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "ropg"]
-        self._child = reactor.spawnProcess(
+        self._child = IReactorProcess(reactor).spawnProcess(
             self, sys.executable, command, environ, childFDs={0: 0, 1: 1, 2: 2}
         )
 
     def processEnded(self, reason: Failure) -> None:
-        """Tell who waits for it."""
+        """Fire ``ended``."""
         self.ended.callback(None)
 
     def end(self) -> Deferred[None]:
-        """Ask it to end, and wait until it has."""
+        """Send SIGTERM, and wait until the daemon has ended."""
         with suppress(ProcessExitedAlready):
             self._child.signalProcess("TERM")
         return self.ended
 
-    def outlast(self, reactor: Any) -> Deferred[None]:
-        """Wait until it has ended. Ctrl-C in a terminal has told it already; else tell it."""
-        # Told twice, it complains: so not before it has had the time to let its connections go.
+    def outlast(self, reactor: IReactor) -> Deferred[None]:
+        """Wait until the daemon has ended. Ctrl-C in a terminal has signalled it already."""
+        # For an end without Ctrl-C. The daemon ignores a second signal.
         reactor.callLater(3, self.end)
         return self.ended
 
 
-async def demo(reactor: Any, *options: str) -> None:
+async def demo(reactor: IReactor, *options: str) -> None:
     """Start the daemon, ask it twice, then serve until Ctrl-C; with ``--once``, end at once."""
     for port in (PORT, SANDBOX_PORT):
         if is_taken(port):
@@ -96,8 +98,8 @@ async def demo(reactor: Any, *options: str) -> None:
         sys.exit("demo: an answer is not as it should be")
 
 
-async def ready(reactor: Any, daemon: Daemon) -> None:
-    """Wait until the daemon can do its job; leave if it has ended, or takes too long."""
+async def ready(reactor: IReactor, daemon: Daemon) -> None:
+    """Wait until the daemon is ready; exit if it has ended or takes too long."""
     deadline = reactor.seconds() + PATIENCE
     while not daemon.ended.called:
         if reactor.seconds() > deadline:
@@ -111,7 +113,7 @@ async def ready(reactor: Any, daemon: Daemon) -> None:
     sys.exit("demo: the daemon has ended, and has said why above")
 
 
-async def ask(username: str, password: str) -> tuple[int, Any]:
+async def ask(username: str, password: str) -> tuple[int, Any]:  # As treq has JSON.
     """Ask for tokens, and show the request and its answer: status and JSON."""
     form = {
         "grant_type": "password",
@@ -139,7 +141,7 @@ async def is_genuine(id_token: str) -> bool:
 
 
 def is_taken(port: int) -> bool:
-    """Tell whether another program listens there."""
+    """Return whether another program listens at the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -32,7 +32,7 @@ response only after they have sent everything.
 class BoundedRequest(Request):
     """A request with a bounded body in memory and an id for the log."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.id = token_hex(8)
         self._body = BytesIO()
@@ -58,8 +58,7 @@ class BoundedRequest(Request):
     def abort(self) -> None:
         """Drop the connection without a response."""
         if self.channel is not None:
-            # A BoundedChannel, which this module cannot import.
-            cast(Any, self.channel).abort()
+            cast(Any, self.channel).abort()  # A BoundedChannel, which imports this module.
 
     def gotLength(self, length: int | None) -> None:
         """Keep the body in memory: Twisted would write a large one to disk, password included."""

@@ -34,13 +34,13 @@ class BoundedChannel(http.HTTPChannel):
     """An HTTP connection with a time limit for each request, counted by its site."""
 
     factory: BoundedSite
-    transport: Any
+    transport: Any  # ITCPTransport does not declare its disconnecting.
 
     abortTimeout = None  # type: ignore[assignment]  # Twisted documents None, for no timer.
     """Turns off Twisted's timer, which covers only connections that have timed out."""
 
     answering = False
-    """Whether a request has been received completely and is being answered."""
+    """True if a request has been received completely and is being answered."""
 
     _abort_call: IDelayedCall | None = None
 
@@ -116,7 +116,7 @@ class BoundedChannel(http.HTTPChannel):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being received or answered."""
+        """True if a request is being received or answered."""
         return bool(self.requests)
 
     def _cancel_abort(self) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, ClassVar, Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
@@ -24,6 +24,8 @@ from twisted.protocols._sni import PEMObjects
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
+from ropg_twisted.types import IReactor
+
 CERTIFICATE_ERRORS: Final = (OSError, ValueError, CryptoError, TLSError, VerifyError)
 """Errors that unreadable or mismatched certificate files raise."""
 
@@ -31,7 +33,7 @@ CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Cipher suites for TLS 1.2: forward secrecy and authenticated encryption only."""
 
 
-def listening_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+def listening_endpoint(reactor: IReactor, description: str) -> IStreamServerEndpoint:
     """Return the endpoint for a Twisted endpoint string.
 
     ``ssl:`` and ``tls:`` have Twisted's meaning, but check their files for changes at each new
@@ -55,7 +57,7 @@ def listening_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
 
 
 def _folder_endpoint(
-    reactor: Any, path: str, port: str = "443", backlog: str = "50", interface: str = "::"
+    reactor: IReactor, path: str, port: str = "443", backlog: str = "50", interface: str = "::"
 ) -> IStreamServerEndpoint:
     """Return a ``tls:`` endpoint. The parameters and defaults are those of Twisted's."""
     creator = ReloadingConnectionCreator(
@@ -82,7 +84,7 @@ def _unescaped(value: str) -> str:
 class ConnectionCreator(Protocol):
     """The type of an :class:`IOpenSSLServerConnectionCreator`."""
 
-    def serverConnectionForTLS(self, protocol: Any) -> Connection:
+    def serverConnectionForTLS(self, protocol: object) -> Connection:
         """Return a connection for the server side of TLS."""
 
 
@@ -103,7 +105,7 @@ class CertificateFolder:
         # Each context switches to the right one when the client sends its server name.
         self._context: Context = contexts[0]
 
-    def serverConnectionForTLS(self, protocol: Any) -> Connection:
+    def serverConnectionForTLS(self, protocol: object) -> Connection:
         """See :class:`IOpenSSLServerConnectionCreator`."""
         return Connection(self._context, None)
 
@@ -132,7 +134,7 @@ class CertificateFiles:
             extraCertChain=[X509.from_cryptography(certificate) for certificate in chain],
         ).getContext()
 
-    def serverConnectionForTLS(self, protocol: Any) -> Connection:
+    def serverConnectionForTLS(self, protocol: object) -> Connection:
         """See :class:`IOpenSSLServerConnectionCreator`."""
         return Connection(self._context, None)
 
@@ -156,7 +158,7 @@ class ReloadingConnectionCreator:
         self._loaded = self._stamps()
         self._current = make()
 
-    def serverConnectionForTLS(self, protocol: Any) -> Connection:
+    def serverConnectionForTLS(self, protocol: object) -> Connection:
         """See :class:`IOpenSSLServerConnectionCreator`."""
         stamps = self._stamps()
         if stamps != self._loaded:

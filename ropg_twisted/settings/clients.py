@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import UnknownSettingError
 from ropg_twisted.settings.model import GRANTS, Client
-from ropg_twisted.settings.table import Setting, attributes
+from ropg_twisted.settings.table import Setting, Value, attributes
 
 PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
     "jamf-connect": {"aliases": "unique_name=preferred_username"},
@@ -35,7 +35,7 @@ CLIENT_TABLE: Final = {
             values.sha256_hex,
             "the output of: printf %s SECRET | sha256sum | cut -c1-64",
             "the SHA-256 of its client_secret, instead of secret",
-            sets="secret_hash",
+            attribute="secret_hash",
         ),
         Setting(
             "clients.profile",
@@ -83,7 +83,7 @@ CLIENT_TABLE: Final = {
             values.second_factor,
             "code",
             "as ROPG_MFA",
-            sets="second_factor",
+            attribute="second_factor",
             inherits="ROPG_MFA",
         ),
         Setting(
@@ -91,7 +91,7 @@ CLIENT_TABLE: Final = {
             values.upstream_tokens,
             "own",
             "as ROPG_TOKENS",
-            sets="upstream_tokens",
+            attribute="upstream_tokens",
             inherits="ROPG_TOKENS",
         ),
         Setting(
@@ -99,7 +99,7 @@ CLIENT_TABLE: Final = {
             values.rates,
             "off",
             "as ROPG_LIMITS",
-            sets="rates",
+            attribute="rates",
             inherits="ROPG_LIMITS",
         ),
         Setting(
@@ -107,7 +107,7 @@ CLIENT_TABLE: Final = {
             values.drop_on_outage,
             "abort",
             "as ROPG_OUTAGE",
-            sets="drop_on_outage",
+            attribute="drop_on_outage",
             inherits="ROPG_OUTAGE",
         ),
         Setting(
@@ -116,14 +116,14 @@ CLIENT_TABLE: Final = {
             "unencoded",
             "unencoded: it sends forms without percent-encoding, as XCreds 5.3 does",
             default="form",
-            sets="unencoded",
+            attribute="unencoded",
         ),
     )
 }
 """The keys of a table ``[[clients]]``. The profile fills in a missing key, then ``inherits``."""
 
 
-def read_client(table: Mapping[str, object], common: Mapping[str, Any]) -> Client:
+def read_client(table: Mapping[str, object], common: Mapping[str, Value]) -> Client:
     """Return the client of a table. ``common``: the settings of the daemon, by their names.
 
     Raises :exc:`SettingError` for the first setting that is invalid or missing.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from ropg_twisted.settings.errors import ConflictError, SettingError
 from ropg_twisted.settings.model import Client, SecondFactor, Settings
+
+DIRECTORY_SECONDS: Final = 15
+"""Seconds after which Authentik gives up a directory that hangs, and refuses the password."""
 
 
 def check_combinations(settings: Settings, given: Collection[str]) -> None:
@@ -29,6 +33,19 @@ def check_combinations(settings: Settings, given: Collection[str]) -> None:
             _check_without_session(settings, client, "ROPG_MFA is tokens")
         if client.upstream_tokens:
             _check_upstream_tokens(client)
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Return a line for each setting that is valid, but may not do what is expected."""
+    lines = []
+    if settings.deadline > DIRECTORY_SECONDS:
+        lines.append(
+            f"ROPG_DEADLINE is over {DIRECTORY_SECONDS} seconds: Authentik gives up a directory "
+            "that hangs before that, and refuses the password (see docs/directories.md)"
+        )
+    if settings.password_hash_key is not None and settings.limits_store is None:
+        lines.append("ROPG_PASSWORD_HASH_KEY has no effect without a redis:// ROPG_LIMITS_STORE")
+    return lines
 
 
 def _check_without_session(settings: Settings, client: Client, cause: str) -> None:

@@ -14,11 +14,24 @@ from limits.storage import RedisStorage
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks
 
-GRANTS: Final = ("password", "authorization_code", "refresh_token")
+PASSWORD_GRANT: Final = "password"
+
+RELAYED_GRANTS: Final = ("authorization_code", "refresh_token")
+"""The grant types that Authentik answers."""
+
+GRANTS: Final = (PASSWORD_GRANT, *RELAYED_GRANTS)
 """The grant types that the token endpoint serves."""
 
-SIGNING_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
-"""The algorithms of keys in the key store."""
+MAX_TOKEN_LIFETIME: Final = 86400
+"""Maximum lifetime of a token, in seconds."""
+
+
+class SigningAlgorithm(StrEnum):
+    """The algorithms of keys in the key store (RFC 7518 section 3.1, RFC 8037)."""
+
+    RS256 = "RS256"
+    ES256 = "ES256"
+    EDDSA = "EdDSA"
 
 
 class SecondFactor(StrEnum):
@@ -59,13 +72,13 @@ class Client:
     unencoded: bool = False
 
     @property
-    def proof(self) -> bytes | None:
+    def expected_secret_hash(self) -> bytes | None:
         """The SHA-256 of the secret that it must present; ``None`` for a public client."""
         if self.secret is not None:
             return sha256(self.secret.encode()).digest()
         return self.secret_hash
 
-    def narrow(self, scope: Iterable[str]) -> tuple[str, ...]:
+    def filter_scope(self, scope: Iterable[str]) -> tuple[str, ...]:
         """Return the words of ``scope`` that it may have, each once."""
         return tuple(
             word for word in dict.fromkeys(scope) if self.scopes is None or word in self.scopes
@@ -93,7 +106,7 @@ class Settings:
     listen: tuple[str, ...]
     admin_listen: str | None = None
     state_dir: Path
-    signing_alg: str
+    signing_alg: SigningAlgorithm
     token_lifetime: int
     login_stage: bool
     claims_from_username: bool
@@ -107,6 +120,10 @@ class Settings:
     limits_store: RedisStorage | None = field(default=None, repr=False)
     """The store of counts that daemons share; ``None`` for this daemon's memory. It has a
     password."""
+    password_hash_key: str | None = field(default=None, repr=False)
+    """The key of the hashes of accepted passwords in that store; ``None`` to keep them out."""
+    slow_refusal: float
+    """Duration after which a refusal is not believed; 0 for never."""
     drop_on_outage: bool
     """Drop connections on an outage, for clients without a setting of their own."""
     log: str | None = None

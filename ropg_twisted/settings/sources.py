@@ -15,23 +15,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ropg_twisted.settings.clients import read_client
 from ropg_twisted.settings.combinations import check_combinations
 from ropg_twisted.settings.errors import SettingError, UnknownSettingError
 from ropg_twisted.settings.model import Client, Settings
-from ropg_twisted.settings.table import CONFIG, TABLE, Setting, attributes
+from ropg_twisted.settings.table import CONFIG, TABLE, Setting, Value, attributes
 from ropg_twisted.settings.values import Upstream
 
 
 class _Sources:
     """The sources of settings but for the defaults, in their order of precedence."""
 
-    def __init__(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    def __init__(self, options: Mapping[str, object], environ: Mapping[str, str]) -> None:
         self._options = options
         self._environ = environ
-        self._file: dict[str, Any] = {}
+        self._file: dict[str, object] = {}
 
     def check_names(self) -> None:
         """Raise :exc:`SettingError` for an unknown ``ROPG_`` variable: it is probably a typo."""
@@ -92,7 +91,7 @@ def _tables(value: object) -> list[Mapping[str, object]]:
 
 
 def _clients(
-    tables: list[Mapping[str, object]], value: Mapping[str, Any], *, named: bool
+    tables: list[Mapping[str, object]], value: Mapping[str, Value], *, named: bool
 ) -> tuple[Client, ...]:
     """Return the clients of the file, and that of CLIENT_ID if it is ``named`` or the only one."""
     clients = [read_client(table, value) for table in tables]
@@ -107,7 +106,7 @@ def _default_state_dir(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("STATE_DIRECTORY", "").partition(":")[0] or "state")
 
 
-def read_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+def read_settings(options: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
     """Return the settings of parsed options (by option name) and the environment.
 
     Raises :exc:`SettingError` for the first setting that is unknown, invalid or missing.

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import InvalidValueError, SettingError
-from ropg_twisted.settings.model import SIGNING_ALGORITHMS, Client, Settings
+from ropg_twisted.settings.model import Client, Settings, SigningAlgorithm
+
+Value: TypeAlias = Any  # Each setting has a type of its own.
+"""Parsed value of a setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,12 @@ class Setting:
     ``name``: its name in the environment; the settings of a client are in the file only.
     ``parse``: a parser of :mod:`~ropg_twisted.settings.values`. ``option``: its option of ``twistd
     ropg``. ``may_be_empty``: an empty text means ``None``. ``repeatable``: the file may have a
-    list. ``sets``: its attribute of :class:`Settings` or :class:`Client`, if that is not ``key``.
+    list. ``attribute``: that of :class:`Settings` or :class:`Client`, if its name is not ``key``.
     ``inherits``: the setting of the daemon that applies to a client without this one.
     """
 
     name: str
-    parse: Callable[[str], Any]
+    parse: Callable[[str], Value]
     example: str
     meaning: str
     default: str | None = None
@@ -33,7 +36,7 @@ class Setting:
     required: bool = False
     may_be_empty: bool = False
     repeatable: bool = False
-    sets: str | None = None
+    attribute: str | None = None
     inherits: str | None = None
 
     @property
@@ -48,7 +51,7 @@ class Setting:
             return f"{self.name}={self.example}"
         return f'{self.key} = "{self.example}"'
 
-    def value(self, raw: str | None) -> Any:
+    def value(self, raw: str | None) -> Value:
         """Return the parsed value of ``raw``, or the default if that is ``None``.
 
         An empty text is an error, not a missing value: an empty secret would disable
@@ -86,14 +89,14 @@ class Setting:
 
 
 def attributes(
-    kind: type[Settings] | type[Client], rows: Iterable[Setting], value: Mapping[str, Any]
-) -> dict[str, Any]:
+    kind: type[Settings] | type[Client], rows: Iterable[Setting], value: Mapping[str, Value]
+) -> dict[str, Value]:
     """Return the arguments for ``kind`` among ``value``, which has values by names of settings.
 
     ``None`` is left out, so that the default of ``kind`` applies.
     """
     names = {field.name for field in fields(kind)}
-    found = {row.sets or row.key: value[row.name] for row in rows}
+    found = {row.attribute or row.key: value[row.name] for row in rows}
     return {name: each for name, each in found.items() if name in names and each is not None}
 
 
@@ -133,7 +136,7 @@ TABLE: Final = {
             "https://ropg.example.com",
             "public base URL of this service, and the issuer of its tokens",
             option="issuer",
-            sets="issuer",
+            attribute="issuer",
             required=True,
         ),
         Setting(
@@ -167,9 +170,9 @@ TABLE: Final = {
         ),
         Setting(
             "ROPG_SIGNING_ALG",
-            values.one_of(*SIGNING_ALGORITHMS),
+            values.choice({algorithm.value: algorithm for algorithm in SigningAlgorithm}),
             "RS256",
-            "algorithm of the signing key: " + ", ".join(SIGNING_ALGORITHMS),
+            "algorithm of the signing key: " + ", ".join(SigningAlgorithm),
             default="RS256",
             option="signing-alg",
         ),
@@ -196,7 +199,7 @@ TABLE: Final = {
             "on",
             "off: do not ask Authentik whether the user may use the application",
             default="on",
-            sets="checks_access",
+            attribute="checks_access",
         ),
         Setting(
             "ROPG_MFA",
@@ -218,7 +221,7 @@ TABLE: Final = {
             "authentik",
             "typed: take the claims from the user name only",
             default="authentik",
-            sets="claims_from_username",
+            attribute="claims_from_username",
         ),
         Setting(
             "ROPG_INVALIDATION_FLOW",
@@ -278,12 +281,25 @@ TABLE: Final = {
             default="memory://",
         ),
         Setting(
+            "ROPG_PASSWORD_HASH_KEY",
+            values.secret,
+            "the output of: openssl rand -hex 32",
+            "shares keyed hashes of accepted passwords through ROPG_LIMITS_STORE",
+        ),
+        Setting(
+            "ROPG_SLOW_REFUSAL",
+            values.slow_refusal,
+            "5",
+            "seconds after which a refusal of a password is not believed; 0: always believe it",
+            default="5",
+        ),
+        Setting(
             "ROPG_OUTAGE",
             values.drop_on_outage,
             "503",
             "abort: drop the connection, for clients that read every error as a wrong password",
             default="503",
-            sets="drop_on_outage",
+            attribute="drop_on_outage",
         ),
         Setting(
             "ROPG_LOG",

@@ -21,7 +21,7 @@ from limits.storage import RedisStorage
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks, parse_networks
 from ropg_twisted.settings.errors import InvalidValueError
-from ropg_twisted.settings.model import GRANTS, SecondFactor
+from ropg_twisted.settings.model import GRANTS, MAX_TOKEN_LIFETIME, SecondFactor
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def secret(value: str) -> str:
 
 
 def choice(meanings: Mapping[str, T]) -> Callable[[str], T]:
-    """Return a parser of words; each stands for the value that it has in ``meanings``."""
+    """Return a parser of words, which returns the value of each word in ``meanings``."""
 
     def parse(value: str) -> T:
         if value not in meanings:
@@ -153,19 +153,28 @@ def aliases(value: str) -> tuple[tuple[str, str], ...]:
 
 def lifetime(value: str) -> int:
     """Return the lifetime of a token, in seconds."""
-    if not _is_whole(value, 60, 86400):
-        raise InvalidValueError("is not a whole number of seconds from 60 to 86400")
+    if not _is_whole(value, 60, MAX_TOKEN_LIFETIME):
+        raise InvalidValueError(f"is not a whole number of seconds from 60 to {MAX_TOKEN_LIFETIME}")
     return int(value)
 
 
 def deadline(value: str) -> float:
     """Return the longest duration of a check, in seconds."""
+    return _seconds(value, 0.1, 300)
+
+
+def slow_refusal(value: str) -> float:
+    """Return the duration after which a refusal is not believed, in seconds; 0 for never."""
+    return _seconds(value, 0, 300)
+
+
+def _seconds(value: str, least: float, most: float) -> float:
     try:
         seconds = float(value)
     except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 300:
-        raise InvalidValueError("is not a number of seconds from 0.1 to 300")
+        seconds = -1.0
+    if not least <= seconds <= most:
+        raise InvalidValueError(f"is not a number of seconds from {least} to {most}")
     return seconds
 
 
@@ -225,7 +234,7 @@ def store(value: str) -> RedisStorage | None:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        options: dict[str, Any] = {
+        options: dict[str, Any] = {  # They go to redis-py, each with a type of its own.
             "socket_timeout": STORE_SECONDS,
             "socket_connect_timeout": STORE_SECONDS,
             # An attempt that is sent again would be counted twice.
@@ -251,7 +260,7 @@ def store(value: str) -> RedisStorage | None:
 
 
 def _is_redis(url: SplitResult) -> bool:
-    """Return whether a URL says where the store is, and has no part that redis-py ignores."""
+    """Return whether a URL locates the store, and has no part that redis-py ignores."""
     if url.scheme == "redis+unix":
         is_located = len(url.path) > 1
     else:

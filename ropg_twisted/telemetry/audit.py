@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
+from ropg_twisted.networks import Address
 from ropg_twisted.verdict import Outcome
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
@@ -68,7 +69,7 @@ class AuditLog:
             "check of {username!r} for {client} from {address}: {verdict} ({reason})",
             username=username,
             client=context.client,
-            address=context.address,
+            address=_text(context.address),
             verdict=verdict,
             reason=reason,
             seconds=round(seconds, 3),
@@ -82,7 +83,7 @@ class AuditLog:
             "{grant} for {client} from {address}: {result}",
             grant=context.grant,
             client=context.client,
-            address=context.address,
+            address=_text(context.address),
             result=result,
             request=context.id,
         )
@@ -97,19 +98,23 @@ class AuditLog:
             "{grant} for {client} from {address}: {result} ({error!r})",
             grant=context.grant,
             client=context.client,
-            address=context.address,
+            address=_text(context.address),
             result="other",
             error=error[:MAX_ERROR],
             request=context.id,
         )
 
-    def refused(self, request_id: str, address: str | None, error: OAuthError) -> None:
+    def refused(self, request_id: str, address: Address | None, error: OAuthError) -> None:
         """Log and count one request that was refused before Authentik was asked."""
         self._refused.labels(error.code).inc()
         self.log.warn(
             "request from {address} refused: {error} ({description})",
-            address=address,
+            address=_text(address),
             error=error.code,
             description=error.description,
             request=request_id,
         )
+
+
+def _text(address: Address | None) -> str | None:
+    return None if address is None else str(address)

@@ -22,7 +22,7 @@ class LineWriter:
     """Writes lines to the descriptor of ``stream`` from a thread.
 
     A full pipe or a stopped terminal blocks only this thread. Up to :data:`MAX_LINES` wait; more
-    are dropped and counted, and a line tells how many when the reader goes on.
+    are dropped and counted, and a line with their number follows when the reader goes on.
 
     The descriptor stays blocking: its file may be shared with other processes, which non-blocking
     mode would break. A thread does not survive a fork, so a daemonized process logs to a file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
@@ -90,5 +90,5 @@ _LEGACY: Final = frozenset(
 """Fields that Twisted's legacy log functions add to an event."""
 
 
-def _plain(value: Any) -> str | int | float | bool | None:
+def _plain(value: object) -> str | int | float | bool | None:
     return value if isinstance(value, str | int | float | bool | None) else str(value)

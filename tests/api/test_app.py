@@ -8,6 +8,7 @@ import re
 import tempfile
 from ast import literal_eval
 from dataclasses import fields
+from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -172,7 +173,7 @@ class TokenEndpointTests(SynchronousTestCase):
         verifier = FixedVerifier(RIGHT)
         typed = ' it\'s "1+1" & 100% %2B žluťoučký 密码 '
         ask(verifier, urlencode({**GOOD, "password": typed}))
-        self.assertEqual(verifier.asked, [LoginAttempt("alice", typed, "192.0.2.7")])
+        self.assertEqual(verifier.asked, [LoginAttempt("alice", typed, ip_address("192.0.2.7"))])
 
     def test_a_wrong_secret_tried_by_basic_is_challenged(self) -> None:
         """HTTP Basic with a wrong secret is answered 401 with a challenge; a right one goes on."""
@@ -381,7 +382,12 @@ class CheckLogTests(SynchronousTestCase):
         [(context, *others)] = cast(list[Any], told)
         self.assertEqual(
             {field.name: getattr(context, field.name) for field in fields(context)},
-            {"id": context.id, "client": "mac", "grant": "password", "address": "192.0.2.7"},
+            {
+                "id": context.id,
+                "client": "mac",
+                "grant": "password",
+                "address": ip_address("192.0.2.7"),
+            },
         )
         self.assertEqual(others[0], "alice")
         self.assertNotIn(b"canary", pickle.dumps(told))

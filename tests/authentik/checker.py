@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from treq.testing import RequestTraversalAgent
@@ -23,7 +24,7 @@ from tests.memory import RequestRecorder
 
 T = TypeVar("T")
 
-CLIENT_ADDRESS = "203.0.113.7"
+CLIENT_ADDRESS = ip_address("203.0.113.7")
 
 
 class FunctionResource(Resource):

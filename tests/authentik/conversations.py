@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from ropg_twisted.authentik.challenges import Challenge, Redirect, SessionCookie
 from ropg_twisted.authentik.conversation import (
@@ -65,7 +65,7 @@ FROM_THE_FUTURE = ["ak-stage-hologram", "xak-flow-portal", "", "password"]
 
 def challenge(component: str, **fields: Any) -> Challenge:
     """A challenge as the executor sends it."""
-    return Challenge(component, {"component": component, **fields})
+    return Challenge(component, cast(Any, fields))
 
 
 IDENTIFICATION = challenge("ak-stage-identification", password_fields=False, captcha_stage=None)

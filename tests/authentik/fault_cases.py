@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Final
 
 from twisted.internet import reactor as global_reactor
@@ -40,7 +41,7 @@ PLACES: Final = 64
 PATIENCE: Final = 2
 """Seconds after which a connection that is still there is one too many."""
 
-ALICE: Final = LoginAttempt("alice", USUAL_PASSWORD, "192.0.2.7")
+ALICE: Final = LoginAttempt("alice", USUAL_PASSWORD, ip_address("192.0.2.7"))
 
 REASONS: Final = {
     Reason.UPSTREAM_CONNECTION: [

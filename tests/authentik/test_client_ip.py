@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from ipaddress import ip_address
 from typing import Any, Final, TypeVar
 
 from OpenSSL.SSL import Error as TLSError
@@ -18,8 +19,8 @@ from twisted.web.server import Request
 
 from ropg_twisted.authentik.client import AuthentikClient
 from ropg_twisted.authentik.client_ip import ClientIPHeaders
-from ropg_twisted.authentik.readiness import OWN_ADDRESS
 from ropg_twisted.interfaces import LoginAttempt, Readiness
+from ropg_twisted.networks import LOOPBACK
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http import wire
 from ropg_twisted.sandbox.http.app import Sandbox
@@ -102,7 +103,8 @@ class AddressTestCase(SynchronousTestCase):
     def log_in(self, address: str | None = CLIENT) -> Verdict:
         """The verdict on a right password from this address."""
         self.recorder.headers.clear()
-        login = LoginAttempt("alice", USUAL_PASSWORD, address)
+        client = None if address is None else ip_address(address)
+        login = LoginAttempt("alice", USUAL_PASSWORD, client)
         return result_of(self.verifier.verify(login)).outcome.verdict
 
     def probe(self) -> Readiness:
@@ -208,6 +210,6 @@ class LookTests(AddressTestCase):
         """With a token, a look is said to come from this host; without one, from nobody."""
         self.begin(OUTPOST_TOKEN)
         self.probe()
-        address = dict.fromkeys(("x-forwarded-for", "x-authentik-remote-ip"), OWN_ADDRESS)
+        address = dict.fromkeys(("x-forwarded-for", "x-authentik-remote-ip"), str(LOOPBACK))
         own = {**VOUCHED, **address}
         self.assertEqual([said for said in self.recorder.headers if said], [own])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -29,10 +30,11 @@ from tests.authentik.checker import CLIENT_ADDRESS, FunctionResource, PasswordCh
 from tests.composition import AUTHENTIK, OWN_ADDRESS
 from tests.daemon import DaemonProcess
 from tests.fakes import RIGHT, CapturedLog, PendingVerifier, outcome
+from tests.parametrize import parametrize
 
 DOWN = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
 RESTARTS = outcome(Verdict.UNVERIFIABLE, Reason.FLOW_RESTARTS)
-ALICE = LoginAttempt("alice", USUAL_PASSWORD, "203.0.113.7")
+ALICE = LoginAttempt("alice", USUAL_PASSWORD, ip_address("203.0.113.7"))
 
 
 NO_PRETEND_MFA = flows.Flow(
@@ -239,8 +241,8 @@ class ClientTests(SynchronousTestCase):
             (unknown.kind, unknown.username), ("identification_failed", canary.username)
         )
         self.assertTrue(canary.username.startswith(PREFIX))
-        self.assertEqual((canary.kind, canary.address), ("login_failed", OWN_ADDRESS))
-        self.assertEqual((login.kind, login.address), ("login", CLIENT_ADDRESS))
+        self.assertEqual((canary.kind, canary.address), ("login_failed", str(OWN_ADDRESS)))
+        self.assertEqual((login.kind, login.address), ("login", str(CLIENT_ADDRESS)))
         self.assertIs(checker.evidence.current, Evidence.IN_PLACE)
         checker.check("alice")
         self.assertEqual([event.kind for event in checker.sandbox.events].count("login"), 2)
@@ -286,6 +288,26 @@ class ClientTests(SynchronousTestCase):
         checker.check("alice")
         kinds = [event.kind for event in checker.sandbox.events]
         self.assertEqual(kinds, ["identification_failed", "login_failed", "login"])
+
+    @parametrize(
+        {
+            slug: (slug, reason)
+            for slug, reason in (
+                ("captcha-ident", Reason.FLOW_NOT_HEADLESS),
+                ("denied-message", Reason.FLOW_DENIED),
+                ("empty-flow", Reason.FLOW_ENDED_EARLY),
+                ("no-such-flow", Reason.FLOW_MISSING),
+            )
+        }
+    )
+    def test_a_probe_reads_the_first_challenge_even_when_no_canary_is_due(
+        self, slug: str, reason: Reason
+    ) -> None:
+        """A flow that no login can start any more is reported, and no name is sent to find out."""
+        checker = PasswordChecker(slug)
+        checker.evidence.gather(Evidence.IN_PLACE)
+        self.assertEqual(checker.probe(), Readiness(reason))
+        self.assertEqual(checker.sandbox.events, [])
 
     def test_an_authentik_that_is_down_is_told_as_that(self) -> None:
         """An answer that no flow gives is neither evidence nor a verdict, and is tried again."""

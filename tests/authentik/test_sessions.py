@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import requests
 from twisted.internet.defer import Deferred
@@ -194,7 +194,7 @@ class PoolTests(SynchronousTestCase):
             return pools[-1]
 
         self.patch(connections, "HTTPConnectionPool", make_pool)
-        clock = Clock()
+        clock: Any = Clock()
         for max_checks in (1, 200):
             environ = {
                 "AUTHENTIK_URL": AUTHENTIK,

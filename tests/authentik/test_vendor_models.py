@@ -28,7 +28,7 @@ class VendorModelTests(SynchronousTestCase):
             answers += [step.body for step in steps if isinstance(step, ChallengeResponse)]
         self.assertEqual(len(answers), 4)
         for body in answers:
-            parsed = models[body["component"]].from_dict(body)
+            parsed = models[str(body["component"])].from_dict(body)
             assert parsed is not None
             understood = {k: v for k, v in parsed.to_dict().items() if v is not None}
             self.assertEqual(understood, body)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from ipaddress import ip_network
 from typing import Any, Final, TypeAlias, cast
 from unicodedata import category
 from urllib.parse import urlencode
@@ -266,7 +267,7 @@ def forwarded_for(data: bytes) -> None:
         for claim in ("198.51.100.1", "10.0.0.1", "nonsense"):
             assert client_address(peer or None, [claim, *values], TRUSTED) == found
     if found is not None:
-        assert network_of(network_of(str(found)).partition("/")[0])
+        assert found in ip_network(str(network_of(found)))
 
 
 # Connections.

@@ -9,7 +9,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from ropg_twisted.oauth.request import split_code
-from ropg_twisted.sandbox import accounts
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD, find
 from ropg_twisted.sandbox.flow.devices import totp
 from tests.client import Reply
@@ -162,7 +161,7 @@ class CodeTests(SecondFactorTestCase):
         frank = find("frank")
         assert frank is not None
         short = replace(frank, static_tokens=("frank001",))
-        self.patch(accounts, "_BY_NAME", {"frank": short})
+        self.patch(self.daemon.sandbox.accounts, "find", {"frank": short}.get)
         typed = f"{USUAL_PASSWORD};frank001"
         reply = self.daemon.password("frank", typed)
         self.assertEqual(self.daemon.verified(reply.json["id_token"])["amr"], ["pwd", "otp"])

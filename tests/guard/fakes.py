@@ -46,6 +46,12 @@ OVERLOADED = outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED)
 TIMEOUT = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT)
 
 
+TIMEOUT_LATER = replace(TIMEOUT, name_sent=True)
+
+
+SLOW = outcome(Verdict.UNVERIFIABLE, Reason.REFUSAL_TOO_SLOW)
+
+
 TOKENS = CodeRequest("mac", None, "https://mac.example.com/", ("openid",))
 
 

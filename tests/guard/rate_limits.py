@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from limits import parse
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -43,7 +45,8 @@ class BothRateLimits:
         password: str = "typed",
     ) -> Deferred[CheckResult]:
         """The result of a login."""
-        login = LoginAttempt(username, password, address, code, rates=self._rates)
+        client = None if address is None else ip_address(address)
+        login = LoginAttempt(username, password, client, code, rates=self._rates)
         return Deferred.fromCoroutine(self._limited.verify(login))
 
     def admits(

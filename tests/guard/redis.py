@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Coroutine
+from ipaddress import IPv4Address, IPv6Network
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -33,7 +34,7 @@ SHARED = "ROPG_LIMITS_STORE answers again: using shared counters"
 ALLOWED = 4
 RATE = parse(f"{ALLOWED} per day")
 MAIL = "alice@example.com"
-HOME, OFFICE = "198.51.100.1", "2001:db8::/64"
+HOME, OFFICE = IPv4Address("198.51.100.1"), IPv6Network("2001:db8::/64")
 ALICE, BOB = ("user", "alice"), ("user", "bob")
 
 
@@ -64,7 +65,7 @@ class StoreTestCase(TestCase):
         }
         redis = read_settings({}, environ).limits_store
         assert redis is not None
-        store = SharedStore(redis, clock or self.clock)
+        store = SharedStore(redis, cast(Any, clock or self.clock))
         store.start()
         self.addCleanup(store.redis.storage.close)
         self.addCleanup(store.stop)

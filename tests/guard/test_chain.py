@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.guard.chain import guarded
+from ropg_twisted.guard.plausibility import Plausibility
 from ropg_twisted.guard.rejected_passwords import LIFETIME
 from ropg_twisted.interfaces import CheckResult, LoginAttempt, User
 from ropg_twisted.verdict import Verdict
@@ -43,7 +44,7 @@ class ImpatientClientTests(SynchronousTestCase):
         """All guards round a verifier that waits for the test."""
         self.clock = StrictClock()
         self.verifier = LateWhenCancelledVerifier()
-        self.guards = guarded(self.verifier, 64, 15, self.clock)
+        self.guards = guarded(self.verifier, 64, 15, self.clock, Plausibility(self.clock))
 
     def refuse(self) -> None:
         """Let Authentik refuse all that is under way."""
@@ -117,7 +118,8 @@ class ChainModel:
         self.test = test
         self.clock = StrictClock()
         self.verifier = ControlledVerifier(self.clock)
-        self.guards = guarded(self.verifier, PLACES, DEADLINE, self.clock)
+        plausibility = Plausibility(self.clock)
+        self.guards = guarded(self.verifier, PLACES, DEADLINE, self.clock, plausibility)
         self.clients: list[LoginClient] = []
         self.refused: dict[tuple[str, str], float] = {}
         self.ended: CheckResult | None = None

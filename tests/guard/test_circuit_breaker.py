@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.guard.chain import guarded
 from ropg_twisted.guard.circuit_breaker import OUTAGES_TO_OPEN, SECONDS_OPEN, CircuitBreaker
+from ropg_twisted.guard.plausibility import Plausibility
 from ropg_twisted.interfaces import CheckResult, LoginAttempt
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
 from tests.fakes import RIGHT, CapturedLog, FixedVerifier, PendingVerifier, outcome
@@ -43,7 +45,8 @@ class CircuitBreakerTests(SynchronousTestCase):
     ) -> CheckResult:
         """The result of a login if the verifier would return ``check``."""
         self.verifier.check = check
-        login = LoginAttempt(username, "x", address)
+        client = None if address is None else ip_address(address)
+        login = LoginAttempt(username, "x", client)
         return self.successResultOf(Deferred.fromCoroutine(self.guard.verify(login)))
 
     def open(self) -> None:
@@ -198,7 +201,7 @@ class CircuitBreakerTests(SynchronousTestCase):
     def test_a_probe_that_waits_for_a_place_is_given_up_by_its_client(self) -> None:
         """Through all guards: who hangs up in the queue does not leave the others shut out."""
         verifier = LateWhenCancelledVerifier()
-        guards = guarded(verifier, 1, 30, self.clock)
+        guards = guarded(verifier, 1, 30, self.clock, Plausibility(self.clock))
         for number in range(OUTAGES_TO_OPEN):
             check = ask(guards, f"user{number}")
             if number == OUTAGES_TO_OPEN - 1:

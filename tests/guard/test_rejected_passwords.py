@@ -81,6 +81,7 @@ class RejectedPasswordsTests(SynchronousTestCase):
         self.assertEqual(self.answer(DOWN, password="0"), DOWN)
         self.assertEqual(self.answer(DOWN, password="1"), STALE)
         self.patch(rejected_passwords, "MAX_USERS", 2)
+        self.guard = RejectedPasswords(self.verifier, self.clock)
         for username in ("bob", "alice", "carol"):
             self.answer(WRONG, username, "new")
         self.assertEqual(self.answer(DOWN, "bob", "new"), DOWN)

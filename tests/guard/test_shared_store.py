@@ -78,7 +78,7 @@ class SharedStoreTests(StoreTestCase):
             self.asked.append(number)
             return self.go_on.wait(PATIENCE)
 
-        return Deferred.fromCoroutine(store.ask(wait, otherwise=False))
+        return Deferred.fromCoroutine(store.run(wait, otherwise=False))
 
     async def until(self, count: int) -> None:
         """Wait until so many have been asked."""
@@ -109,7 +109,7 @@ class SharedStoreTests(StoreTestCase):
         """For five seconds at a time; it is said once how it stands."""
         store = self.started()
         for _ in range(3):
-            failing = Deferred.fromCoroutine(store.ask(lambda _: 1 // 0, otherwise=7))
+            failing = Deferred.fromCoroutine(store.run(lambda _: 1 // 0, otherwise=7))
             self.assertEqual(await failing, 7)
             self.clock.advance(PAUSE - 0.1)
             self.assertFalse(self.successResultOf(self.ask(store, 0)))
@@ -121,7 +121,7 @@ class SharedStoreTests(StoreTestCase):
         store = self.started()
         early = self.ask(store, 0)
         await self.until(1)
-        failing = Deferred.fromCoroutine(store.ask(lambda _: 1 // 0, otherwise=7))
+        failing = Deferred.fromCoroutine(store.run(lambda _: 1 // 0, otherwise=7))
         self.assertEqual(await failing, 7)
         self.go_on.set()
         self.assertTrue(await early)

@@ -313,12 +313,13 @@ class BudgetTests(SynchronousTestCase):
             expected = 0 if host == 1 else ALLOWED
             self.assertEqual(self.use_up("alice", f"198.51.100.{host}"), expected, host)
         self.patch(accepted_logins, "MAX_USERS", 2)
+        self.patch(accepted_logins, "MAX_NAMES", 2)
+        self.setUp()
         for username in ("bob", "carol", "bob", "dave"):
             self.answer(MFA, username, HOME)
         for username, known in (("bob", True), ("carol", False), ("dave", True)):
             self.use_up(username, "192.0.2.1")
             self.assertEqual(self.use_up(username, HOME), ALLOWED if known else 0, username)
-        self.patch(accepted_logins, "MAX_NAMES", 2)
         for name in ("a", "b", "a", "c"):
             self.answer(replace(RIGHT, user=replace(ALICE, username=f"_{name}")), name, None)
         for name, shared in (("a", True), ("b", False), ("c", True)):

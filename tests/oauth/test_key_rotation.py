@@ -16,7 +16,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.oauth.keys import (
     JWK,
-    MAX_TOKEN_LIFETIME,
     PUBLISH_AHEAD,
     KeyRing,
     new_key,
@@ -26,6 +25,7 @@ from ropg_twisted.oauth.keys import (
     rotate,
 )
 from ropg_twisted.oauth.keystore import KEYS_FILE, KeyStore, read_keys, write_keys
+from ropg_twisted.settings.model import MAX_TOKEN_LIFETIME
 from tests.fakes import CapturedLog
 
 NOW = 1_800_000_000.0

@@ -26,7 +26,7 @@ from ropg_twisted.oauth import keys
 from ropg_twisted.oauth.keys import KeyRing, new_key, shared_secret, thumbprint
 from ropg_twisted.oauth.keystore import KEYS_FILE, KeyStore
 from ropg_twisted.settings.errors import SettingError
-from ropg_twisted.settings.model import SIGNING_ALGORITHMS
+from ropg_twisted.settings.model import SigningAlgorithm
 
 
 def open_keys(state_dir: Path, algorithm: str) -> KeyRing:
@@ -90,7 +90,7 @@ class OpenKeysTests(KeysTestCase):
 
     def test_the_first_start_makes_a_key(self) -> None:
         """A key is made, in a file and a folder that only their owner can read."""
-        for algorithm in SIGNING_ALGORITHMS:
+        for algorithm in SigningAlgorithm:
             self.setUp()
             ring = open_keys(self.state_dir, algorithm)
             self.assertEqual(ring.signing.algorithm, algorithm)
@@ -102,7 +102,7 @@ class OpenKeysTests(KeysTestCase):
 
     def test_keys_outlive_restarts(self) -> None:
         """The next start signs with the same key, and leaves the file as it is."""
-        for algorithm in SIGNING_ALGORITHMS:
+        for algorithm in SigningAlgorithm:
             self.setUp()
             first = open_keys(self.state_dir, algorithm)
             before = self.path.read_bytes()
@@ -169,7 +169,7 @@ class PublishedTests(KeysTestCase):
 
     def test_only_public_members_are_published(self) -> None:
         """Each published key has exactly the public members of its type, and says its use."""
-        for algorithm in SIGNING_ALGORITHMS:
+        for algorithm in SigningAlgorithm:
             ring = open_keys(self.state_dir, algorithm)
         published = {jwk["alg"]: jwk for jwk in ring.jwks()["keys"]}
         common = {"kty", "alg", "use", "kid"}
@@ -186,7 +186,7 @@ class PublishedTests(KeysTestCase):
     def test_the_kid_is_the_thumbprint(self) -> None:
         """A key is named as RFC 7638 says, whose example comes out right."""
         self.assertEqual(thumbprint(EXAMPLE_KEY), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")
-        for algorithm in SIGNING_ALGORITHMS:
+        for algorithm in SigningAlgorithm:
             ring = open_keys(self.state_dir, algorithm)
         for jwk, stored in zip(ring.jwks()["keys"], self.stored(), strict=True):
             self.assertEqual(jwk["kid"], thumbprint(jwk))

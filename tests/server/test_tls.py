@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from OpenSSL.SSL import Context
-from twisted.internet import reactor
 from twisted.protocols._sni import PEMObjects
 from twisted.python.filepath import FilePath
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,6 +26,7 @@ from tests.server.tls import (
     TLSTestCase,
     client_context,
     key_and_certificate,
+    reactor,
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography import x509
-from twisted.internet import reactor
+from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel
@@ -24,6 +24,9 @@ from tests.fakes import RIGHT, CapturedLog, FixedVerifier
 from tests.server.sites import HEALTH
 
 T = TypeVar("T")
+
+reactor: Any = global_reactor
+
 HEALTHY = b'{"status":"healthy"}'
 PATIENCE = 15
 """Seconds for which a client waits for what should come at once."""

@@ -11,7 +11,7 @@ from limits.storage import RedisStorage
 
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import EVERYWHERE, Networks, parse_networks
-from ropg_twisted.settings.model import Client, SecondFactor, Settings
+from ropg_twisted.settings.model import Client, SecondFactor, Settings, SigningAlgorithm
 from ropg_twisted.settings.values import STORE_SECONDS
 
 REQUIRED = {
@@ -40,9 +40,10 @@ DEFAULTS = Settings(
     listen=("tcp:8580:interface=127.0.0.1",),
     admin_listen=None,
     state_dir=Path("state"),
-    signing_alg="RS256",
+    signing_alg=SigningAlgorithm.RS256,
     token_lifetime=3600,
     login_stage=True,
+    slow_refusal=5.0,
     claims_from_username=False,
     invalidation_flow="default-invalidation-flow",
     ca_file=None,
@@ -325,6 +326,14 @@ VALUES = {
             "redis+unix:///run/redis.sock?foo=bar",
         ),
     ),
+    "ROPG_PASSWORD_HASH_KEY": Values(
+        lambda settings: settings.password_hash_key, {"hush" * 8: "hush" * 8}, ("hush" * 7,)
+    ),
+    "ROPG_SLOW_REFUSAL": Values(
+        lambda settings: settings.slow_refusal,
+        {"0": 0.0, "0.5": 0.5, "300": 300.0},
+        ("-1", "301", "nan", "inf", "5s"),
+    ),
     "ROPG_OUTAGE": Values(
         lambda settings: (settings.drop_on_outage, settings.clients[0].drop_on_outage),
         {"503": (False, False), "abort": (True, True)},
@@ -341,7 +350,7 @@ CLIENT_VALUES = {
         lambda settings: settings.clients[0].secret, {"a +%:&ü": "a +%:&ü"}, ("", "hush\nhush")
     ),
     "secret_sha256": Values(
-        lambda settings: settings.clients[0].proof,
+        lambda settings: settings.clients[0].expected_secret_hash,
         {"ab" * 32: b"\xab" * 32},
         ("", "ab" * 31, "hush", "xy" * 32),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from functools import partial
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +66,7 @@ class RefusalTests(SettingsTestCase):
         for text in values.useless:
             environ = {"ROPG_STATE_DIR": self.mktemp(), **REQUIRED, name: text}
             settings = read_settings({}, environ)
-            start = partial(make_service, settings, MemoryReactorClock())
+            start = partial(make_service, settings, cast(Any, MemoryReactorClock()))
             found += self.complaints(name, text, start)
         self.assertEqual(found, [], "\n".join(found))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 from typing import Any
 
 from hypothesis import given
@@ -86,9 +87,10 @@ class LabelTests(SynchronousTestCase):
     def test_an_error_that_is_not_known_is_quoted(self, error: str) -> None:
         """The log has it, or the beginning of it, where it cannot be taken for a word of ours."""
         events = CapturedLog(self).events
-        context = RequestContext("id", "mac", "refresh_token", "192.0.2.7")
+        context = RequestContext("id", "mac", "refresh_token", ip_address("192.0.2.7"))
         AuditLog(CollectorRegistry()).relay_refused(context, error)
         [event] = events
+        self.assertEqual(event["address"], "192.0.2.7")
         line = formatEvent(event)
         start = "refresh_token for mac from 192.0.2.7: "
         if error in TOKEN_ERRORS:

@@ -1,1 +1,1 @@
-"""Flows of the sandbox, and the executor that walks them."""
+"""Flows of the sandbox, and their executor."""

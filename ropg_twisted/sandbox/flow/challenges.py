@@ -53,22 +53,22 @@ _AVATAR = "/static/dist/assets/images/user_default.png"
 
 
 def say(text: str, language: str) -> str:
-    """Return the text in this language (``de``), or as it is where there is no translation."""
+    """Return the text in this language (``de``), or unchanged without a translation."""
     return _GERMAN.get(text, text) if language == "de" else text
 
 
 def redirect(to: str) -> Challenge:
-    """Return the challenge that sends the browser on: to the root when a flow is done."""
+    """Return a redirect challenge. At the end of a flow it leads to the root."""
     return {"component": "xak-flow-redirect", "to": to}
 
 
 def flow_error() -> Challenge:
-    """Return what comes of an exception inside a stage."""
+    """Return the challenge for an exception inside a stage."""
     return {"component": "ak-stage-flow-error", "request_id": uuid4().hex}
 
 
 def access_denied(request: FlowRequest, flow: Flow, message: str) -> Challenge:
-    """Return a refusal, for an unknown reason if ``message`` is empty."""
+    """Return the access-denied challenge; the reason is unknown if ``message`` is empty."""
     return {
         "flow_info": _flow_info(flow),
         "component": "ak-stage-access-denied",
@@ -80,7 +80,7 @@ def access_denied(request: FlowRequest, flow: Flow, message: str) -> Challenge:
 def show(
     request: FlowRequest, stage: Stage, devices: Devices, errors: Errors | None = None
 ) -> Challenge:
-    """Return the challenge of a stage, with the errors of the last answer if there were any."""
+    """Return the challenge of a stage, with the errors of the last response, if any."""
     challenge: Challenge = {"flow_info": _flow_info(request.plan.flow)}
     if errors:
         challenge["response_errors"] = {
@@ -92,7 +92,7 @@ def show(
 
 
 def _fields(request: FlowRequest, stage: Stage, devices: Devices) -> Challenge:
-    """The fields that are the stage's own."""
+    """Return the fields of this stage's challenge."""
     plan, pending = request.plan, _pending(request.pending_name)
     match stage:
         case Identification():
@@ -164,7 +164,7 @@ def _captcha(name: str) -> Challenge:
 
 
 def _devices(request: FlowRequest, stage: SecondFactor, devices: Devices) -> list[Challenge]:
-    """The devices to choose from."""
+    """Return the devices to choose from."""
     user = request.pending_user
     kind = devices.kind(user, stage.device_classes)
     if kind is None:

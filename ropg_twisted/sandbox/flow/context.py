@@ -1,4 +1,4 @@
-"""The context of a plan: what its stages have learned, and what its policies look at."""
+"""The context of a plan: values that stages store and policies read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ropg_twisted.sandbox.accounts import Account
 
 @dataclass(frozen=True, slots=True)
 class PendingUser:
-    """The user whom a plan or a session is about.
+    """The user of a plan or a session.
 
     ``account``: None for an unknown name that is pretended to exist. ``has_backend``: a backend
     has accepted a password since the user was identified.

@@ -1,4 +1,4 @@
-"""Second factors: TOTP by RFC 6238 on the sandbox's clock, and tokens that work once."""
+"""Second factors: TOTP codes (RFC 6238) on the sandbox's clock, and static tokens."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _STEP = 30
 
 
 def totp(key: bytes, seconds: float) -> str:
-    """Return the code of six digits that ``key`` gives at this time (RFC 6238)."""
+    """Return the six-digit code of ``key`` at this time (RFC 6238)."""
     return TOTP(key, 6, SHA1(), _STEP, enforce_key_length=False).generate(int(seconds)).decode()
 
 
 class Devices:
-    """Which codes are right now, and which are spent.
+    """The valid codes at this time, and the used ones.
 
     Like Authentik, it takes the code of the step before and after as well, and no code twice.
     """
@@ -33,7 +33,7 @@ class Devices:
         self._last_used: dict[int, float] = {}
 
     def kind(self, user: PendingUser | None, allowed: Container[str]) -> str | None:
-        """Return the class of the device to ask for, None if there is none of an allowed one.
+        """Return the class of the device to ask for, ``None`` if no class is allowed.
 
         A user who is not known yet may have a passkey: ``webauthn``.
         """
@@ -57,7 +57,7 @@ class Devices:
         return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
     def accepts(self, account: Account, code: str) -> bool:
-        """Tell whether the code is right, and spend it if it is."""
+        """Return whether the code is valid, and use it up if it is."""
         if account.totp_key is not None:
             accepted = self._accepts_totp(account, account.totp_key, code)
         else:
@@ -68,7 +68,7 @@ class Devices:
         return accepted
 
     def fits(self, key: bytes, code: str) -> bool:
-        """Tell whether the code is that of a key which has just been handed out."""
+        """Return whether the code is that of a new key."""
         return code == totp(key, self._clock.seconds())
 
     def _accepts_totp(self, account: Account, key: bytes, code: str) -> bool:

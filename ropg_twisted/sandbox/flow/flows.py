@@ -1,4 +1,4 @@
-"""Stages and flows as data: what an administrator of Authentik would click together."""
+"""Stages and flows as data, as an administrator configures them in Authentik."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Requirement(Enum):
 class DeniedAction(Enum):
     """Response to a user to whom a flow does not apply (Authentik: *denied action*).
 
-    ``MESSAGE_CONTINUE`` and ``CONTINUE`` differ from each other without the ``next`` of a
-    browser: the one shows a message then, the other leads to the root.
+    ``MESSAGE_CONTINUE`` and ``CONTINUE`` differ only without the ``next`` of a browser: the first
+    then shows a message, the second leads to the root.
     """
 
     MESSAGE_CONTINUE = auto()
@@ -35,7 +35,7 @@ class DeniedAction(Enum):
 
 
 class InvalidResponseAction(Enum):
-    """Response to an answer that a stage refuses, or to a user whom it denies.
+    """Action after an invalid response, or for a user who is denied.
 
     ``RETRY``: the same stage again, or access denied. The others plan the flow anew from its
     start, with an empty context or with the one there is.
@@ -56,7 +56,7 @@ class NotConfigured(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """Asks who it is.
+    """Asks for the user name.
 
     ``combined``: asks for the password in the same form. ``pretend_user_exists``: an unknown
     name goes on to the password. ``captcha``: wants a captcha, which no script can solve.
@@ -72,15 +72,20 @@ class Identification:
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """Asks for the password. ``attempts``: the wrong answer that ends the flow, 0 as 1."""
+    """Asks for the password.
+
+    ``attempts``: the wrong answer that ends the flow, 0 as 1. ``app_passwords`` and ``ldap``:
+    ``TokenBackend`` and ``LDAPBackend`` are among the backends, beside ``InbuiltBackend``.
+    """
 
     attempts: int = 5
     app_passwords: bool = True
+    ldap: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class TotpSetup:
-    """Has the user set up a TOTP device, and shows its secret."""
+    """Sets up a TOTP device, and shows its secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ class Logout:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Refuses everybody who gets here."""
+    """Denies access to every user."""
 
     message: str = ""
 
@@ -144,19 +149,19 @@ class PromptField:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Asks for the values of some fields, and throws them away."""
+    """Asks for the values of some fields, and discards them."""
 
     fields: tuple[PromptField, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Dummy:
-    """Shows a page, and takes any answer."""
+    """Shows a page, and accepts any response."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserWrite:
-    """Writes what a prompt was answered with (here: nowhere), and denies who was asked nothing."""
+    """Writes the values of a prompt (here: nowhere). Denies access without a prompt before it."""
 
 
 Stage = (
@@ -180,7 +185,7 @@ Stage = (
 class Binding:
     """A stage in a flow.
 
-    ``policy``: where it does not pass, the stage is left out in silence. It is evaluated when
+    ``policy``: if it does not pass, the stage is left out. It is evaluated when
     the plan is made (``evaluate_on_plan``), when the stage is reached (``re_evaluate_policies``),
     both or never. The defaults are Authentik's.
     """
@@ -196,8 +201,8 @@ class Binding:
 class Flow:
     """A flow: its ``slug`` in the URL and its bindings in order.
 
-    ``policy``: whom it lets in. ``denied_action``: what becomes of those whom ``requires`` or
-    the policy keeps out.
+    ``policy``: decides who may use it. ``denied_action``: for users whom ``requires`` or the
+    policy excludes.
     """
 
     slug: str
@@ -216,7 +221,7 @@ class Flow:
         policy: Policy | None = None,
         denied_action: DeniedAction = DeniedAction.MESSAGE_CONTINUE,
     ) -> Flow:
-        """Return a flow to log in with; a bare stage is bound without conditions."""
+        """Return a flow to log in with; a stage without a binding gets one without conditions."""
         bound = (stage if isinstance(stage, Binding) else Binding(stage) for stage in stages)
         bindings = tuple(bound)
         return cls(slug, bindings, requires=requires, policy=policy, denied_action=denied_action)
@@ -255,7 +260,7 @@ _ALL = (
     Flow.of("denied-message", *_PLAIN, policy=_DENY_ALL),
     Flow.of("empty-flow"),
     Flow.of("ident-only", _WHO),
-    Flow.of("inbuilt-only", _WHO, Password(app_passwords=False), _LOGIN),
+    Flow.of("inbuilt-only", _WHO, Password(app_passwords=False, ldap=False), _LOGIN),
     Flow.of("mfa-configure-totp", _WHO, _PASSWORD, _CONFIGURED, _LOGIN),
     Flow.of("mfa-deny", _WHO, _PASSWORD, SecondFactor(NotConfigured.DENY), _LOGIN),
     Flow.of("mfa-first", _WHO, SecondFactor(), _PASSWORD, _LOGIN),

@@ -1,4 +1,4 @@
-"""The flow planner: which stages a user is to pass, by the policies of a flow and its bindings."""
+"""The flow planner: selects the stages for a user by the policies of a flow and its bindings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_APPLICABLE = "Flow does not apply to current user."
 
 
 class FlowNonApplicableError(Exception):
-    """The flow is not for this user. ``message``: what the user is told."""
+    """The flow does not apply to this user. ``message``: shown to the user."""
 
     def __init__(self, message: str = NOT_APPLICABLE) -> None:
         super().__init__(message)
@@ -22,11 +22,11 @@ class FlowNonApplicableError(Exception):
 
 
 class EmptyFlowError(Exception):
-    """A plan would have no stage."""
+    """The plan has no stage."""
 
 
 class Planner:
-    """Makes plans, and finds where each stands.
+    """Makes plans, and finds the current binding of each.
 
     ``reputation``: scores by user name and address, for the policies that look at them.
     """
@@ -35,7 +35,7 @@ class Planner:
         self._reputation = reputation
 
     def plan(self, request: FlowRequest, flow: Flow, context: Context | None = None) -> Plan:
-        """Return the plan of a user who begins a flow, or begins it again with this context.
+        """Return the plan of a user who starts a flow, or restarts it with this context.
 
         Raises ``FlowNonApplicableError`` and ``EmptyFlowError``.
         """
@@ -59,7 +59,7 @@ class Planner:
         return Plan(flow, bindings, context)
 
     def next(self, request: FlowRequest, plan: Plan) -> Binding | None:
-        """Return the binding to stand at, None if none is left.
+        """Return the next binding, ``None`` if none is left.
 
         Those before it whose policies are evaluated again and do not pass leave the plan for
         good, and without a redirect.
@@ -74,7 +74,7 @@ class Planner:
         return None
 
     def _passes(self, policy: Policy | None, request: FlowRequest, context: Context) -> bool:
-        """Tell whether a policy passes; what none is bound to is open to everybody."""
+        """Return whether a policy passes. Without a policy everybody passes."""
         user: PendingUser | None = context.pending_user or request.user
         policy_request = PolicyRequest(user, request.address, context, self._reputation)
         return policy is None or policy.passes(policy_request)

@@ -31,7 +31,7 @@ class ReputationPolicy:
     check_username: bool = False
 
     def passes(self, request: PolicyRequest) -> bool:
-        """Tell whether the score is as low as that."""
+        """Return whether the score is at most the threshold."""
         username = "" if request.user is None else request.user.username
         score = sum(
             score
@@ -51,7 +51,7 @@ class UserIsPending:
     """Passes once the plan has a pending user, known or pretended."""
 
     def passes(self, request: PolicyRequest) -> bool:
-        """Tell whether there is one; who is logged in does not count."""
+        """Return whether there is a pending user. A logged-in user does not count."""
         return request.context.pending_user is not None
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class HasNoBackend:
     """
 
     def passes(self, request: PolicyRequest) -> bool:
-        """Tell whether a password is still to be asked for."""
+        """Return whether the password has not been checked yet."""
         user = request.context.pending_user
         return user is None or not user.has_backend
 
@@ -81,7 +81,7 @@ class IsMember:
     group: str
 
     def passes(self, request: PolicyRequest) -> bool:
-        """Tell whether the user is a member."""
+        """Return whether the user is a member."""
         account = None if request.user is None else request.user.account
         return account is not None and account.is_member(self.group)
 
@@ -94,7 +94,7 @@ class PasswordExpired:
     """Passes for users whose password is right but too old."""
 
     def passes(self, request: PolicyRequest) -> bool:
-        """Tell whether it is."""
+        """Return whether the password has expired."""
         account = None if request.user is None else request.user.account
         return account is not None and account.expired
 
@@ -104,7 +104,7 @@ class PasswordExpired:
 
 @dataclass(frozen=True, slots=True)
 class SetRedirect:
-    """Passes, and has the flow lead to ``to`` at its end (Authentik: an expression policy)."""
+    """Passes, and sets ``to`` as the redirect at the end of the flow (an expression policy)."""
 
     to: str
 
@@ -119,7 +119,7 @@ class SetRedirect:
 
 @dataclass(frozen=True, slots=True)
 class DenyAll:
-    """Passes never, and says why."""
+    """Never passes, and gives a reason."""
 
     message: str
 
@@ -138,7 +138,7 @@ class Not:
     policy: Policy
 
     def passes(self, request: PolicyRequest) -> bool:
-        """Tell whether the policy does not pass."""
+        """Return whether the policy does not pass."""
         return not self.policy.passes(request)
 
     def __str__(self) -> str:

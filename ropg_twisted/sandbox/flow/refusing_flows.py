@@ -1,7 +1,7 @@
 """Flows whose refusal is not what it seems.
 
-Each was made on a real Authentik (2026.5.0-rc1). There a refused password, or a user who is
-denied, was answered by what also follows an accepted one, or by nothing that tells the two apart.
+Each was made on a real Authentik (2026.5.0-rc1). There, the response to a refused password or a
+denied user was the same as that to an accepted password, or could not be told from it.
 Most of them have a binding whose *invalid response action* restarts the flow.
 """
 

@@ -9,14 +9,14 @@ from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.context import PendingUser
 from ropg_twisted.sandbox.flow.sessions import Plan, Session
 
-Challenge: TypeAlias = dict[str, Any]
+Challenge: TypeAlias = dict[str, Any]  # Each component has fields of its own.
 
 
 @dataclass(frozen=True, slots=True)
 class FlowRequest:
     """Request to the executor.
 
-    ``address``: the client's, as Authentik understands it. ``outpost``: an outpost speaks.
+    ``address``: the client's, as Authentik understands it. ``outpost``: it comes from an outpost.
     ``language``: ``de`` or anything else. ``url``: path and query as they were sent.
     ``rewritten``: the same as Authentik writes them back.
     """
@@ -43,7 +43,7 @@ class FlowRequest:
 
     @property
     def pending_user(self) -> PendingUser | None:
-        """The pending user of the plan, else who is logged in."""
+        """The pending user of the plan, otherwise the user who is logged in."""
         plan = self.session.plan
         return (plan and plan.context.pending_user) or self.user
 
@@ -58,10 +58,10 @@ class FlowRequest:
 
 @dataclass(frozen=True, slots=True)
 class FlowResponse:
-    """The answer: a challenge, or None for a 302 to the same URL.
+    """The response: a challenge, or ``None`` for a 302 to the same URL.
 
-    ``early``: it came before a stage had a say. ``logged_in``: who has just been logged in, and
-    ``known_device`` whether the device is to be remembered. ``disowned``: the session cookie of
+    ``early``: it was sent before any stage ran. ``logged_in``: the user who has just logged in.
+    ``known_device``: the device is to be remembered. ``disowned``: the session cookie of
     this answer says that nobody is logged in.
     """
 

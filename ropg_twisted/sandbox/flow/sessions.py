@@ -1,21 +1,23 @@
-"""Session rows as Authentik keeps them, and the signed cookie that names one."""
+"""Sessions as Authentik stores them, and their signed cookies."""
 
 from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import jwt
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.context import Context
 from ropg_twisted.sandbox.flow.flows import Binding, Flow
 
 LIFETIME = 24 * 60 * 60
-"""Seconds that a row lives after its last use."""
+"""Lifetime of a session after its last use, in seconds."""
 
 _ALPHABET = string.ascii_lowercase + string.digits
 _ANONYMOUS = "anonymous"
@@ -27,10 +29,26 @@ def random_text(length: int) -> str:
 
 
 class Clock(Protocol):
-    """Tells the time of day, in seconds since the epoch."""
+    """Tells the time of day, in seconds since the epoch, and calls functions later."""
 
     def seconds(self) -> float:
-        """Now."""
+        """Return the time now."""
+
+    def callLater(
+        self, delay: float, callable: Callable[..., object], /, *args: object
+    ) -> IDelayedCall:
+        """Call a function after ``delay`` seconds: see :class:`IReactorTime`."""
+
+
+class WallClock:
+    """The wall clock. The clock of the daemon's reactor is monotonic."""
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self.callLater = reactor.callLater
+
+    def seconds(self) -> float:
+        """Return the time now."""
+        return time.time()
 
 
 @dataclass(slots=True)
@@ -38,7 +56,7 @@ class Plan:
     """Progress of a session in its flow.
 
     ``bindings``: those to go, the current one first. ``key``: the secret of a TOTP set-up.
-    ``consent``: the token that stands for having agreed.
+    ``consent``: the token that proves the user's consent.
     """
 
     flow: Flow
@@ -66,7 +84,7 @@ class Session:
 
 
 class Sessions:
-    """All rows that have not run out yet."""
+    """All sessions that have not expired."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -75,22 +93,22 @@ class Sessions:
 
     @property
     def anonymous(self) -> list[Session]:
-        """The rows that nobody is logged in with."""
+        """The sessions without a login."""
         return [row for row in self._alive() if row.account is None]
 
     @property
     def authenticated(self) -> list[Session]:
-        """The rows that somebody is logged in with."""
+        """The sessions with a login."""
         return [row for row in self._alive() if row.account is not None]
 
     def begin(self, address: str) -> Session:
-        """Add an anonymous row."""
+        """Add an anonymous session."""
         row = Session(random_text(32), self._clock.seconds() + LIFETIME, address)
         self._rows[row.sid] = row
         return row
 
     def find(self, cookie: str | None) -> Session | None:
-        """Return the row that a cookie names, or None if it is not ours or the row is gone."""
+        """Return the session of a cookie, ``None`` if either is not valid."""
         if cookie is None:
             return None
         try:
@@ -100,7 +118,7 @@ class Sessions:
         return next((row for row in self._alive() if row.sid == sid), None)
 
     def touch(self, row: Session, address: str) -> None:
-        """Note a use of the row by the client at this address."""
+        """Record a use of the session by a client at this address."""
         row.expires = self._clock.seconds() + LIFETIME
         row.address = address
 
@@ -112,7 +130,7 @@ class Sessions:
         self._rows[row.sid] = row
 
     def end(self, row: Session) -> None:
-        """Remove the row."""
+        """Remove the session."""
         self._rows.pop(row.sid, None)
 
     def cookie(self, row: Session, *, disowned: bool = False) -> str:
@@ -131,11 +149,11 @@ class Sessions:
         return jwt.encode(claims, self._key, "HS256")
 
     def device_cookie(self, account: Account, expires: float) -> str:
-        """Return the value of the cookie ``authentik_device``, which marks a known device."""
+        """Return the value of the cookie ``authentik_device`` of a known device."""
         return jwt.encode({"sub": account.uid, "exp": expires}, self._key, "HS256")
 
     def holds(self, row: Session) -> bool:
-        """Tell whether the row has neither been removed nor run out."""
+        """Return whether the session exists and has not expired."""
         return any(alive is row for alive in self._alive())
 
     def _alive(self) -> list[Session]:

@@ -1,4 +1,4 @@
-"""Authentik's signals of logins and failures, and what their receivers make of them."""
+"""Authentik's signals of logins and failures: events and reputation scores."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """A password that the backends have judged (Authentik: ``authenticate``)."""
+    """A password check by the backends (Authentik: ``authenticate``).
+
+    ``mistaken``: the state of a directory is to blame for the result. A right password was
+    refused, or a wrong one accepted. A user whom the directory itself refuses, because the account
+    is locked or the password has expired, is refused without a mistake.
+    """
 
     username: str
     accepted: bool
+    mistaken: bool = False
 
 
 class Signals:
@@ -39,22 +45,22 @@ class Signals:
         self.authentications: list[Authentication] = []
         self.reputation: Counter[tuple[str, str]] = Counter()
 
-    def authenticated(self, username: str, address: str, *, accepted: bool) -> None:
-        """Note that a password was judged; one that was refused is a failed login."""
-        self.authentications.append(Authentication(username, accepted))
+    def authenticated(self, username: str, address: str, *, accepted: bool, mistaken: bool) -> None:
+        """Record a password check. A refused password is also a failed login."""
+        self.authentications.append(Authentication(username, accepted, mistaken))
         if not accepted:
             self.login_failed(username, address)
 
     def logged_in(self, username: str, address: str) -> None:
-        """Note that a session belongs to a user from now on."""
+        """Record a login."""
         self._receive(Event("login", username, address), 1)
 
     def login_failed(self, username: str, address: str) -> None:
-        """Note that a password or a code was refused."""
+        """Record a refused password or code."""
         self._receive(Event("login_failed", username, address), -1)
 
     def identification_failed(self, name: str, address: str) -> None:
-        """Note that nobody has this name."""
+        """Record an unknown user name."""
         self._receive(Event("identification_failed", name, address), -1)
 
     def _receive(self, event: Event, amount: int) -> None:

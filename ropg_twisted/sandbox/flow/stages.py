@@ -1,15 +1,15 @@
-"""The stages at work: what each makes of a look at it, and of an answer to its challenge.
+"""The stages: the outcome of each at a GET, and at a response to its challenge.
 
-A stage decides nothing about the flow. It says how it went, and the executor goes on from there.
+A stage decides nothing about the flow. It returns its outcome, on which the executor acts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from ropg_twisted.sandbox.accounts import Account, find
+from ropg_twisted.sandbox.accounts import Account, Accounts
 from ropg_twisted.sandbox.flow import challenges
 from ropg_twisted.sandbox.flow.challenges import Errors
 from ropg_twisted.sandbox.flow.context import PendingUser
@@ -30,16 +30,17 @@ from ropg_twisted.sandbox.flow.flows import (
     TotpSetup,
     UserWrite,
 )
+from ropg_twisted.sandbox.flow.ldap_backend import LDAPBackend
 from ropg_twisted.sandbox.flow.requests import FlowRequest
 from ropg_twisted.sandbox.flow.sessions import Sessions
 from ropg_twisted.sandbox.flow.signals import Signals
 
-Answer: TypeAlias = Mapping[str, Any]
+ResponseData: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Challenged:
-    """The stage waits for an answer."""
+    """The stage waits for a response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +60,40 @@ class StageInvalid:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeInvalid:
-    """The answer is refused."""
+    """The response is refused."""
 
     errors: Errors
 
 
-Outcome = Challenged | StageOk | StageInvalid | ChallengeInvalid
+@dataclass(frozen=True, slots=True)
+class StageError:
+    """The stage has raised an exception that nothing inside it catches."""
+
+
+Outcome = Challenged | StageOk | StageInvalid | ChallengeInvalid | StageError
 
 _REFUSED = ChallengeInvalid({"non_field_errors": (challenges.NOT_AUTHENTICATED, "invalid")})
 
 
-class StageError(Exception):
-    """An exception that nothing inside a stage catches."""
-
-
 class Stages:
-    """Works the stages of all flows."""
+    """Runs the stages of all flows."""
 
-    def __init__(self, sessions: Sessions, devices: Devices, signals: Signals) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        ldap: LDAPBackend,
+        sessions: Sessions,
+        devices: Devices,
+        signals: Signals,
+    ) -> None:
+        self._accounts = accounts
+        self._ldap = ldap
         self._sessions = sessions
         self._devices = devices
         self._signals = signals
 
     def get(self, request: FlowRequest, binding: Binding) -> Outcome:
-        """Look at a stage; one that needs nobody is passed by it. Raises ``StageError``."""
+        """Run a stage at a GET. One that needs no response is passed."""
         match binding.stage:
             case Identification() as stage if self._skips(request, binding, stage):
                 return StageOk()
@@ -101,13 +112,13 @@ class Stages:
                 return StageInvalid(challenges.NO_PENDING_DATA)
         return Challenged()
 
-    def post(self, request: FlowRequest, binding: Binding, data: Answer) -> Outcome:
-        """Answer a stage: its component in the data is not read. Raises ``StageError``."""
+    async def post(self, request: FlowRequest, binding: Binding, data: ResponseData) -> Outcome:
+        """Run a stage with a response, whose component is not read."""
         match binding.stage:
             case Identification() as stage:
-                return self._identify(request, stage, data)
+                return await self._identify(request, stage, data)
             case Password() as stage:
-                return self._check_password(request, stage, data)
+                return await self._check_password(request, stage, data)
             case SecondFactor() as stage:
                 return self._check_code(request, stage, data)
             case TotpSetup():
@@ -139,16 +150,18 @@ class Stages:
         name = request.plan.context.pending_user_identifier
         if name is None or stage.combined or stage.captcha or binding.policy is not None:
             return False
-        request.plan.context.pending_user = _user(name)
+        request.plan.context.pending_user = self._user(name)
         return True
 
-    def _identify(self, request: FlowRequest, stage: Identification, data: Answer) -> Outcome:
+    async def _identify(
+        self, request: FlowRequest, stage: Identification, data: ResponseData
+    ) -> Outcome:
         """Look the name up. Names and passwords in this form lose the spaces around them."""
         context = request.plan.context
         name = _text(data, "uid_field").strip()
         if not name:
             return ChallengeInvalid({"non_field_errors": (challenges.NO_NAME, "invalid")})
-        user = _user(name)
+        user = self._user(name)
         if user.account is None:
             self._signals.identification_failed(name, request.address)
             # Even a name that is refused stays in the context, for a restart and for policies.
@@ -160,7 +173,7 @@ class Stages:
             return _REFUSED
         if stage.combined:
             password = _text(data, "password").strip()
-            if not self._authenticate(request, user, password, app_passwords=True):
+            if not await self._authenticate(request, user, password, Password()):
                 return _REFUSED
             user = replace(user, has_backend=True)
         context.pending_user = user
@@ -168,8 +181,10 @@ class Stages:
             context.pending_user_identifier = name
         return StageOk()
 
-    def _check_password(self, request: FlowRequest, stage: Password, data: Answer) -> Outcome:
-        """Have the password judged as it came."""
+    async def _check_password(
+        self, request: FlowRequest, stage: Password, data: ResponseData
+    ) -> Outcome:
+        """Check the password without changing it."""
         context = request.plan.context
         password = _text(data, "password")
         if not password:
@@ -177,24 +192,31 @@ class Stages:
         user = context.pending_user
         if user is None:
             return StageInvalid()
-        if not self._authenticate(request, user, password, app_passwords=stage.app_passwords):
+        if not await self._authenticate(request, user, password, stage):
             return ChallengeInvalid({"password": (challenges.INVALID_PASSWORD, "invalid")})
         context.pending_user = replace(user, has_backend=True)
         return StageOk()
 
-    def _authenticate(
-        self, request: FlowRequest, user: PendingUser, password: str, *, app_passwords: bool
+    async def _authenticate(
+        self, request: FlowRequest, user: PendingUser, password: str, stage: Password
     ) -> bool:
-        """Tell whether a backend accepts the password; the real one is a method of ``amr``.
+        """Return whether a backend of the stage accepts the password.
 
-        No other stage compares a password, and each judgement is signalled.
+        A password that Authentik itself keeps is a method of ``amr``, one of a directory is not. No
+        other stage compares passwords. Each check is signalled.
         """
-        account, accepted = user.account, False
+        account, accepted, mistaken = user.account, False, False
         if account is not None:
-            accepted = account.accepts(password, app_passwords=app_passwords)
+            context = request.plan.context
+            accepted = account.accepts(password, app_passwords=stage.app_passwords)
             if account.accepts(password, app_passwords=False):
-                request.plan.context.methods.append("pwd")
-        self._signals.authenticated(user.username, request.address, accepted=accepted)
+                context.methods.append("pwd")
+            if not accepted and account.directory is not None:
+                accepted = stage.ldap and await self._ldap.authenticate(account, password)
+                mistaken = accepted != self._ldap.should_accept(account, password)
+        self._signals.authenticated(
+            user.username, request.address, accepted=accepted, mistaken=mistaken
+        )
         return accepted
 
     def _look_for_device(self, request: FlowRequest, stage: SecondFactor) -> Outcome:
@@ -210,7 +232,7 @@ class Stages:
         request.plan.bindings.insert(1, Binding(stage.configuration_stage))
         return StageOk()
 
-    def _check_code(self, request: FlowRequest, stage: SecondFactor, data: Answer) -> Outcome:
+    def _check_code(self, request: FlowRequest, stage: SecondFactor, data: ResponseData) -> Outcome:
         code, user = _text(data, "code"), request.pending_user
         if not code:
             return ChallengeInvalid({"non_field_errors": (challenges.NO_CODE, "invalid")})
@@ -228,19 +250,21 @@ class Stages:
         if user is None:
             return StageInvalid(challenges.NO_PENDING_USER)
         if user.account is None:
-            raise StageError
+            return StageError()
+        if not user.account.active:
+            # Authentik goes on, but nobody is logged in with the session.
+            return StageOk()
         self._sessions.log_in(request.session, user.account, request.plan.context.methods)
         self._signals.logged_in(user.username, request.address)
         return StageOk(user.account, known_device)
 
+    def _user(self, name: str) -> PendingUser:
+        """Return the user of a typed name, existing or pretended."""
+        account = self._accounts.find(name)
+        return PendingUser(name if account is None else account.username, account)
 
-def _user(name: str) -> PendingUser:
-    """The user of a typed name, known or pretended."""
-    account = find(name)
-    return PendingUser(name if account is None else account.username, account)
 
-
-def _text(data: Answer, key: str) -> str:
-    """The value of a text field, empty for anything else."""
+def _text(data: ResponseData, key: str) -> str:
+    """Return the value of a text field; empty for anything else."""
     value = data.get(key)
     return value if isinstance(value, str) else ""

@@ -1,14 +1,15 @@
-"""The sandbox on HTTP: a Klein application with the URLs and manners of Authentik."""
+"""The sandbox on HTTP: a Klein application with the URLs and responses of Authentik."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from io import BytesIO
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -16,9 +17,11 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from ropg_twisted.sandbox.accounts import Account
+from ropg_twisted.sandbox.accounts import ACCOUNTS, Account, Accounts
+from ropg_twisted.sandbox.directory import Directory
 from ropg_twisted.sandbox.flow.executor import Executor
 from ropg_twisted.sandbox.flow.flows import FLOWS, Flow
+from ropg_twisted.sandbox.flow.ldap_backend import LDAPBackend, Source, sources_of
 from ropg_twisted.sandbox.flow.refusing_flows import REFUSING_FLOWS
 from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
@@ -30,10 +33,11 @@ from ropg_twisted.sandbox.http.cookies import (
     session_deletion,
     set_cookies,
 )
+from ropg_twisted.sandbox.http.directory_forms import DirectoryForms
 from ropg_twisted.sandbox.http.wire import (
     READ,
     READ_AND_WRITE,
-    Peer,
+    ClientInfo,
     accepts_json,
     language,
     read_client,
@@ -49,26 +53,36 @@ from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS
 from ropg_twisted.sandbox.oauth2.endpoints import OAuth
 from ropg_twisted.sandbox.oauth2.provider import Provider
 from ropg_twisted.server.site import QuietSite
+from ropg_twisted.types import DeferredCoroutine
+
+T = TypeVar("T")
 
 
 class Sandbox:
     """A stand-in for Authentik.
 
-    ``clock``: lets sessions and tokens run out and TOTP codes change. ``flows``: served beside
-    the built-in ones, in place of those of the same slug. ``executor``: the flows in progress,
-    and ``provider``: the codes and tokens of the applications, for tests that look or reach
-    inside.
+    ``clock``: lets sessions and tokens run out, TOTP codes change and slow directories respond.
+    ``flows`` and ``accounts``: served beside the built-in ones, in place of those of the same slug
+    or user name. Each directory that an account names exists, with a source of the same slug.
+
+    ``executor``: the flows in progress, and ``provider``: the codes and tokens of the
+    applications, for tests.
     """
 
     app: ClassVar[Klein] = Klein()
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, clock: Clock, flows: Iterable[Flow] = ()) -> None:
+    def __init__(
+        self, clock: Clock, flows: Iterable[Flow] = (), accounts: Iterable[Account] = ()
+    ) -> None:
         self._clock = clock
+        self.accounts = Accounts((*ACCOUNTS, *accounts))
+        self._ldap = LDAPBackend(clock, sources_of(self.accounts))
         served = (*FLOWS.values(), *REFUSING_FLOWS, *flows)
         self.flows: Mapping[str, Flow] = {flow.slug: flow for flow in served}
-        self.executor = Executor(clock)
-        self.provider = Provider(clock, self.sessions)
+        self.executor = Executor(clock, self.accounts, self._ldap)
+        self.provider = Provider(clock, self.accounts, self.sessions)
+        self._directory_forms = DirectoryForms(self.accounts, self._ldap)
         self._oauth = OAuth(self.provider, self.sessions)
         self.log.warn(
             "This is a SANDBOX in place of Authentik: its passwords are public. "
@@ -82,6 +96,16 @@ class Sandbox:
         return resource
 
     @property
+    def directories(self) -> Mapping[str, Directory]:
+        """The directories by slug."""
+        return self._ldap.directories
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The LDAP sources by slug, in the order in which they are asked."""
+        return self._ldap.sources
+
+    @property
     def sessions(self) -> Sessions:
         """The session rows that are left, anonymous and authenticated."""
         return self.executor.sessions
@@ -93,7 +117,7 @@ class Sandbox:
 
     @property
     def authentications(self) -> list[Authentication]:
-        """Every judgement of a password in a flow, oldest first."""
+        """Every password check in a flow, oldest first."""
         return self.executor.signals.authentications
 
     @property
@@ -103,24 +127,27 @@ class Sandbox:
 
     @app.route("/api/v3/flows/executor/<slug>/", methods=["GET"])
     def flow_get(self, request: IRequest, slug: str) -> bytes:
-        """Show where the session stands in a flow."""
-        walk = self.executor.get if accepts_json(request) else self.executor.fail
-        return self._flow(request, slug, walk)
+        """Return the current challenge of the session."""
+        flow, client = self._flow_of(slug), read_client(request)
+        flow_request = self._flow_request(request, client)
+        respond = self.executor.get if accepts_json(request) else self.executor.fail
+        return self._answer(request, client, flow_request, respond(flow_request, flow))
 
     @app.route("/api/v3/flows/executor/<slug>/", methods=["POST"])
-    def flow_post(self, request: IRequest, slug: str) -> bytes:
-        """Take the answer to a challenge."""
+    async def flow_post(self, request: IRequest, slug: str) -> bytes:
+        """Accept the response to a challenge."""
         data = read_object(request)
+        flow, client = self._flow_of(slug), read_client(request)
+        flow_request = self._flow_request(request, client)
         if data is None or not accepts_json(request):
-            return self._flow(request, slug, self.executor.fail)
-        answer: Mapping[str, Any] = data
-        return self._flow(
-            request, slug, lambda flow_request, flow: self.executor.post(flow_request, flow, answer)
-        )
+            response = self.executor.fail(flow_request, flow)
+        else:
+            response = await _to_its_end(self.executor.post(flow_request, flow, data))
+        return self._answer(request, client, flow_request, response)
 
     @app.route("/api/v3/core/users/me/", methods=["GET"])
     def me(self, request: IRequest) -> bytes:
-        """Say who is logged in with the session, 403 if nobody is."""
+        """Return the user who is logged in, 403 without a login."""
         client = read_client(request)
         row = self.sessions.find(client.cookie)
         if row is None or row.account is None:
@@ -133,31 +160,31 @@ class Sandbox:
 
     @app.route("/api/v3/core/applications/<slug>/check_access/", methods=["GET"])
     def check_access(self, request: IRequest, slug: str) -> bytes:
-        """Say whether the user may use an application; without a session it is always yes."""
+        """Return whether the user may use an application; always true without a session."""
         row = self.sessions.find(read_client(request).cookie)
         if slug not in APPLICATIONS:
             detail = "No Application matches the given query."
             return send_json(request, 404, {"detail": detail}, allow=READ)
         account = None if row is None else row.account
-        passing = account is None or APPLICATIONS[slug].admits(account)
+        passing = account is None or APPLICATIONS[slug].allows(account)
         answer = {"passing": passing, "messages": [], "log_messages": []}
         return send_json(request, 200, answer, allow=READ)
 
     @app.route("/-/health/<kind>/", methods=["GET"])
     def health(self, request: IRequest, kind: str) -> bytes:
-        """Say that it lives, and that it is ready."""
+        """Return that the sandbox is alive and ready."""
         if kind not in ("live", "ready"):
             raise NotFound
         return send_html(request, 200)
 
     @app.route("/application/o/", branch=True)
     def oauth(self, request: IRequest) -> IResource:
-        """Leave it to the OAuth2 provider."""
+        """Pass the request to the OAuth2 provider."""
         return self._oauth.resource
 
     @app.route("/if/flow/<slug>/", methods=["GET"])
     def login_page(self, request: IRequest, slug: str) -> bytes:
-        """Show the login page; whoever is logged in goes on at once."""
+        """Show the login page. A user who is logged in is redirected."""
         flow = self._flow_of(slug)
         row = self.sessions.find(read_client(request).cookie)
         if row is not None and row.account is not None:
@@ -165,24 +192,37 @@ class Sandbox:
         return send_html(request, 200, pages.login(flow, ""))
 
     @app.route("/if/flow/<slug>/", methods=["POST"])
-    def log_in(self, request: IRequest, slug: str) -> bytes:
-        """Take the login page: go on to where the browser came from, or show it again."""
+    async def log_in(self, request: IRequest, slug: str) -> bytes:
+        """Log in: redirect to where the browser came from, or show the login page again."""
         flow, client = self._flow_of(slug), read_client(request)
         flow_request = self._flow_request(request, client)
-        response = login.walk(self.executor, flow_request, flow, read_form(request))
+        in_progress = login.log_in(self.executor, flow_request, flow, read_form(request))
+        response = await _to_its_end(in_progress)
         self._set_cookies(request, client, flow_request, response)
         if flow_request.session.account is None:
             return send_html(request, 200, pages.login(flow, login.error_text(response.challenge)))
         return send_redirect(request, login.next_url(read_query(request).get("next")))
 
+    @app.route("/sandbox/", branch=True)
+    def directory_forms(self, request: IRequest) -> IResource:
+        """Leave it to the forms of the directories."""
+        return self._directory_forms.resource
+
     @app.route("/", methods=["GET"])
     def front(self, request: IRequest) -> bytes:
-        """List flows and users."""
-        return send_html(request, 200, pages.front(self.flows.values(), self._clock.seconds()))
+        """List users, directories, applications and flows."""
+        page = pages.front(
+            self.accounts,
+            self._ldap,
+            self.authentications,
+            self.flows.values(),
+            self._clock.seconds(),
+        )
+        return send_html(request, 200, page)
 
     @app.handle_errors(HTTPException)
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer as Authentik's error pages do, which know GET only."""
+        """Answer with an error page, as Authentik does, which allows GET only."""
         error = failure.value
         if isinstance(error, MethodNotAllowed):
             writes = "POST" in (error.valid_methods or ())
@@ -194,18 +234,19 @@ class Sandbox:
         return send_error(request, failure)
 
     def _flow_of(self, slug: str) -> Flow:
-        """The flow of this slug. Raises ``NotFound``."""
+        """Return the flow with this slug. Raises ``NotFound``."""
         if slug not in self.flows:
             raise NotFound
         return self.flows[slug]
 
-    def _flow(
-        self, request: IRequest, slug: str, walk: Callable[[FlowRequest, Flow], FlowResponse]
+    def _answer(
+        self,
+        request: IRequest,
+        client: ClientInfo,
+        flow_request: FlowRequest,
+        response: FlowResponse,
     ) -> bytes:
-        """Walk a session, and answer with its cookies."""
-        flow, client = self._flow_of(slug), read_client(request)
-        flow_request = self._flow_request(request, client)
-        response = walk(flow_request, flow)
+        """Answer with a response of the executor, and with the cookies of the session."""
         self._set_cookies(request, client, flow_request, response)
         if response.logged_in is not None:
             request.setHeader("vary", "Cookie, Accept-Language")
@@ -214,8 +255,8 @@ class Sandbox:
         allow = None if response.early else READ_AND_WRITE
         return send_json(request, 200, response.challenge, allow=allow)
 
-    def _flow_request(self, request: IRequest, client: Peer) -> FlowRequest:
-        """A visit with the session that the client brings, or a new one."""
+    def _flow_request(self, request: IRequest, client: ClientInfo) -> FlowRequest:
+        """Return the request with the client's session, or with a new one."""
         row = self.sessions.find(client.cookie) or self.sessions.begin(client.address)
         self.sessions.touch(row, client.address)
         url = request.uri.decode("latin-1")
@@ -233,7 +274,7 @@ class Sandbox:
     def _set_cookies(
         self,
         request: IRequest,
-        client: Peer,
+        client: ClientInfo,
         flow_request: FlowRequest,
         response: FlowResponse,
     ) -> None:
@@ -241,6 +282,16 @@ class Sandbox:
         set_cookies(
             request, flow_cookies(client, self.sessions, flow_request.session, response, now)
         )
+
+
+def _to_its_end(work: DeferredCoroutine[T]) -> Deferred[T]:
+    """Return the result of ``work``, which goes on if its client hangs up.
+
+    Authentik finishes what it has begun: a password that it is checking is judged and recorded.
+    """
+    result: Deferred[T] = Deferred()
+    Deferred.fromCoroutine(work).addBoth(result.callback)
+    return result
 
 
 class _InMemoryRequest(Request):
@@ -258,8 +309,8 @@ def sandbox_site(sandbox: Sandbox) -> Site:
     )
 
 
-def _profile(account: Account) -> dict[str, Any]:
-    """A user as ``users/me/`` shows them."""
+def _profile(account: Account) -> dict[str, object]:
+    """Return a user as in ``users/me/``."""
     return {
         "pk": account.pk,
         "username": account.username,

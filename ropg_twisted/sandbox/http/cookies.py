@@ -10,7 +10,7 @@ from twisted.web.iweb import IRequest
 
 from ropg_twisted.sandbox.flow.requests import FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Session, Sessions
-from ropg_twisted.sandbox.http.wire import Peer
+from ropg_twisted.sandbox.http.wire import ClientInfo
 
 _DEVICE_AGE = 30 * 24 * 60 * 60
 _CSRF_AGE = 52 * 7 * 24 * 60 * 60
@@ -22,21 +22,21 @@ def set_cookies(request: IRequest, cookies: Iterable[str]) -> None:
         request.responseHeaders.addRawHeader(b"set-cookie", cookie.encode())
 
 
-def session_cookie(client: Peer, value: str) -> str:
+def session_cookie(client: ClientInfo, value: str) -> str:
     """Return the line of the session's cookie: without Max-Age, for all sites over https."""
     return f"authentik_session={value}; HttpOnly; Path=/; {_same_site(client)}"
 
 
-def session_deletion(client: Peer) -> str:
-    """Return the line that takes the session's cookie away."""
+def session_deletion(client: ClientInfo) -> str:
+    """Return the line that deletes the session's cookie."""
     expires = "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
     return f'authentik_session=""; {expires}; Path=/; {_same_site(client)}'
 
 
 def flow_cookies(
-    client: Peer, sessions: Sessions, row: Session, response: FlowResponse, now: float
+    client: ClientInfo, sessions: Sessions, row: Session, response: FlowResponse, now: float
 ) -> list[str]:
-    """Return the lines for the answer of a flow: a login adds two, a logout takes one away."""
+    """Return the lines for a response of a flow: a login sets two cookies, a logout deletes one."""
     if not sessions.holds(row):
         return [] if client.cookie is None else [session_deletion(client)]
     cookies = [session_cookie(client, sessions.cookie(row, disowned=response.disowned))]
@@ -59,5 +59,5 @@ def _lasting_cookie(name: str, value: str, *, now: float, age: int, secure: bool
     return f"{line}; Secure" if secure else line
 
 
-def _same_site(client: Peer) -> str:
+def _same_site(client: ClientInfo) -> str:
     return "SameSite=None; Secure" if client.secure else "SameSite=Lax"

@@ -1,4 +1,4 @@
-"""The login page: it walks a flow with what a user types, by the executor itself.
+"""The login page, which logs in through the executor with the values that a user types.
 
 Authentik has a program in the browser for this, which asks for one thing after the other. Here
 one form asks for everything at once, so that a script can post it as well.
@@ -16,7 +16,7 @@ FLOW = "default-authentication-flow"
 """The flow that browsers are sent to."""
 
 _STEPS = 50
-"""Steps to walk at most: a flow may restart for ever."""
+"""Maximum number of steps. A flow may restart without end."""
 
 _ASKS = {
     "ak-stage-identification",
@@ -27,10 +27,10 @@ _ASKS = {
 """The components that the form has an answer for."""
 
 
-def walk(
+async def log_in(
     executor: Executor, flow_request: FlowRequest, flow: Flow, form: Mapping[str, str]
 ) -> FlowResponse:
-    """Walk the flow from its beginning, and return what it ends or stops at.
+    """Log in through the flow, and return its last response.
 
     ``form``: ``uid_field``, ``password`` and ``code``, under the names that the executor reads.
     """
@@ -44,14 +44,14 @@ def walk(
             response = executor.get(flow_request, flow)
         elif component in _ASKS - asked:
             asked.add(component)
-            response = executor.post(flow_request, flow, answer)
+            response = await executor.post(flow_request, flow, answer)
         else:
             break
     return response
 
 
 def error_text(challenge: Challenge | None) -> str:
-    """Return what a user should read who has come to this challenge and no further."""
+    """Return the error to show to a user whose login stops at this challenge."""
     if challenge is None:
         return "The flow restarts without end, and nobody is logged in."
     errors = challenge.get("response_errors", {}).values()
@@ -62,7 +62,7 @@ def error_text(challenge: Challenge | None) -> str:
 
 
 def next_url(target: str | None) -> str:
-    """Return where to go after the login: the path that was asked for, and no other host."""
+    """Return the URL to go to after the login: the requested path, never another host."""
     if target is None or not target.startswith("/") or target[1:2] in ("/", "\\"):
         return "/"
     return target

@@ -1,13 +1,13 @@
-"""The sandbox's own HTML pages. Each says that it is a sandbox."""
+"""The sandbox's own pages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from enum import Enum
 from html import escape
 
-from ropg_twisted.sandbox.accounts import ACCOUNTS, Account
+from ropg_twisted.sandbox.accounts import Account, Accounts
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.flow.flows import (
     Binding,
@@ -16,18 +16,12 @@ from ropg_twisted.sandbox.flow.flows import (
     InvalidResponseAction,
     Requirement,
 )
+from ropg_twisted.sandbox.flow.ldap_backend import LDAPBackend
+from ropg_twisted.sandbox.flow.signals import Authentication
+from ropg_twisted.sandbox.http import directory_page
+from ropg_twisted.sandbox.http.html import code, page, table
 from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, Application
 
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}"
-    ".warning{background:#b00020;color:#fff;padding:.6em 1em}"
-    "table{border-collapse:collapse;width:100%}td,th{border:1px solid #ccc;padding:.3em .6em;"
-    "text-align:left;vertical-align:top}code{white-space:pre-wrap;background:#eee}"
-)
-_WARNING = (
-    '<p class="warning"><strong>This is a sandbox, not Authentik.</strong> Its passwords are '
-    "public. Never type a real one here.</p>"
-)
 _LOGIN_FORM = (
     '<form method="post">'
     '<p><label>User name or e-mail<br><input name="uid_field" autofocus></label></p>'
@@ -37,59 +31,67 @@ _LOGIN_FORM = (
 )
 
 
-def front(flows: Iterable[Flow], now: float) -> bytes:
-    """Return the front page: all users with their passwords, all applications and these flows.
+def front(
+    accounts: Accounts,
+    ldap: LDAPBackend,
+    authentications: Sequence[Authentication],
+    flows: Iterable[Flow],
+    now: float,
+) -> bytes:
+    """Return the front page: users with their passwords, directories, applications and flows.
 
-    ``now``: the sandbox's time in seconds, for the TOTP codes that are right at the moment.
+    ``authentications``: the record of all judgements. ``now``: the sandbox's time in seconds, for
+    the TOTP codes that are right at the moment.
     """
-    accounts = _table(
+    people = table(
         ("User name", "E-mail", "Password", "Second factor", "Remark"),
-        (_account(account, now) for account in ACCOUNTS),
+        (_account(account, now) for account in accounts),
     )
-    applications = _table(
+    applications = table(
         ("Application", "Client id", "Client secret", "Redirect URIs", "Scopes", "Signed with"),
         (_application(application) for application in APPLICATIONS.values()),
     )
-    stages = _table(("Flow", "Stages"), (_flow(flow) for flow in flows))
-    parts = {"People": accounts, "Applications": applications, "Flows": stages}
-    return _page("Sandbox", "".join(f"<h2>{head}</h2>{part}" for head, part in parts.items()))
+    stages = table(("Flow", "Stages"), (_flow(flow) for flow in flows))
+    parts = {
+        "People": people,
+        "Directories": directory_page.section(accounts, ldap, authentications),
+        "Applications": applications,
+        "Flows": stages,
+    }
+    return page("Sandbox", "".join(f"<h2>{head}</h2>{part}" for head, part in parts.items()))
 
 
 def login(flow: Flow, error_text: str) -> bytes:
-    """Return the login page of a flow, with what was wrong the last time."""
+    """Return the login page of a flow, with the error of the last attempt."""
     said = f'<p role="alert"><strong>{escape(error_text)}</strong></p>' if error_text else ""
-    return _page(f"Sandbox: log in with {flow.slug}", said + _LOGIN_FORM)
+    return page(f"Sandbox: log in with {flow.slug}", said + _LOGIN_FORM)
 
 
 def refusal(reason: str) -> bytes:
-    """Return the page of an authorization request that leads nowhere."""
-    return _page("Sandbox: no authorization", f"<p>{escape(reason)}</p>")
+    """Return the page for an invalid authorization request."""
+    return page("Sandbox: no authorization", f"<p>{escape(reason)}</p>")
 
 
 def error(status: int) -> bytes:
     """Return an error page: 404 or 500."""
     words = {404: "Not Found", 500: "Internal Server Error"}[status]
-    return _page(f"Sandbox: {words}", f"<p>{status} {words}</p>")
-
-
-def _page(title: str, body: str) -> bytes:
-    head = f'<meta charset="UTF-8"><title>{title}</title><style>{_STYLE}</style>'
-    text = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body><h1>{title}</h1>'
-    return f"{text}{_WARNING}{body}</body></html>\n".encode()
+    return page(f"Sandbox: {words}", f"<p>{status} {words}</p>")
 
 
 def _account(account: Account, now: float) -> tuple[str, ...]:
     """Return a row of the table of users, as HTML."""
-    password = _code(account.password)
+    password = code(account.password)
     if account.app_password is not None:
-        password += f"<br>app password {_code(account.app_password)}"
-    factor = ", ".join(_code(token) for token in account.static_tokens)
+        password += f"<br>app password {code(account.app_password)}"
+    factor = ", ".join(code(token) for token in account.static_tokens)
     if account.totp_key is not None:
-        factor = f"TOTP, now {_code(totp(account.totp_key, now))}"
+        factor = f"TOTP, now {code(totp(account.totp_key, now))}"
     remarks = ["" if account.active else "disabled", "password expired" if account.expired else ""]
+    if account.directory is not None:
+        remarks.append(f"password in the directory {account.directory}")
     remarks += [f"may not use {slug}" for slug in account.refused]
     remark = ", ".join(filter(None, remarks))
-    return (_code(account.username), escape(account.email), password, factor, escape(remark))
+    return (code(account.username), escape(account.email), password, factor, escape(remark))
 
 
 def _application(application: Application) -> tuple[str, ...]:
@@ -97,9 +99,9 @@ def _application(application: Application) -> tuple[str, ...]:
     document = f"/application/o/{application.slug}/.well-known/openid-configuration"
     return (
         f'<a href="{document}">{escape(application.name)}</a>',
-        _code(application.client_id),
-        "none (public)" if application.public else _code(application.secret),
-        "<br>".join(_code(uri) for uri in application.redirect_uris),
+        code(application.client_id),
+        "none (public)" if application.public else code(application.secret),
+        "<br>".join(code(uri) for uri in application.redirect_uris),
         escape(" ".join(application.scopes)),
         application.algorithm,
     )
@@ -115,7 +117,7 @@ def _flow(flow: Flow) -> tuple[str, ...]:
     if conditions and flow.denied_action is not DeniedAction.MESSAGE_CONTINUE:
         conditions.append(f"denied action {_words(flow.denied_action)}")
     stages = [_binding(binding) for binding in flow.bindings]
-    return (_code(flow.slug), "<br>".join(map(escape, conditions + stages)))
+    return (code(flow.slug), "<br>".join(map(escape, conditions + stages)))
 
 
 def _binding(binding: Binding) -> str:
@@ -137,14 +139,3 @@ def _binding(binding: Binding) -> str:
 
 def _words(member: Enum) -> str:
     return member.name.lower().replace("_", " ")
-
-
-def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
-
-
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of cells that are HTML already."""
-    top = "".join(f"<th>{head}</th>" for head in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{top}</tr>{body}</table>"

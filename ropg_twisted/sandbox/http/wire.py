@@ -1,4 +1,4 @@
-"""Requests read and answers written as Authentik does: client addresses, forms, headers."""
+"""Reading of requests and writing of responses as in Authentik: addresses, forms, headers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import parse_qsl
 
 from twisted.python.failure import Failure
@@ -19,7 +18,7 @@ from ropg_twisted.sandbox.oauth2.grants import Credentials
 OUTPOST_TOKEN = "outpost-api-token-0123456789"
 """The token of a real outpost: with it, ``X-authentik-remote-ip`` is believed."""
 SERVICE_TOKEN = "internal-svc-api-token-0123456789"
-"""The token of an internal service account that is no outpost: it breaks every call."""
+"""The token of a service account that is not an outpost: every request with it fails."""
 
 READ = "GET, HEAD, OPTIONS"
 """Values of ``Allow`` of a resource that is only read, and of the executor."""
@@ -27,7 +26,7 @@ READ_AND_WRITE = "GET, POST, HEAD, OPTIONS"
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class ClientInfo:
     """Client of a request.
 
     ``address``: as Authentik understands it. ``outpost``: an outpost vouches for it. ``secure``:
@@ -40,8 +39,8 @@ class Peer:
     cookie: str | None = field(repr=False)
 
 
-def read_client(request: IRequest) -> Peer:
-    """Read who speaks. Raises ``InternalServerError`` for the token that breaks every call."""
+def read_client(request: IRequest) -> ClientInfo:
+    """Read the client of a request. Raises ``InternalServerError`` for :data:`SERVICE_TOKEN`."""
     override = request.getHeader("x-authentik-remote-ip")
     token = request.getHeader("x-authentik-outpost-token")
     if override and token == SERVICE_TOKEN:
@@ -50,7 +49,7 @@ def read_client(request: IRequest) -> Peer:
     forwarded = (request.getHeader("x-forwarded-for") or "").partition(",")[0].strip()
     peer = getattr(request.getClientAddress(), "host", "127.0.0.1")
     cookie = request.getCookie(b"authentik_session")
-    return Peer(
+    return ClientInfo(
         address=(override if outpost else forwarded) or peer,
         outpost=outpost,
         secure=request.isSecure() or request.getHeader("x-forwarded-proto") == "https",
@@ -59,14 +58,14 @@ def read_client(request: IRequest) -> Peer:
 
 
 def accepts_json(request: IRequest) -> bool:
-    """Tell whether the client takes JSON; anything else is an error inside the flow."""
+    """Return whether the client accepts JSON. If not, the flow answers with an error."""
     accept = request.getHeader("accept") or "*/*"
     kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
     return not kinds.isdisjoint({"application/json", "application/*", "*/*"})
 
 
-def read_object(request: IRequest) -> Mapping[str, Any] | None:
-    """Return the JSON object of the body, an empty one for no body, None for anything else."""
+def read_object(request: IRequest) -> Mapping[str, object] | None:
+    """Return the JSON object of the body, empty without a body, ``None`` for anything else."""
     body = request.content.read()
     if not body:
         return {}
@@ -79,13 +78,13 @@ def read_object(request: IRequest) -> Mapping[str, Any] | None:
 
 
 def read_query(request: IRequest) -> Mapping[str, str]:
-    """Return the parameters of the URL; of one that is repeated, the last."""
+    """Return the parameters of the URL; the last value of a repeated one."""
     query = request.uri.decode("latin-1").partition("?")[2]
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def read_form(request: IRequest) -> Mapping[str, str]:
-    """Return the parameters of the body, none for a body that is no form."""
+    """Return the parameters of the body; none if it is not a form."""
     kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         return {}
@@ -94,7 +93,7 @@ def read_form(request: IRequest) -> Mapping[str, str]:
 
 
 def read_credentials(request: IRequest, form: Mapping[str, str]) -> Credentials:
-    """Return how the client names itself: by HTTP Basic or in the form.
+    """Return the client's credentials, from HTTP Basic or the form.
 
     The parts of Basic are taken as they are, against RFC 6749 section 2.3.1.
     """
@@ -121,9 +120,9 @@ def language(request: IRequest) -> str:
 
 
 def send_json(
-    request: IRequest, status: int, body: Mapping[str, Any], *, allow: str | None
+    request: IRequest, status: int, body: Mapping[str, object], *, allow: str | None
 ) -> bytes:
-    """Answer with JSON. Without ``allow`` the answer came before the API had a say."""
+    """Answer with JSON. Without ``allow``, the response does not come from the API."""
     _send(request, status, "application/json", allow)
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -137,13 +136,20 @@ def send_html(
 
 
 def send_redirect(request: IRequest, location: str, *, allow: str | None = None) -> bytes:
-    """Send the browser on, with an empty body."""
+    """Redirect the browser, with an empty body."""
     request.setHeader("location", location)
     return send_html(request, 302, allow=allow)
 
 
+def send_see_other(request: IRequest, location: str) -> bytes:
+    """Send the browser to a page with GET, so that a reload of it posts no form again."""
+    send_redirect(request, location)
+    request.setResponseCode(303)
+    return b""
+
+
 def send_error(request: IRequest, failure: Failure) -> bytes:
-    """Answer as Authentik's error pages do, which know GET only."""
+    """Answer with an error page, as Authentik does, which allows GET only."""
     if failure.check(InternalServerError):
         return send_html(request, 500, pages.error(500))
     if request.method not in (b"GET", b"HEAD"):

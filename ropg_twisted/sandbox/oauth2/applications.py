@@ -1,4 +1,4 @@
-"""The applications, and what the OAuth2 provider of each is set to. All secrets are public."""
+"""The applications, and the OAuth2 provider of each. All secrets are public."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Application:
         """The algorithm that signs its tokens."""
         return "RS256" if self.has_key else "HS256"
 
-    def admits(self, account: Account) -> bool:
-        """Tell whether the policies let this user use it."""
+    def allows(self, account: Account) -> bool:
+        """Return whether the policies allow this user."""
         return self.slug not in account.refused
 
     def accepts(self, secret: str) -> bool:
-        """Tell whether the client may speak for it: a public one may, whatever it sends."""
+        """Return whether the client's secret is right. A public client may send any."""
         return self.public or secret == self.secret
 
     def allowed(self, scope: Iterable[str]) -> tuple[str, ...]:
-        """Return what is asked for and allowed, each once; the rest goes in silence."""
+        """Return the requested scopes that are allowed, each once."""
         return tuple(word for word in dict.fromkeys(scope) if word in self.scopes)
 
 
@@ -90,5 +90,5 @@ _BY_CLIENT_ID = {application.client_id: application for application in _ALL}
 
 
 def find_client(client_id: str) -> Application | None:
-    """Return the application whose client this is, or None."""
+    """Return the application of this client, or ``None``."""
     return _BY_CLIENT_ID.get(client_id)

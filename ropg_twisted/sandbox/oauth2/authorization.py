@@ -1,4 +1,4 @@
-"""Authorization requests: what a client asks of a browser, and where the browser goes next.
+"""Authorization requests: their parameters, and the redirects that answer them.
 
 RFC 6749 section 4.1, RFC 7636 and OpenID Connect Core section 3.1.2, for ``response_type=code``.
 """
@@ -24,7 +24,7 @@ CODE_LIFETIME = 60
 
 
 class Stop(Enum):
-    """Why a browser is not sent back to the client."""
+    """Reasons not to redirect the browser to the client."""
 
     UNKNOWN_CLIENT = "The client identifier (client_id) is missing or invalid."
     WRONG_REDIRECT_URI = (
@@ -45,7 +45,7 @@ class AuthorizationRequest:
 
     @classmethod
     def read(cls, query: Form) -> AuthorizationRequest | Stop:
-        """Return the request, or what keeps it from being one."""
+        """Return the request, or the reason why it is invalid."""
         application = find_client(query.get("client_id", ""))
         if application is None:
             return Stop.UNKNOWN_CLIENT
@@ -55,7 +55,7 @@ class AuthorizationRequest:
         return cls(application, redirect_uri, query)
 
     def problem(self, account: Account | None) -> tuple[str, str] | None:
-        """Return the error that the client is told, and its description, or None.
+        """Return the error for the client with its description, or ``None``.
 
         ``account``: who is logged in.
         """
@@ -75,7 +75,7 @@ class AuthorizationRequest:
         return None
 
     def granted(self, account: Account, session: Session, now: float) -> Code:
-        """Return what a code for the user of this session stands for.
+        """Return the grant of a code for the user of this session.
 
         The scope is what is asked for and allowed; who asks for none gets all.
         """
@@ -90,13 +90,13 @@ class AuthorizationRequest:
         )
 
     def with_code(self, code: str) -> str:
-        """Return the URL that brings the client a code."""
+        """Return the redirect to the client with a code."""
         parts = urlsplit(self.redirect_uri)
         pairs = [*parse_qsl(parts.query), ("code", code), ("state", self.query.get("state", ""))]
         return parts._replace(query=urlencode(pairs)).geturl()
 
     def with_error(self, error: str, description: str) -> str:
-        """Return the URL that tells the client of an error."""
+        """Return the redirect to the client with an error."""
         url = f"{self.redirect_uri}?error={error}&error_description={quote(description)}"
         state = self.query.get("state")
         return f"{url}&state={quote(state)}" if state else url

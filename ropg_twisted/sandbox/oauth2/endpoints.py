@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -72,24 +72,24 @@ class OAuth:
 
     @property
     def resource(self) -> IResource:
-        """Resource that is served at ``/application/o/``."""
+        """The resource at ``/application/o/``."""
         resource: IResource = self.app.resource()
         return resource
 
     @app.route("/<slug>/.well-known/openid-configuration", methods=["GET"])
     def discovery(self, request: IRequest, slug: str) -> bytes:
-        """Describe the provider of an application."""
+        """Return the discovery document of an application."""
         document = discovery_document(base_url(request), _application(slug))
         return send_json(request, 200, document, allow=None)
 
     @app.route("/<slug>/jwks/", methods=["GET"])
     def jwks(self, request: IRequest, slug: str) -> bytes:
-        """Publish the keys of an application."""
+        """Return the keys of an application."""
         return send_json(request, 200, self._provider.jwks(_application(slug)), allow=None)
 
     @app.route("/authorize/", methods=["GET"])
     def authorize(self, request: IRequest) -> bytes:
-        """Send the browser on: to the client, or to log in. A refusal is a page with status 200."""
+        """Redirect to the client, or to the login. A refusal is a page with status 200."""
         query = read_query(request)
         if not query:
             raise NotFound
@@ -111,7 +111,7 @@ class OAuth:
 
     @app.route("/token/", methods=["POST"])
     def token(self, request: IRequest) -> bytes:
-        """Give tokens. Every error has the status 400, those of the client too."""
+        """Return tokens. Every error has the status 400, ``invalid_client`` too."""
         form = read_form(request)
         client = read_credentials(request, form)
         try:
@@ -123,7 +123,7 @@ class OAuth:
 
     @app.route("/userinfo/", methods=["GET", "POST"])
     def userinfo(self, request: IRequest) -> bytes:
-        """Tell of the user behind an access token."""
+        """Return the claims of an access token."""
         try:
             return _send(request, 200, self._provider.userinfo(_bearer(request)))
         except TokenError as error:
@@ -134,14 +134,14 @@ class OAuth:
 
     @app.route("/introspect/", methods=["POST"])
     def introspect(self, request: IRequest) -> bytes:
-        """Tell a client whether a token is good."""
+        """Return whether a token is valid (RFC 7662)."""
         form = read_form(request)
         client = read_credentials(request, form)
         return _send(request, 200, self._provider.introspect(form.get("token", ""), client))
 
     @app.handle_errors(HTTPException)
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer as Authentik's error pages do, but name the methods that there are."""
+        """Answer with an error page, as Authentik does, with the allowed methods."""
         error = failure.value
         if isinstance(error, MethodNotAllowed):
             known = {*(error.valid_methods or ()), "OPTIONS"}
@@ -151,22 +151,22 @@ class OAuth:
 
 
 def _application(slug: str) -> Application:
-    """The application of this slug. Raises ``NotFound``."""
+    """Return the application with this slug. Raises ``NotFound``."""
     if slug not in APPLICATIONS:
         raise NotFound
     return APPLICATIONS[slug]
 
 
 def _bearer(request: IRequest) -> str:
-    """The access token of a request (RFC 6750): in the header, the form or the URL."""
+    """Return the access token in the header, the form or the URL (RFC 6750)."""
     scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
     return read_form(request).get("access_token") or read_query(request).get("access_token", "")
 
 
-def _send(request: IRequest, status: int, body: Mapping[str, Any]) -> bytes:
-    """Answer with JSON that nobody may keep."""
+def _send(request: IRequest, status: int, body: Mapping[str, object]) -> bytes:
+    """Answer with JSON that must not be cached."""
     request.setHeader("cache-control", "no-store")
     request.setHeader("pragma", "no-cache")
     return send_json(request, status, body, allow=None)

@@ -6,7 +6,6 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
 
 from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.sessions import Session
@@ -23,7 +22,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The right of an application to speak for a user.
+    """The right of an application to act for a user.
 
     ``auth_time``: when the user logged in. ``session``: the row of that login, None where
     there was none or it is gone. ``nonce``: what the client wants to find in its tokens.
@@ -38,12 +37,12 @@ class Grant:
 
     @property
     def offline(self) -> bool:
-        """Whether it has a refresh token, which outlives the other tokens."""
+        """True if it has a refresh token, which outlives the other tokens."""
         return "offline_access" in self.scope
 
-    def profile(self) -> dict[str, Any]:
-        """Return the claims about the user that the scopes give, mail before profile."""
-        claims: dict[str, Any] = {}
+    def profile(self) -> dict[str, object]:
+        """Return the claims about the user in the scopes, those of ``email`` first."""
+        claims: dict[str, object] = {}
         if "email" in self.scope:
             claims |= {"email": self.account.email, "email_verified": False}
         if "profile" in self.scope:
@@ -56,17 +55,17 @@ class Grant:
             }
         return claims
 
-    def userinfo(self) -> dict[str, Any]:
-        """Return what the userinfo endpoint says."""
+    def userinfo(self) -> dict[str, object]:
+        """Return the claims of the userinfo endpoint."""
         nonce = {"nonce": self.nonce} if self.nonce else {}
         return {"sub": self.account.uid, **self.profile(), **nonce}
 
-    def claims(self, issuer: str, now: int, lifetime: int) -> dict[str, Any]:
+    def claims(self, issuer: str, now: int, lifetime: int) -> dict[str, object]:
         """Return the claims of an id token, but for its own id.
 
         ``sid`` and ``amr`` are those of the session, and go with it. There is no ``at_hash``.
         """
-        claims: dict[str, Any] = {
+        claims: dict[str, object] = {
             "iss": issuer,
             "sub": self.account.uid,
             "aud": self.application.client_id,
@@ -86,15 +85,15 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A token that has been handed out.
+    """An issued token.
 
-    ``expires``: a time on the clock. ``claims``: what introspection says of it. ``session``: the
-    row that it dies with, None for a token that outlives the login.
+    ``expires``: a time on the clock. ``claims``: those of introspection. ``session``: the session
+    with which it expires, ``None`` for a token that outlives the login.
     """
 
     grant: Grant
     expires: float
-    claims: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, object] = field(repr=False)
     session: Session | None = None
 
 
@@ -102,7 +101,7 @@ class Issued:
 class Code:
     """An authorization code. ``challenge`` and ``method``: those of RFC 7636, if there were any.
 
-    A code dies with the session of its grant.
+    A code expires with the session of its grant.
     """
 
     grant: Grant
@@ -112,7 +111,7 @@ class Code:
     method: str
 
     def fits(self, verifier: str | None) -> bool:
-        """Tell whether the verifier is that of the challenge; without one there must be none."""
+        """Return whether the verifier fits the challenge. Without one there must be none."""
         if self.challenge is None or verifier is None:
             return not self.challenge and not verifier
         if self.method == "S256":

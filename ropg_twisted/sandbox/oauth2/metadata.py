@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ropg_twisted.sandbox.oauth2.applications import Application
 
 RESPONSE_TYPES = (
@@ -49,8 +47,8 @@ def issuer(base: str, application: Application) -> str:
     return f"{base}/application/o/{application.slug}/"
 
 
-def discovery_document(base: str, application: Application) -> dict[str, Any]:
-    """Return the document. As in Authentik it is the same for all but names and algorithm.
+def discovery_document(base: str, application: Application) -> dict[str, object]:
+    """Return the document. Only names and algorithm differ between applications, as in Authentik.
 
     It names more than the sandbox does: there is no device, revocation or end-session endpoint,
     and of the response types only ``code`` works.

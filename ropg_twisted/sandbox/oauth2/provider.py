@@ -1,4 +1,4 @@
-"""The OAuth2 provider without HTTP: it gives codes and tokens, and knows what they are good for.
+"""The OAuth2 provider without HTTP: issues and validates codes and tokens.
 
 RFC 6749 sections 4 to 6, RFC 7662 and OpenID Connect Core, as Authentik reads them.
 """
@@ -10,12 +10,11 @@ import string
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 from uuid import uuid4
 
 import jwt
 
-from ropg_twisted.sandbox.accounts import find
+from ropg_twisted.sandbox.accounts import Accounts
 from ropg_twisted.sandbox.flow.sessions import Clock, Session, Sessions
 from ropg_twisted.sandbox.oauth2.applications import Application, find_client
 from ropg_twisted.sandbox.oauth2.authorization import AuthorizationRequest, Form, Stop
@@ -37,8 +36,9 @@ class TokenError(Exception):
 class Provider:
     """Codes and tokens of all applications, on the clock of the sandbox."""
 
-    def __init__(self, clock: Clock, sessions: Sessions) -> None:
+    def __init__(self, clock: Clock, accounts: Accounts, sessions: Sessions) -> None:
         self._clock = clock
+        self._accounts = accounts
         self._sessions = sessions
         self._codes: dict[str, Code] = {}
         self._access: dict[str, Issued] = {}
@@ -46,19 +46,19 @@ class Provider:
 
     @cached_property
     def key(self) -> SigningKey:
-        """The key that signs now; the first one is made when it is first needed."""
+        """The current signing key. The first one is made when it is needed."""
         return SigningKey.make(self._clock.seconds())
 
     def rotate_key(self) -> None:
-        """Sign with a new key from now on, and publish the old one no longer."""
+        """Replace the signing key. The old one is no longer published."""
         self.key = SigningKey.make(self._clock.seconds())
 
-    def jwks(self, application: Application) -> dict[str, Any]:
-        """Return the key set of an application: empty altogether for one without a key."""
+    def jwks(self, application: Application) -> dict[str, object]:
+        """Return the key set of an application; ``{}`` without a key."""
         return {"keys": [dict(self.key.public)]} if application.has_key else {}
 
     def authorize(self, query: Form, session: Session | None) -> str | Stop:
-        """Return the URL to send the browser to, with a code or an error, or why there is none.
+        """Return the redirect with a code or an error, or the reason for none.
 
         ``session``: the row that the browser brings.
         """
@@ -70,14 +70,14 @@ class Provider:
             return request.with_error(*problem)
         if session is None or account is None:
             return Stop.NOT_LOGGED_IN
-        if not request.application.admits(account):
+        if not request.application.allows(account):
             return Stop.REFUSED
         code = uuid4().hex
         self._codes[code] = request.granted(account, session, self._clock.seconds())
         return request.with_code(code)
 
-    def token(self, base: str, form: Form, client: Credentials) -> dict[str, Any]:
-        """Return the answer of the token endpoint at this base URL. Raises :exc:`TokenError`.
+    def token(self, base: str, form: Form, client: Credentials) -> dict[str, object]:
+        """Return the token response at this base URL. Raises :exc:`TokenError`.
 
         As in Authentik, ``password`` and ``client_credentials`` are one grant, which takes app
         passwords and no others, looks at no client secret, and gives no refresh token. The
@@ -101,8 +101,8 @@ class Provider:
             case _:
                 raise TokenError("unsupported_grant_type")
 
-    def userinfo(self, token: str) -> dict[str, Any]:
-        """Return the claims that an access token opens.
+    def userinfo(self, token: str) -> dict[str, object]:
+        """Return the claims for an access token.
 
         Raises :exc:`TokenError` with ``invalid_token`` or ``insufficient_scope``.
         """
@@ -113,8 +113,8 @@ class Provider:
             raise TokenError("insufficient_scope")
         return issued.grant.userinfo()
 
-    def introspect(self, token: str, client: Credentials) -> dict[str, Any]:
-        """Return what a client may know of a token of its own (RFC 7662); it needs its secret."""
+    def introspect(self, token: str, client: Credentials) -> dict[str, object]:
+        """Return the introspection of a client's own token (RFC 7662), if its secret is right."""
         issued = self._access.get(token) or self._refresh.get(token)
         application = find_client(client.id)
         if (
@@ -128,7 +128,7 @@ class Provider:
         return {**issued.claims, "active": True, "scope": scope, "client_id": client.id}
 
     def _redeem_code(self, application: Application, form: Form) -> Grant:
-        """Spend a code. One that is refused is not spent."""
+        """Redeem a code. One that is refused can be redeemed later."""
         if not form.get("code"):
             raise TokenError("invalid_grant")
         redirect_uri = form.get("redirect_uri", "")
@@ -147,7 +147,7 @@ class Provider:
         return code.grant
 
     def _redeem_refresh_token(self, application: Application, form: Form) -> Grant:
-        """Spend a refresh token. The scope may be named, but always stays what it was."""
+        """Redeem a refresh token. Its scope stays the same."""
         token = form.get("refresh_token", "")
         issued = self._refresh.get(token)
         if (
@@ -165,20 +165,20 @@ class Provider:
     def _check_app_password(self, application: Application, form: Form) -> Grant:
         """Look up a user by user name, not by mail, and compare the app password."""
         name = form.get("username", "")
-        account = find(name)
+        account = self._accounts.find(name)
         if (
             account is None
             or account.username != name
             or account.app_password is None
             or account.app_password != form.get("password")
-            or not application.admits(account)
+            or not application.allows(account)
         ):
             raise TokenError("invalid_grant")
         scope = application.allowed(form.get("scope", "").split())
         return Grant(application, account, scope, self._clock.seconds())
 
-    def _issue(self, base: str, grant: Grant, *, refreshable: bool) -> dict[str, Any]:
-        """Hand out tokens. What is left of a session that has ended is the time of its login."""
+    def _issue(self, base: str, grant: Grant, *, refreshable: bool) -> dict[str, object]:
+        """Issue tokens. After the end of a session, only the time of its login is known."""
         now, application = self._clock.seconds(), grant.application
         if grant.session is not None and not self._sessions.holds(grant.session):
             grant = replace(grant, session=None)
@@ -188,7 +188,7 @@ class Provider:
         for_access = {"azp": application.client_id, "uid": _random_text(40), "scope": scope}
         access_token = self._sign(application, {**claims, **for_access})
         self._access[access_token] = Issued(grant, now + ACCESS_LIFETIME, claims, grant.session)
-        answer: dict[str, Any] = {
+        answer: dict[str, object] = {
             "access_token": access_token,
             "token_type": "Bearer",
             "scope": scope,
@@ -200,7 +200,7 @@ class Provider:
             self._refresh[refresh_token] = Issued(grant, now + REFRESH_LIFETIME, claims)
         return answer
 
-    def _sign(self, application: Application, claims: Mapping[str, Any]) -> str:
+    def _sign(self, application: Application, claims: Mapping[str, object]) -> str:
         if application.has_key:
             return self.key.sign(claims)
         return jwt.encode(dict(claims), application.secret, "HS256")

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1, sha256, sha512
-from typing import Any
 
 import jwt
 from cryptography import x509
@@ -25,12 +24,12 @@ class SigningKey:
     """A key. ``public``: the JWK to publish (RFC 7517), whose ``kid`` has 86 characters."""
 
     kid: str
-    public: Mapping[str, Any]
+    public: Mapping[str, object]
     private: RSAPrivateKey = field(repr=False)
 
     @classmethod
     def make(cls, now: float) -> SigningKey:
-        """Return a new key with a certificate that it has signed itself, good from ``now``."""
+        """Return a new key with a self-signed certificate, valid from ``now``."""
         private = generate_private_key(65537, 2048)
         certificate = _certificate(private, datetime.fromtimestamp(now, UTC))
         numbers = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
@@ -48,13 +47,13 @@ class SigningKey:
         }
         return cls(kid, public, private)
 
-    def sign(self, claims: Mapping[str, Any]) -> str:
-        """Return a JWT of these claims that names this key."""
+    def sign(self, claims: Mapping[str, object]) -> str:
+        """Return a JWT of these claims, with the ``kid`` of this key."""
         return jwt.encode(dict(claims), self.private, "RS256", headers={"kid": self.kid})
 
 
 def _certificate(private: RSAPrivateKey, begins: datetime) -> bytes:
-    """A certificate in DER that says nothing but the key."""
+    """Return a certificate of the key, in DER."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authentik sandbox")])
     certificate = (
         x509.CertificateBuilder()

@@ -1,4 +1,4 @@
-"""The options that all commands have in common."""
+"""Command line options in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ropg_twisted import __version__
 
 
 class CommandOptions(usage.Options):
-    """The options of ``ropg`` and of each of its commands."""
+    """The options of ``twistd ropg``, of ``ropg`` and of each of its commands."""
 
     def opt_version(self) -> None:
         """Display the version and exit."""

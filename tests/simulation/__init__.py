@@ -1,0 +1,1 @@
+"""Simulation of outages behind Authentik. Run with ``python -m tests.simulation``."""

@@ -1,0 +1,49 @@
+"""Who may import whom, as docs/architecture.md has it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.paths import CHECKOUT
+
+APART = {"oauth", "guard", "authentik"}
+"""Packages that do not know each other."""
+
+
+def imported(path: Path) -> set[str]:
+    """The first names below ``ropg_twisted`` of all that a module imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "ropg_twisted":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names |= set(re.findall(r"^ropg_twisted\.(\w+)", node.module))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                names |= set(re.findall(r"^ropg_twisted\.(\w+)", alias.name))
+    return names
+
+
+class ImportTests(SynchronousTestCase):
+    """Arrows between the packages."""
+
+    def test_three_packages_do_not_know_each_other(self) -> None:
+        """The protocol, the guards and the client of Authentik can each be read alone."""
+        for package in APART:
+            for path in (CHECKOUT / "ropg_twisted" / package).glob("*.py"):
+                self.assertEqual(imported(path) & (APART - {package}), set(), path)
+
+    def test_the_ground_knows_none_of_them(self) -> None:
+        """What the document lists as shared by all imports nothing above it."""
+        document = (CHECKOUT / "docs" / "architecture.md").read_text("utf-8")
+        [sentence] = re.findall(r"other\. (.*) import none of them\.$", document, re.MULTILINE)
+        names = re.findall(r"`(\w+)`", sentence)
+        self.assertIn("semaphore", names)
+        for name in names:
+            package = CHECKOUT / "ropg_twisted" / name
+            for path in package.glob("*.py") if package.is_dir() else [package.with_suffix(".py")]:
+                self.assertEqual(imported(path) & APART, set(), path)
