@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypedDict
 
 from limits import RateLimitItem
@@ -111,6 +112,57 @@ class GrantedTokens:
     id_claims: Mapping[str, object] | None = field(default=None, repr=False)
 
 
+class RequestKind(StrEnum):
+    """The purpose of a request to Authentik, as in the log and the metrics."""
+
+    FLOW = "flow"
+    """Any step of the flow but the password."""
+    PASSWORD = "password"
+    """The POST of the password."""
+    ACCESS = "access"
+    """Whether the user may use the application."""
+    USER = "user"
+    """Who the user is."""
+    TOKENS = "tokens"
+    """Authorization codes, and tokens for them."""
+    USERINFO = "userinfo"
+    METADATA = "metadata"
+    """The provider's discovery document and keys."""
+    PROBE = "probe"
+    """Whether a login can start."""
+    REMOVAL = "removal"
+    """The removal of a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """A request that was made to Authentik.
+
+    Attributes:
+        status: of the response, ``None`` if no complete response came.
+        seconds: from its start to the end of the response.
+    """
+
+    kind: RequestKind
+    status: int | None
+    seconds: float
+
+
+@dataclass(slots=True)
+class CheckTrace:
+    """The course of a check, recorded while it runs.
+
+    Attributes:
+        queue_seconds: time in the queue of the concurrency limit.
+        stages: the components of the challenges that Authentik sent, in order.
+        requests: the requests made to Authentik, in order of their ends.
+    """
+
+    queue_seconds: float = 0.0
+    stages: list[str] = field(default_factory=list)
+    requests: list[UpstreamRequest] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """The result of a password check.
@@ -123,6 +175,7 @@ class CheckResult:
             name or password alone.
         name_sent: the user name had been sent before Authentik was found to be down.
         was_accepted: a refused password is the one that was last accepted for the user.
+        trace: the course of the check, if Authentik was asked. Joined checks share it.
     """
 
     outcome: Outcome
@@ -132,6 +185,7 @@ class CheckResult:
     authentik_down: bool = False
     name_sent: bool = False
     was_accepted: bool = False
+    trace: CheckTrace | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

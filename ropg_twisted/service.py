@@ -67,13 +67,15 @@ def make_service(
     for warning in warnings(settings):
         log.warn(warning)
     keys, algorithm = _keys(settings)
+    registry = CollectorRegistry()
     client = _client(settings, reactor)
-    flow = FlowExecutor(settings.authentik_url, settings.flow_slug, settings.login_stage)
+    flow = FlowExecutor(
+        settings.authentik_url, settings.flow_slug, settings.login_stage, settings.slow_refusal
+    )
     application = _application(settings)
     provider_metadata = ProviderMetadata(application, client, settings.deadline, reactor)
     tokens = IDTokenVerifier(provider_metadata)
     sessions = _sessions(settings, reactor)
-    registry = CollectorRegistry()
     audit = AuditLog(registry)
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store

@@ -37,7 +37,7 @@ AUTHENTIK = "http://authentik.example.com"
 OWN_ADDRESS = ip_address("192.0.2.1")
 """Address of the daemon, as Authentik sees it."""
 
-MakeClient = Callable[[ClientIPHeaders], AuthentikClient]
+MakeClient = Callable[[ClientIPHeaders, IReactorTime], AuthentikClient]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ def proven_flow(clock: IReactorTime) -> FlowEvidence:
 
 def client_with(agent: IAgent) -> MakeClient:
     """A function that makes a client of Authentik with this agent."""
-    return lambda client_ip: AuthentikClient(agent, agent, client_ip, lambda: OWN_ADDRESS)
+    return lambda client_ip, clock: AuthentikClient(
+        agent, agent, client_ip, clock, own_address=lambda: OWN_ADDRESS
+    )
 
 
 def build_daemon(
@@ -96,7 +98,7 @@ def build_daemon(
     # make_service takes its parts from its module, and only while it runs.
     with patch.multiple(
         service,
-        make_client=lambda _, __, client_ip, ___: make_client(client_ip),
+        make_client=lambda clock, _, client_ip, *__: make_client(client_ip, clock),
         FlowEvidence=keep("evidence", make_evidence),
         AuthentikVerifier=keep(
             "unguarded",

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from ropg_twisted.authentik.challenges import Response, read_json
 from ropg_twisted.authentik.client import FlowSession
-from ropg_twisted.interfaces import CodeRequest, UpstreamTokenResponse
+from ropg_twisted.interfaces import CodeRequest, RequestKind, UpstreamTokenResponse
 from ropg_twisted.types import JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
@@ -40,7 +40,7 @@ class Application:
         """
         slug = quote(self.slug)
         url = f"{self.authentik_url}/api/v3/core/applications/{slug}/check_access/"
-        response = await session.get(url)
+        response = await session.get(url, RequestKind.ACCESS)
         if response.status == 404:
             if self.named:
                 raise UpstreamError(Reason.APPLICATION_MISSING)
@@ -71,7 +71,7 @@ class Application:
             **({} if wanted.nonce is None else {"nonce": wanted.nonce}),
         }
         url = f"{self.authentik_url}/application/o/authorize/?{urlencode(query)}"
-        code = _code(await session.get(url), wanted.redirect_uri, state)
+        code = _code(await session.get(url, RequestKind.TOKENS), wanted.redirect_uri, state)
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -87,11 +87,12 @@ class Application:
     ) -> Response:
         """Return the response of the token endpoint. Not retried: a code works once."""
         url = f"{self.authentik_url}/application/o/token/"
-        return await session.post_form(url, form, authorization)
+        return await session.post_form(url, RequestKind.TOKENS, form, authorization)
 
     async def userinfo(self, authorization: str, session: FlowSession) -> Response:
         """Return the response of the userinfo endpoint to an Authorization header."""
-        return await session.get(f"{self.authentik_url}/application/o/userinfo/", authorization)
+        url = f"{self.authentik_url}/application/o/userinfo/"
+        return await session.get(url, RequestKind.USERINFO, authorization)
 
     async def discovery(self, session: FlowSession) -> JSONObject | None:
         """Fetch the discovery document; ``None`` if the application does not exist and need not.
@@ -99,7 +100,7 @@ class Application:
         Raises :exc:`UpstreamError`.
         """
         url = f"{self._provider}/.well-known/openid-configuration"
-        response = await session.get(url)
+        response = await session.get(url, RequestKind.METADATA)
         if response.status != 404:
             return read_json(response)
         if self.named:
@@ -108,7 +109,7 @@ class Application:
 
     async def jwks(self, session: FlowSession) -> JSONObject:
         """Fetch the key set, ``{}`` if the provider has no key. Raises :exc:`UpstreamError`."""
-        return read_json(await session.get(f"{self._provider}/jwks/"))
+        return read_json(await session.get(f"{self._provider}/jwks/", RequestKind.METADATA))
 
     @property
     def _provider(self) -> str:

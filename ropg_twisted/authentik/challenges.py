@@ -21,12 +21,13 @@ UID = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response with its whole body."""
+    """An HTTP response with its whole body. ``seconds``: the duration of its request."""
 
     status: int
     content_type: str
     location: str | None
     body: bytes = field(repr=False)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http.cookiejar import DefaultCookiePolicy
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ from ropg_twisted.authentik.challenges import (
     read_session_cookie,
 )
 from ropg_twisted.authentik.client_ip import ClientIPHeaders
+from ropg_twisted.interfaces import CheckTrace, RequestKind, UpstreamRequest
 from ropg_twisted.networks import LOOPBACK, Address
 from ropg_twisted.tls_trust import tls_policy
 from ropg_twisted.types import DeferredCoroutine, IReactor, JSONObject
@@ -42,6 +44,8 @@ class AuthentikClient:
         pooled: an agent that keeps connections alive.
         fresh: an agent that makes a new connection for each request.
         client_ip: headers that tell Authentik the client's address.
+        clock: measures requests.
+        on_request: called after each request.
         own_address: returns our own address as Authentik sees it.
     """
 
@@ -50,48 +54,83 @@ class AuthentikClient:
         pooled: IAgent,
         fresh: IAgent,
         client_ip: ClientIPHeaders,
+        clock: IReactorTime,
+        on_request: Callable[[UpstreamRequest], None] = lambda request: None,
         own_address: Callable[[], Address] = lambda: LOOPBACK,
     ) -> None:
         self.client_ip = client_ip
         self.own_address = own_address
+        self._clock = clock
+        self._on_request = on_request
         self._pooled = IdentityAgent(pooled)
         self._fresh = IdentityAgent(fresh)
 
     def session(
-        self, address: Address | None, *, fresh: bool = False, force: bool = False
+        self,
+        address: Address | None,
+        *,
+        fresh: bool = False,
+        force: bool = False,
+        trace: CheckTrace | None = None,
     ) -> FlowSession:
         """Return a new session without cookies, for a client at ``address``.
 
         Args:
             fresh: make a new connection for each request.
             force: see :meth:`ClientIPHeaders.headers`.
+            trace: records the requests.
         """
+
+        def on_request(request: UpstreamRequest) -> None:
+            self._on_request(request)
+            if trace is not None:
+                trace.requests.append(request)
+
         headers = self.client_ip.headers(address, force=force)
-        return FlowSession(self._fresh if fresh else self._pooled, headers)
+        agent = self._fresh if fresh else self._pooled
+        return FlowSession(agent, headers, self._clock, on_request)
 
 
 def make_client(
-    reactor: IReactor, ca_pem: bytes | None, client_ip: ClientIPHeaders, max_checks: int
+    reactor: IReactor,
+    ca_pem: bytes | None,
+    client_ip: ClientIPHeaders,
+    max_checks: int,
+    on_request: Callable[[UpstreamRequest], None] = lambda request: None,
 ) -> AuthentikClient:
     """Return a client that keeps up to ``max_checks`` idle connections.
 
-    ``ca_pem``: certificates to trust instead of the system's. Raises :exc:`ValueError` if it has
-    none.
+    ``ca_pem``: certificates to trust instead of the system's. ``on_request``: called after each
+    request. Raises :exc:`ValueError` if ``ca_pem`` has no certificates.
     """
     endpoints = Endpoints(reactor, tls_policy(ca_pem))
     pooled, fresh = make_agents(reactor, endpoints, max_checks)
-    return AuthentikClient(pooled, fresh, client_ip, lambda: endpoints.own_address)
+    return AuthentikClient(
+        pooled, fresh, client_ip, reactor, on_request, lambda: endpoints.own_address
+    )
 
 
 class FlowSession:
     """A session at Authentik with a cookie jar of its own. Redirects are not followed.
 
-    ``headers`` go with every request. Every request raises :exc:`UpstreamError` if no complete
+    Each request names its purpose, ``kind``, and raises :exc:`UpstreamError` if no complete
     response comes.
+
+    Args:
+        headers: go with every request.
+        on_request: called after each request.
     """
 
-    def __init__(self, agent: IAgent, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        agent: IAgent,
+        headers: Mapping[str, str],
+        clock: IReactorTime,
+        on_request: Callable[[UpstreamRequest], None],
+    ) -> None:
         self._headers = headers
+        self._clock = clock
+        self._on_request = on_request
         # Behind a reverse proxy the cookie is Secure even if our connection to it is plain HTTP.
         self._jar = IndexableCookieJar(DefaultCookiePolicy(secure_protocols=("http", "https")))
         self._client = HTTPClient(agent, self._jar, data_to_body_producer=BytesProducer)
@@ -102,24 +141,41 @@ class FlowSession:
         values = [cookie.value for cookie in self._jar if cookie.name == SESSION_COOKIE]
         return read_session_cookie(values[0] if values else None)
 
-    async def get(self, url: str, authorization: str | None = None) -> Response:
+    async def get(self, url: str, kind: RequestKind, authorization: str | None = None) -> Response:
         """GET ``url``."""
-        return await self._request("GET", url, _authorization_header(authorization), None)
+        return await self._request(kind, "GET", url, _authorization_header(authorization), None)
 
-    async def post(self, url: str, body: JSONObject) -> Response:
+    async def post(self, url: str, kind: RequestKind, body: JSONObject) -> Response:
         """POST ``body`` as JSON to ``url``."""
         headers = Headers({"Content-Type": ["application/json"]})
-        return await self._request("POST", url, headers, json.dumps(body).encode("ascii"))
+        return await self._request(kind, "POST", url, headers, json.dumps(body).encode("ascii"))
 
     async def post_form(
-        self, url: str, form: Mapping[str, str], authorization: str | None = None
+        self,
+        url: str,
+        kind: RequestKind,
+        form: Mapping[str, str],
+        authorization: str | None = None,
     ) -> Response:
         """POST ``form`` to ``url``."""
         headers = _authorization_header(authorization)
         headers.setRawHeaders("Content-Type", ["application/x-www-form-urlencoded"])
-        return await self._request("POST", url, headers, urlencode(form).encode("ascii"))
+        return await self._request(kind, "POST", url, headers, urlencode(form).encode("ascii"))
 
     async def _request(
+        self, kind: RequestKind, method: str, url: str, headers: Headers, data: bytes | None
+    ) -> Response:
+        started = self._clock.seconds()
+        status = None
+        try:
+            response = await self._respond(method, url, headers, data)
+            status = response.status
+        finally:
+            seconds = self._clock.seconds() - started
+            self._on_request(UpstreamRequest(kind, status, seconds))
+        return replace(response, seconds=seconds)
+
+    async def _respond(
         self, method: str, url: str, headers: Headers, data: bytes | None
     ) -> Response:
         headers.setRawHeaders("Accept", ["application/json"])

@@ -36,11 +36,27 @@ INTERACTIVE_STAGES: Final = frozenset(
 )
 """The other stages of Authentik 2026.8 that may follow the password."""
 
+_KNOWN: Final = frozenset(
+    (
+        *(IDENTIFICATION, PASSWORD, ACCESS_DENIED, USER_LOGIN, FLOW_ERROR, FLOW_SHELL, REDIRECT),
+        *INTERACTIVE_STAGES,
+        *(
+            f"{AUTHENTICATOR}{name}"
+            for name in ("duo", "email", "sms", "static", "totp", "validate", "webauthn")
+        ),
+    )
+)
+
 CREDENTIALS: Final = frozenset(("uid_field", "password", "non_field_errors"))
 """Fields whose errors refuse the user name and the password."""
 
 CODE: Final = frozenset(("code",))
 """Fields whose errors refuse a code."""
+
+
+def is_known_component(component: str) -> bool:
+    """Return whether this is a component of Authentik 2026.8."""
+    return component in _KNOWN
 
 
 def is_stage_after_password(component: str) -> bool:

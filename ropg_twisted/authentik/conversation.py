@@ -8,8 +8,8 @@ challenge                      when                    response, or verdict
  ... with errors               in reply to the name,   rejected
                                or name and password
 ``ak-stage-password``          after the name          the password
- ... with errors               in reply to the         rejected
-                               password
+ ... with errors               in reply to the         rejected; unverifiable after more than
+                               password                ``slow_refusal`` seconds
 ``ak-stage-access-denied``     before the name         unverifiable
                                after the name          denied
                                in reply to the         rejected
@@ -50,6 +50,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from math import inf
 from typing import Final, TypeAlias
 from urllib.parse import urljoin
 
@@ -68,6 +69,7 @@ from ropg_twisted.authentik.components import (
     VALIDATE,
     accepts_code,
     are_refusals,
+    is_known_component,
     is_stage_after_password,
     reason_not_to_start,
 )
@@ -132,23 +134,34 @@ class Conversation:
         evidence: how the flow was seen to refuse a password.
         login_stage: whether the flow has a user-login stage. Without one, the end of the flow after
             the password verifies it, even if the session is not authenticated.
+        slow_refusal: seconds after which a refusal is not believed. A directory that hangs becomes
+            a refusal when Authentik gives it up; one that works refuses within a second.
 
     Attributes:
         progress: how far the login has come.
         refused_in_place: whether Authentik refused the password in place; ``None`` before it has
             responded to the password, and if its response does not concern the password.
         restarted: the flow asked for the user name or the password again.
+        stages: the components received, in order. An unknown one is ``unknown``.
     """
 
     def __init__(
-        self, login: LoginAttempt, *, root: str, evidence: Evidence, login_stage: bool = True
+        self,
+        login: LoginAttempt,
+        *,
+        root: str,
+        evidence: Evidence,
+        login_stage: bool = True,
+        slow_refusal: float = inf,
     ) -> None:
         self.progress = Progress.OPENED
         self.refused_in_place: bool | None = None
         self.restarted = False
+        self.stages: list[str] = []
         self._login = login
         self._evidence = evidence
         self._login_stage = login_stage
+        self._slow_refusal = slow_refusal
         self._root = root
         self._last_component: str | None = None
         self._code_sent = False
@@ -165,13 +178,19 @@ class Conversation:
         """True if the password has been sent."""
         return self.progress >= Progress.SENT
 
-    def receive(self, received: Redirect | Challenge, cookie: SessionCookie) -> Step:
+    def receive(
+        self, received: Redirect | Challenge, cookie: SessionCookie, seconds: float = 0.0
+    ) -> Step:
         """Return the next step. An :class:`Outcome` ends the login.
 
         Args:
             received: Authentik's next response.
             cookie: the session cookie after that response.
+            seconds: the duration of the request.
         """
+        if isinstance(received, Challenge):
+            is_known = is_known_component(received.component)
+            self.stages.append(received.component if is_known else "unknown")
         self._steps += 1
         if self._steps > MAX_STEPS:
             return _unverifiable(Reason.FLOW_LOOP)
@@ -180,6 +199,8 @@ class Conversation:
             if self._evidence is Evidence.RESTARTS:
                 return _unverifiable(Reason.FLOW_RESTARTS)
         step = self._next_step(received, cookie)
+        if step is _REJECTED and seconds > self._slow_refusal:
+            return _unverifiable(Reason.REFUSAL_TOO_SLOW)
         return self._trusted(step, cookie) if isinstance(step, Outcome) else step
 
     def _is_refusal_in_place(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError
@@ -12,7 +13,7 @@ from ropg_twisted.authentik.client import FlowSession
 from ropg_twisted.authentik.components import reason_not_to_start
 from ropg_twisted.authentik.conversation import Conversation, FollowRedirect, Progress
 from ropg_twisted.authentik.evidence import Evidence
-from ropg_twisted.interfaces import LoginAttempt
+from ropg_twisted.interfaces import LoginAttempt, RequestKind
 from ropg_twisted.verdict import Outcome, Reason, RetryableError, UpstreamError
 
 
@@ -24,11 +25,13 @@ class FlowExecutor:
         authentik_url: base URL without a trailing slash.
         slug: names the flow in Authentik.
         login_stage: whether the flow has a user-login stage.
+        slow_refusal: seconds after which a refusal of a password is not believed.
     """
 
     authentik_url: str
     slug: str
     login_stage: bool = True
+    slow_refusal: float = inf
 
     @property
     def url(self) -> str:
@@ -46,6 +49,7 @@ class FlowExecutor:
             root=f"{self.authentik_url}/",
             evidence=evidence,
             login_stage=self.login_stage,
+            slow_refusal=self.slow_refusal,
         )
 
     async def log_in(self, conversation: Conversation, session: FlowSession) -> Outcome:
@@ -56,16 +60,18 @@ class FlowExecutor:
         before the password was sent.
         """
         try:
-            response = await session.get(self.url)
+            response = await session.get(self.url, RequestKind.FLOW)
             while True:
                 received = read_executor_response(response, self.url)
-                step = conversation.receive(received, session.cookie)
+                step = conversation.receive(received, session.cookie, response.seconds)
                 if isinstance(step, Outcome):
                     return step
                 if isinstance(step, FollowRedirect):
-                    response = await session.get(self.url)
+                    response = await session.get(self.url, RequestKind.FLOW)
                 else:
-                    response = await session.post(self.url, step.body)
+                    sends_password = conversation.progress is Progress.SENT
+                    kind = RequestKind.PASSWORD if sends_password else RequestKind.FLOW
+                    response = await session.post(self.url, kind, step.body)
         except CancelledError:
             timeout = Reason.UPSTREAM_TIMEOUT
             raise UpstreamError(timeout, name_sent=conversation.name_sent) from None
@@ -97,7 +103,9 @@ class FlowExecutor:
     async def probe(self, session: FlowSession) -> Reason | None:
         """Return why no login can start now, or ``None``. Makes one GET, and sends no name."""
         try:
-            received = read_executor_response(await session.get(self.url), self.url)
+            received = read_executor_response(
+                await session.get(self.url, RequestKind.PROBE), self.url
+            )
         except UpstreamError as error:
             return error.reason
         return None if isinstance(received, Redirect) else reason_not_to_start(received)

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from ropg_twisted.authentik.challenges import read_executor_response
 from ropg_twisted.authentik.client import FlowSession, with_deadline
 from ropg_twisted.authentik.executor import FlowExecutor
+from ropg_twisted.interfaces import RequestKind
 from ropg_twisted.verdict import Reason, UpstreamError
 
 USUAL_WORKERS: Final = 8
@@ -87,7 +88,9 @@ class SessionRemover:
 
     async def _remove(self, flow: FlowExecutor, session: FlowSession, seconds: float) -> None:
         try:
-            response = await with_deadline(session.get(flow.url), seconds, self._clock)
+            response = await with_deadline(
+                session.get(flow.url, RequestKind.REMOVAL), seconds, self._clock
+            )
             read_executor_response(response, flow.url)
             if session.cookie.authenticated:
                 raise UpstreamError(Reason.FLOW_ERROR)

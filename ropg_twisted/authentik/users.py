@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ropg_twisted.authentik.challenges import UID, read_json
 from ropg_twisted.authentik.client import FlowSession
-from ropg_twisted.interfaces import User
+from ropg_twisted.interfaces import RequestKind, User
 from ropg_twisted.verdict import Reason, UpstreamError
 
 
@@ -15,7 +15,8 @@ async def fetch_user(authentik_url: str, session: FlowSession) -> User:
     user than the session cookie does: claims are never guessed.
     """
     try:
-        body = read_json(await session.get(f"{authentik_url}/api/v3/core/users/me/"))
+        url = f"{authentik_url}/api/v3/core/users/me/"
+        body = read_json(await session.get(url, RequestKind.USER))
         user = _read_user(body["user"])
     except (UpstreamError, LookupError, TypeError, ValueError):
         raise UpstreamError(Reason.UPSTREAM_IDENTITY) from None

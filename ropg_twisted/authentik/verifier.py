@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import CancelledError
@@ -14,7 +16,7 @@ from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.users import fetch_user
-from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, User
+from ropg_twisted.interfaces import CheckResult, CheckTrace, IPasswordVerifier, LoginAttempt, User
 from ropg_twisted.verdict import Outcome, Reason, RetryableError, UpstreamError, Verdict
 
 _CANARY_OUTCOMES: Final = {
@@ -63,37 +65,49 @@ class AuthentikVerifier:
         A transient error before the password was sent is retried once, on a new connection. Only
         the deadline cancels a check here. A canary has our own address as that of its client.
         """
+        trace = CheckTrace()
+        return replace(await self._verify(login, trace), trace=trace)
+
+    async def _verify(self, login: LoginAttempt, trace: CheckTrace) -> CheckResult:
         address = self._client.own_address() if login.canary else login.address
+        session = partial(self._client.session, address, trace=trace)
         attempt = self._gather_evidence if login.canary else self._attempt
         try:
             try:
-                return await attempt(login, self._client.session(address))
+                return await attempt(login, session(), trace)
             except RetryableError:
-                return await attempt(login, self._client.session(address, fresh=True))
+                return await attempt(login, session(fresh=True), trace)
         except UpstreamError as error:
             return _unverifiable(error)
         except CancelledError:
             return _unverifiable(UpstreamError(Reason.UPSTREAM_TIMEOUT))
 
-    async def _gather_evidence(self, canary: LoginAttempt, session: FlowSession) -> CheckResult:
+    async def _gather_evidence(
+        self, canary: LoginAttempt, session: FlowSession, trace: CheckTrace
+    ) -> CheckResult:
         evidence = await self._flow.probe_refusal(canary, session)
         self._evidence.gather(evidence)
         return CheckResult(_CANARY_OUTCOMES[evidence])
 
-    async def _log_in(self, login: LoginAttempt, session: FlowSession) -> Outcome:
+    async def _log_in(
+        self, login: LoginAttempt, session: FlowSession, trace: CheckTrace
+    ) -> Outcome:
         conversation = self._flow.conversation(login, self._evidence.current or Evidence.RESTARTS)
         try:
             return await self._flow.log_in(conversation, session)
         finally:
+            trace.stages += conversation.stages
             if conversation.refused_in_place:
                 self._evidence.confirm()
             elif conversation.restarted:
                 self._evidence.contradict()
 
-    async def _attempt(self, login: LoginAttempt, session: FlowSession) -> CheckResult:
+    async def _attempt(
+        self, login: LoginAttempt, session: FlowSession, trace: CheckTrace
+    ) -> CheckResult:
         removes_session = True
         try:
-            outcome = await self._log_in(login, session)
+            outcome = await self._log_in(login, session, trace)
             if outcome.verdict is not Verdict.VERIFIED:
                 return CheckResult(outcome)
             if self._checks_access and not await self._application.check_access(session):

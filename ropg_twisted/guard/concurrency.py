@@ -49,10 +49,14 @@ class ConcurrencyLimit:
         started = self._clock.seconds()
         if not self._slots.try_acquire() and not await self._wait():
             return _OVERLOADED
-        left = self._deadline - (self._clock.seconds() - started)
+        waited = self._clock.seconds() - started
+        left = self._deadline - waited
         check = Deferred.fromCoroutine(self._verifier.verify(login)).addTimeout(left, self._clock)
         check.addBoth(self._release)
-        return await _shielded(check)
+        result = await _shielded(check)
+        if result.trace is not None:
+            result.trace.queue_seconds = waited
+        return result
 
     async def _wait(self) -> bool:
         """Wait in the queue, unless it is full. Return whether a slot came free in time."""

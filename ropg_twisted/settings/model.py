@@ -123,7 +123,7 @@ class Settings:
     password_hash_key: str | None = field(default=None, repr=False)
     """The key of the hashes of accepted passwords in that store; ``None`` to keep them out."""
     slow_refusal: float
-    """Duration after which a refusal is not believed; 0 for never."""
+    """Duration after which a refusal is not believed; infinity to believe every refusal."""
     drop_on_outage: bool
     """Drop connections on an outage, for clients without a setting of their own."""
     log: str | None = None

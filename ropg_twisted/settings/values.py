@@ -164,8 +164,8 @@ def deadline(value: str) -> float:
 
 
 def slow_refusal(value: str) -> float:
-    """Return the duration after which a refusal is not believed, in seconds; 0 for never."""
-    return _seconds(value, 0, 300)
+    """Return the seconds after which a refusal is not believed; infinity for 0."""
+    return _seconds(value, 0, 300) or inf
 
 
 def _seconds(value: str, least: float, most: float) -> float:

@@ -182,7 +182,7 @@ class FaultTestCase(TestCase):
         daemon = build_daemon(
             settings,
             clock,
-            lambda client_ip: make_client(self.reactor, ca_pem, client_ip, PLACES),
+            lambda client_ip, _: make_client(self.reactor, ca_pem, client_ip, PLACES),
         )
         scenario = FaultScenario(authentik, clock, daemon, pool)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.tidy(scenario)))

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
@@ -92,9 +93,9 @@ class AddressTestCase(SynchronousTestCase):
         self.agent = agent = UnreliableAgent(self.recorder)
         settings = make_settings(Client("nothing"), flow_slug="inbuilt-only", outpost_token=token)
 
-        def make_client(client_ip: ClientIPHeaders) -> AuthentikClient:
+        def make_client(client_ip: ClientIPHeaders, clock: IReactorTime) -> AuthentikClient:
             self.client_ip = client_ip
-            return AuthentikClient(agent, agent, client_ip)
+            return AuthentikClient(agent, agent, client_ip, clock)
 
         daemon = build_daemon(settings, clock, make_client, guards=False)
         self.verifier = daemon.unguarded

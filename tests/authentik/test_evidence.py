@@ -22,7 +22,13 @@ from ropg_twisted.authentik.canary import PREFIX, Canary
 from ropg_twisted.authentik.challenges import Response, SessionCookie, read_session_cookie
 from ropg_twisted.authentik.evidence import LIFETIME, RECHECK_SECONDS, Evidence, FlowEvidence
 from ropg_twisted.authentik.users import fetch_user
-from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Readiness
+from ropg_twisted.interfaces import (
+    CheckResult,
+    IPasswordVerifier,
+    LoginAttempt,
+    Readiness,
+    RequestKind,
+)
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
 from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
@@ -365,7 +371,7 @@ class IdentityTests(SynchronousTestCase):
         class LoggedIn:
             cookie = SessionCookie("sid", authenticated=True, sub=cookie_sub)
 
-            async def get(self, url: str) -> Response:
+            async def get(self, url: str, kind: RequestKind) -> Response:
                 user = {"uid": said, "username": "alice", "groups": []}
                 body = json.dumps({"user": user}).encode()
                 return Response(200, "application/json", None, body)

@@ -9,6 +9,7 @@ from unittest import skipIf
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -87,7 +88,7 @@ def evidence_of(recording: Recording) -> Evidence:
     site = Replay(wrong)
     agent: Any = RequestTraversalAgent(site)
     probe = FlowExecutor(AUTHENTIK, _slug(wrong)).probe_refusal(
-        login_in(wrong), AuthentikClient(agent, agent, ClientIPHeaders()).session(None)
+        login_in(wrong), AuthentikClient(agent, agent, ClientIPHeaders(), Clock()).session(None)
     )
     found: list[Evidence] = []
     Deferred.fromCoroutine(probe).addCallbacks(found.append, lambda _: None)
@@ -101,7 +102,7 @@ def replay(
     site = Replay(recording)
     agent: Any = RequestTraversalAgent(site) if site._left else RefusingAgent()
     flow = FlowExecutor(AUTHENTIK, _slug(recording), login_stage)
-    browser = AuthentikClient(agent, agent, ClientIPHeaders()).session(None)
+    browser = AuthentikClient(agent, agent, ClientIPHeaders(), Clock()).session(None)
     conversation = flow.conversation(login_in(recording), evidence)
     walk = flow.log_in(conversation, browser)
     result: list[Outcome] = []

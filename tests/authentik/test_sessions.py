@@ -17,6 +17,7 @@ from ropg_twisted.authentik.challenges import Response, SessionCookie
 from ropg_twisted.authentik.client import FlowSession
 from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.sessions import LOG_SECONDS, QUEUE_FACTOR, USUAL_WORKERS, SessionRemover
+from ropg_twisted.interfaces import RequestKind
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.verdict import Reason, UpstreamError
@@ -48,7 +49,7 @@ class AuthenticatedFlowSession(FlowSession):
         """See :class:`FlowSession`."""
         return SessionCookie("sid", self._authenticated)
 
-    async def get(self, url: str, authorization: str | None = None) -> Response:
+    async def get(self, url: str, kind: RequestKind, authorization: str | None = None) -> Response:
         """See :class:`FlowSession`."""
         self.asked = True
         if not self._at_once:

@@ -32,7 +32,7 @@ from ropg_twisted.authentik.conversation import MAX_STEPS, ChallengeResponse, Co
 from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.authentik.users import fetch_user
 from ropg_twisted.errors import OAuthError
-from ropg_twisted.interfaces import LoginAttempt
+from ropg_twisted.interfaces import LoginAttempt, RequestKind
 from ropg_twisted.networks import client_address, network_of, parse_networks
 from ropg_twisted.oauth.claims import claims_of
 from ropg_twisted.oauth.forms import parse_form, parse_unencoded_form
@@ -232,7 +232,7 @@ class _FixedFlowSession:
     def __init__(self, body: bytes) -> None:
         self._response = Response(200, "application/json", None, body)
 
-    async def get(self, url: str) -> Response:
+    async def get(self, url: str, kind: RequestKind) -> Response:
         return self._response
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from limits import parse
@@ -331,7 +332,7 @@ VALUES = {
     ),
     "ROPG_SLOW_REFUSAL": Values(
         lambda settings: settings.slow_refusal,
-        {"0": 0.0, "0.5": 0.5, "300": 300.0},
+        {"0": inf, "0.5": 0.5, "300": 300.0},
         ("-1", "301", "nan", "inf", "5s"),
     ),
     "ROPG_OUTAGE": Values(
