@@ -251,7 +251,7 @@ class FaultyAuthentik(Factory):
         return POINTS[POINTS.index(point) + 1]
 
     def _place(self, request: bytes) -> Point:
-        """Where in a login a request belongs; one GET is told from another by what came before."""
+        """Return the point of a login that a request belongs to. GETs are told apart by order."""
         head, _, body = request.partition(b"\r\n\r\n")
         for path, point in _PATHS.items():
             if path in head:

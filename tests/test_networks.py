@@ -113,7 +113,7 @@ class ClientAddressTests(SynchronousTestCase):
         proxies: list[str],
         separator: str,
     ) -> None:
-        """Whatever stands left of the hop that a trusted proxy has added changes nothing."""
+        """Hops to the left of the one that a trusted proxy has added change nothing."""
         last = separator.join([left, str(client), *proxies])
         forwarded_for = [*headers, *last.split("\n")]
         self.assertEqual(client_address("10.0.0.1", forwarded_for, PROXIES), client)

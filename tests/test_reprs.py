@@ -48,7 +48,7 @@ class ReprTests(SynchronousTestCase):
     """Representations of objects."""
 
     def test_no_value_shows_its_secrets(self) -> None:
-        """Whatever is named like a secret is in no ``repr`` and no ``str``."""
+        """A field that is named like a secret is in no ``repr`` and no ``str``."""
         checked = set()
         for kind in all_dataclasses():
             names = secret_fields(kind)

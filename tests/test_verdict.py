@@ -1,4 +1,4 @@
-"""Which faults count as an outage."""
+"""The faults that count as an outage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ropg_twisted.verdict import OUTAGES, Reason, UpstreamError
 
 
 class WhoseFaultTests(SynchronousTestCase):
-    """Which faults say that Authentik itself is down."""
+    """The faults that say that Authentik itself is down."""
 
     def test_before_the_name_every_outage_does_and_later_only_what_breaks(self) -> None:
         """A silence or an odd answer after the name may be about this user alone."""

@@ -211,7 +211,7 @@ class TokenEndpointTests(SynchronousTestCase):
         self.assertEqual(reply.status, 200)
 
     def test_a_mistake_of_ours_is_no_verdict(self) -> None:
-        """Whatever breaks inside is answered as an outage, and its text stays inside."""
+        """A mistake inside is answered as an outage, and its text stays inside."""
         reply = ask(FailingVerifier(RIGHT), urlencode(GOOD))
         self.assertEqual(
             (reply.status, reply.body),
@@ -375,7 +375,7 @@ class CheckLogTests(SynchronousTestCase):
         self.assertNotIn("canary", repr(events))
 
     def test_what_is_told_of_a_request_holds_no_secret(self) -> None:
-        """Whoever writes the log down could not find the password if they looked for it."""
+        """The arguments of the audit log do not contain the password."""
         told: list[object] = []
         self.patch(AuditLog, "check", lambda _, *args: told.append(args))
         ask(FixedVerifier(RIGHT), urlencode({**GOOD, "password": "canary"}))

@@ -210,7 +210,7 @@ class AuthentiksTokensTests(SynchronousTestCase):
         self.assertEqual((reply.status, reply.headers["www-authenticate"]), (401, BAD_TOKEN))
 
     def test_forged_ones_are_not_believed(self) -> None:
-        """Nobody but Authentik says that a token of its issuer is good."""
+        """Authentik alone says that a token of its issuer is valid."""
         daemon = InMemoryDaemon(self)
         claims = {"iss": f"{AUTHENTIK}{OAUTH}jamf-connect/", "sub": "x", "exp": time.time() + 60}
         for number in (0, 1):
@@ -236,7 +236,7 @@ class AuthentiksTokensTests(SynchronousTestCase):
             self.assertEqual(daemon.userinfo(ours).status, 200, fault)
 
     def test_what_can_be_no_token_is_not_valid(self) -> None:
-        """Whatever characters it holds, it is no outage, and adds no header at Authentik."""
+        """Unusual characters are no outage, and add no header at Authentik."""
         daemon = InMemoryDaemon(self)
         for token in (
             "a b",

@@ -225,7 +225,7 @@ class DeadlineTests(FaultTestCase):
     """A check that is cancelled at its deadline."""
 
     async def test_a_cancelled_check_closes_its_connection(self) -> None:
-        """Wherever it stands, it was late; a session that is complete by then is removed."""
+        """The check was late at any point; a session that is complete by then is removed."""
         problems = []
         for name in SILENCES:
             for point in POINTS[:-1]:

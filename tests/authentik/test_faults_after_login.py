@@ -24,7 +24,7 @@ class AccessTests(FaultTestCase):
     """A right password, and an Authentik that does not say whether it is enough."""
 
     async def test_faults_of_check_access(self) -> None:
-        """Nobody is let in, the password is not sent again, and the session is removed."""
+        """Access is not granted, the password is not sent again, and the session is removed."""
         reasons = {
             **REASON_OF,
             **dict.fromkeys(REASONS[Reason.UPSTREAM_REDIRECT], Reason.UPSTREAM_STATUS),

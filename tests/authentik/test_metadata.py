@@ -134,7 +134,7 @@ class KeptTests(SynchronousTestCase):
                     self.failureResultOf(waiter, UpstreamError)
 
     def test_who_waits_no_longer_stops_the_fetch(self) -> None:
-        """When all have gone it is given up, and the next who asks begins another."""
+        """The fetch is cancelled after the last waiter, and the next request begins another."""
         waiters = [self.get() for _ in range(2)]
         for waiter in waiters:
             waiter.cancel()
@@ -195,7 +195,7 @@ class DocumentsTests(SynchronousTestCase):
                 self.assertNotEqual(daemon.get(path).status, 404, path)
 
     def test_no_application(self) -> None:
-        """Where none is named and none is there, the document names password checks only."""
+        """The document of an unknown application names password checks only."""
         daemon = InMemoryDaemon(self, CLIENT_ID="unknown")
         for _ in range(3):
             document = daemon.get(DISCOVERY).json
@@ -338,7 +338,7 @@ class AbortingDiscoveryTests(SynchronousTestCase):
         self.assertIsNone(self.ask(daemon, "?client_id=xcreds"))
 
     def test_a_client_may_say_otherwise_than_all(self) -> None:
-        """Where outages are cut, a client whose table says 503 gets its document."""
+        """A client whose table says 503 gets a 503, although other clients are cut off."""
         clients = '[[clients]]\nid = "jamf-connect"\noutage = "503"\n'
         daemon = InMemoryDaemon(self, clients, ROPG_OUTAGE="abort")
         daemon.agent.failure = ConnectionRefusedError()

@@ -132,7 +132,7 @@ class VerdictTests(SynchronousTestCase):
         self.assertEqual(after(*received), expected)
 
     def test_a_flow_that_restarts_is_never_believed(self) -> None:
-        """Where a refusal looks like an acceptance, no answer says anything of the password."""
+        """No answer proves anything about the password if a refusal looks like an acceptance."""
         for received in (
             [IDENTIFICATION, with_errors(IDENTIFICATION, NO_SUCH)],
             [*IDENTIFIED, DENIED],
@@ -333,7 +333,7 @@ class VerdictTests(SynchronousTestCase):
             )
 
     def test_without_a_login_stage_the_end_is_enough(self) -> None:
-        """Where the operator says so, an accepted password and the end of the flow verify."""
+        """An accepted password and the end of the flow verify if the operator says so."""
         self.assertEqual(after(*SENT, END, login_stage=False), VERIFIED)
         self.assertEqual(
             after(*IDENTIFIED, END, login_stage=False), unverifiable(Reason.FLOW_ENDED_EARLY)

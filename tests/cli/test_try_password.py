@@ -217,7 +217,7 @@ class QuestionTests(TryTestCase):
 
 
 class ConnectionTests(TryTestCase):
-    """Where no answer comes, nothing is said about the password."""
+    """A missing answer says nothing about the password."""
 
     async def assert_unknown(self, words: str, *options: str) -> None:
         status, text = await self.try_(*options)

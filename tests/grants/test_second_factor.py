@@ -228,7 +228,7 @@ class CodeTests(SecondFactorTestCase):
         )
 
     def test_no_fault_makes_a_code_be_sent_again(self) -> None:
-        """Whatever breaks behind it, the code is spent: the answer is *later*, never *wrong*."""
+        """A fault after the code spends it: the answer is *later*, never *wrong*."""
 
         def at_the_code(fault: int | bytes) -> Any:
             def answer(request: Request) -> Any:
@@ -255,7 +255,7 @@ class CodeTests(SecondFactorTestCase):
 
 
 class SplitTests(SynchronousTestCase):
-    """Where a typed password ends and a code begins."""
+    """Splitting of what was typed into password and code."""
 
     @parametrize(
         {

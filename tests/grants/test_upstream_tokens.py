@@ -144,7 +144,7 @@ class ForeignTokensTests(SynchronousTestCase):
         self.assertEqual([text for text in seen if text in repr(daemon.events)], [])
 
     def test_no_code_is_no_verdict(self) -> None:
-        """Whatever comes in the place of the redirect with our code, the answer is *later*."""
+        """Another response than the redirect with our code is answered with *later*."""
         ours = REDIRECT + "?code=x&state={state}"
         answers: list[tuple[str, Any]] = [
             ("a page that refuses", lambda request: b""),

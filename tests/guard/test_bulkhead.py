@@ -67,7 +67,7 @@ class BulkheadTests(SynchronousTestCase):
         self.assertEqual(self.start_all(NAMES[:5]), [True] * 5)
 
     def test_a_check_that_ends_in_time_ends_it(self) -> None:
-        """Whatever its verdict."""
+        """The verdict does not matter."""
         for name in NAMES[:5]:
             self.end(name, TIMEOUT_LATER)
             self.end(name, WRONG)

@@ -149,7 +149,7 @@ class ChainModel:
         walk.result.callback(CheckResult(check.outcome, person))
 
     def probe(self, before: list[int]) -> None:
-        """Nobody has heard what is not so."""
+        """Every new result is true, and no more checks run than may."""
         pairs = [walk.pair for walk in self.verifier.pending]
         self.test.assertLessEqual(len(pairs), PLACES)
         self.test.assertEqual(len(pairs), len(set(pairs)))
@@ -172,7 +172,7 @@ class ChainModel:
             self.test.assertLess(age, LIFETIME)
 
     def finish(self) -> None:
-        """Whatever has happened, in the end everybody is answered and every place is free."""
+        """Every client is answered in the end, and every place is free."""
         self.step("wait", DEADLINE)
         self.step("wait", DEADLINE)
         self.test.assertEqual(

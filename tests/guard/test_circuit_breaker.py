@@ -120,7 +120,7 @@ class CircuitBreakerTests(SynchronousTestCase):
         self.assertEqual(self.answer(RIGHT), OPEN)
 
     def test_outages_before_the_name_count_each(self) -> None:
-        """Whatever the same client sends, it had not been sent yet."""
+        """The name had not been sent yet, so the client does not matter."""
         self.answer(DOWN_LATER)
         self.answer(DOWN_LATER)
         for _ in range(OUTAGES_TO_OPEN - 1):

@@ -186,7 +186,7 @@ class PlausibilityTests(SynchronousTestCase):
         self.assertTrue(self.plausibility.implausible)
 
     def test_an_episode_ends_after_a_day(self) -> None:
-        """Whatever has happened."""
+        """No acceptance is needed."""
         self.begin_episode()
         self.clock.advance(MAX_EPISODE - 1)
         self.assertTrue(self.plausibility.implausible)

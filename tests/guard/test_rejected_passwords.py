@@ -53,7 +53,7 @@ class RejectedPasswordsTests(SynchronousTestCase):
             self.assertEqual(self.answer(RIGHT, name, "right"), RIGHT, spelling)
 
     def test_an_accepted_password_clears_the_user(self) -> None:
-        """Whatever shows that Authentik accepts a password again forgets all refused ones."""
+        """An accepted password makes the guard forget all refused ones of its user."""
         for accepted in (RIGHT, MFA, WRONG_CODE):
             self.assertEqual(self.answer(WRONG, password="old"), WRONG)
             self.assertEqual(self.answer(WRONG, password="older"), WRONG)
@@ -99,7 +99,7 @@ class RejectedPasswordsTests(SynchronousTestCase):
             self.assertEqual(self.answer(RIGHT, password=str(number)), STALE, number)
 
     def test_no_password_is_kept(self) -> None:
-        """Whatever a password came to, nothing that the guard holds shows it."""
+        """The guard's state does not contain a password, whatever its result was."""
         for check in (WRONG, DOWN, RIGHT, WRONG):
             self.answer(check, password="canary")
         self.verifier.asked.clear()

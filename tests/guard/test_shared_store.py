@@ -86,7 +86,7 @@ class SharedStoreTests(StoreTestCase):
             await deferLater(reactor, 0.002)
 
     async def test_a_question_has_half_a_second(self) -> None:
-        """Nobody waits longer for its answer, nor for a thread; who is too late is not asked."""
+        """A caller waits no longer for answer or thread. A late question is not asked."""
         self.assertEqual(STORE_SECONDS, 0.5)
         store = self.started()
         questions = [self.ask(store, number) for number in range(MAX_THREADS + 2)]
@@ -212,7 +212,7 @@ class RedisTests(RedisTestCase):
         await self.expect_in_time(limiter)
 
     async def test_a_redis_that_is_emptied(self) -> None:
-        """Nobody gets new attempts at the daemon that has counted."""
+        """The daemon that has counted gives no new attempts."""
         first, second = self.limiter(self.url), self.limiter(self.url)
         for limiter in (first, first, first, second):
             self.assertTrue(await limiter.hit(RATE, ALICE))
@@ -291,7 +291,7 @@ class OtherPeerTests(StoreTestCase):
         }
     )
     async def test_no_redis(self, banner: bytes | None) -> None:
-        """Whatever is there or not, counting goes on alone."""
+        """Counting goes on alone with any other server."""
         await self.expect_alone(self.limiter(self.listen(banner)), repr(banner))
 
     async def test_nobody_listens(self) -> None:

@@ -66,7 +66,7 @@ class SlidingWindowsTests(SynchronousTestCase):
             self.assertEqual(self.use_up("alice"), room, self.clock.seconds())
 
     def test_after_a_long_time(self) -> None:
-        """Whoever comes back after many windows begins anew, and is counted anew."""
+        """A user who comes back after many windows begins anew, and is counted anew."""
         for seconds in (0, 180, 600.5):
             self.clock.advance(seconds)
             self.assertEqual(self.use_up("alice"), ALLOWED)

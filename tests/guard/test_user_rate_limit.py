@@ -63,7 +63,7 @@ class UserRateTests(SynchronousTestCase):
             self.failureResultOf(limits.ask(), ZeroDivisionError)
 
     def test_after_the_limit_a_right_password_waits_as_well(self) -> None:
-        """Nobody learns by a success which of many guesses was right."""
+        """A success does not show which of many guesses was right."""
         verifier = FixedVerifier(WRONG)
         limits = BothRateLimits(verifier, USER)
         for _ in range(ALLOWED):
@@ -79,7 +79,7 @@ class UserRateTests(SynchronousTestCase):
         self.assertEqual(let_in.count(True), ALLOWED)
 
     def test_spellings_of_a_name_are_one_name(self) -> None:
-        """Whatever Authentik may take for the same user has the same attempts."""
+        """Names that Authentik may take for the same user share their attempts."""
         for name, *others in (
             ("alice", "ALICE", "Alice", "\uff41lice", "ⒶLICE"),
             ("josé", "jose\u0301", "JOSÉ"),
@@ -110,7 +110,7 @@ class UserRateTests(SynchronousTestCase):
         self.assertTrue(is_throttled(self.successResultOf(more[-1])))
 
     def test_nothing_stays_behind(self) -> None:
-        """Whatever a check comes to, nothing is kept of its having been under way."""
+        """A check that has ended leaves nothing of those under way, whatever its result."""
         for verifier in (
             FixedVerifier(RIGHT),
             FixedVerifier(WRONG),
@@ -403,7 +403,7 @@ class AnyOrderTests(SynchronousTestCase):
 
     @given(STEPS)
     def test_any_order_of_things(self, steps: list[tuple[Any, ...]]) -> None:
-        """Nobody is let in without room, and nobody is turned away with it."""
+        """Every login is let in if, and only if, there is room."""
         model = UserRateLimitModel(self)
         for step in steps:
             model.step(*step)

@@ -20,7 +20,7 @@ ALICE = User("uid-1", "alice", "Alice Ä.", "alice@example.com", ("staff", "admi
 
 
 class ScopeTests(SynchronousTestCase):
-    """Which scopes a client gets."""
+    """The scopes that a client gets."""
 
     @parametrize(
         {

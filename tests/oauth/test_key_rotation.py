@@ -93,7 +93,7 @@ class RotationTests(SynchronousTestCase):
 
     @given(st.lists(st.tuples(st.integers(0, 100_000), st.booleans()), max_size=8))
     def test_no_token_is_ever_without_its_key(self, steps: list[tuple[int, bool]]) -> None:
-        """Whatever is rotated and added when, each token verifies until it expires."""
+        """Each token verifies until it expires, under any rotations and additions."""
         jwks, now = self.jwks, NOW
         tokens: list[tuple[str | None, float]] = []
         for seconds, turns in steps:
@@ -223,7 +223,7 @@ class LiveKeysTests(SynchronousTestCase):
     def test_no_key_is_worse_than_none(
         self, algorithm: str, changed: dict[str, Any], missing: set[str]
     ) -> None:
-        """Whatever stands in the file, tokens go on being signed, and verify."""
+        """Tokens go on being signed, and verify, with any content of the file."""
         good = stored_key(algorithm)
         jwk = {**{k: v for k, v in good.items() if k not in missing}, **changed}
         for keys in ([jwk], [*read_keys(self.original), jwk], jwk):

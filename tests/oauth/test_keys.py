@@ -268,7 +268,7 @@ class RefusalTests(KeysTestCase):
         self.assertIn("no readable keys", self.refusal(self.state_dir / "pipe"))
 
     def test_a_failed_write_leaves_nothing(self) -> None:
-        """Whatever fails on the way, no half a file and no draft stay behind."""
+        """A failure leaves neither half a file nor a draft behind."""
         for step in ("fsync", "link"):
             self.assert_full_disk(step, "ES256")
             self.assertEqual(os.listdir(self.state_dir), [], step)

@@ -84,7 +84,7 @@ class FormTests(RequestTestCase):
     def test_every_text_comes_through_exactly(
         self, fields: dict[str, str], quoting: Callable[..., str]
     ) -> None:
-        """Whatever is encoded comes out the same, but for parameters without a value."""
+        """Encoded text comes out the same, but for parameters without a value."""
         body = urlencode(fields, quote_via=quoting).encode()
         self.assertEqual(parse(body), {name: value for name, value in fields.items() if value})
 
@@ -213,7 +213,7 @@ class UndecodedFormTests(SynchronousTestCase):
 
     @given(st.text(min_size=1), st.sampled_from(["", "&client_secret=a%b+c"]))
     def test_any_password_comes_through_exactly(self, password: str, rest: str) -> None:
-        """Whatever is in the password, even what looks like more parameters."""
+        """Any text is a password, even one that looks like more parameters."""
         for typed in (password, f"{password}&client_id=x&client_secret=y", f"&password={password}"):
             body = (
                 "grant_type=password&scope=openid profile&username=alice a&password="

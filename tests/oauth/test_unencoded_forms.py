@@ -107,7 +107,7 @@ class PlusTests(SynchronousTestCase):
 
     @given(st.dictionaries(st.sampled_from(["scope", "username", "x"]), st.text()), PASSWORDS)
     def test_ordinary_forms_stay_as_they_are(self, others: dict[str, str], password: str) -> None:
-        """Where plus signs are escaped, a plus is a blank and nothing else changes."""
+        """A plus is a space if plus signs are escaped, and nothing else changes."""
         pairs = [*others.items(), ("password", password)]
         expected = {name: value for name, value in pairs if value}
         for quoting in (quote, quote_plus):
@@ -129,7 +129,7 @@ class PlusTests(SynchronousTestCase):
         self.assertEqual(parse(body.encode())["password"], password)
 
     def test_only_values_are_mended(self) -> None:
-        """Whatever looks like a password field but is none keeps its blanks."""
+        """A field that only looks like a password keeps its spaces."""
         form = parse(b"scope=a%20b&password=x+y&client_id=mac")
         self.assertEqual(form, {"scope": "a b", "password": "x+y", "client_id": "mac"})
         form = parse(b"scope=a+b&new_password=x+y&password=z")
@@ -161,7 +161,7 @@ class UndecodedTests(SynchronousTestCase):
         self.assertEqual(parse_unencoded_form(xcreds_5_3(pairs.items())), expected)
 
     def test_what_is_ambiguous(self) -> None:
-        """Where two readings fit, the name ends first and the password ends last."""
+        """The name ends first and the password ends last if two readings fit."""
         for change, expected in (
             ({"username": "a&password=b"}, {"username": "a", "password": "b&password=typed"}),
             ({"scope": "a&username=b"}, {"scope": "a", "username": "b&username=alice"}),

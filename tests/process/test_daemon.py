@@ -260,7 +260,7 @@ class ProcessTests(SynchronousTestCase):
     """The processes of these tests."""
 
     def test_none_outlives_a_test_that_could_not_begin(self) -> None:
-        """Whatever a test wants of it before its own block."""
+        """The process ends although its test fails before its own block."""
 
         class Unusable(DaemonProcess):
             def begin(self) -> None:

@@ -50,7 +50,7 @@ CONFIDENTIAL = ("jamf-connect-confidential", CONFIDENTIAL_SECRET)
 
 
 def missing() -> str | None:
-    """Why the scripts cannot be run, or None."""
+    """Return why the scripts cannot be run, or None."""
     if NODE is None:
         return "Node.js is not here"
     if not (SCRIPTS / "node_modules").is_dir():

@@ -113,7 +113,7 @@ class PublishedTests(ProviderTestCase):
 
 
 class AuthorizationTests(ProviderTestCase):
-    """Where the browser is sent."""
+    """The redirects of the browser."""
 
     def test_a_session_brings_a_code(self) -> None:
         """The redirect has a code of 32 hex digits and the state, and the cookie comes again."""
@@ -256,7 +256,7 @@ class LoginPageTests(ProviderTestCase):
 
     @given(st.text())
     def test_it_leads_to_no_other_host(self, target: str) -> None:
-        """Wherever it leads is a path of the sandbox."""
+        """Every target is a path of the sandbox."""
         for text in (target, f"//{target}", f"/\\{target}", f"https://{target}", f"/{target}"):
             self.assertRegex(next_url(text), r"^/(?![/\\])")
         self.assertEqual(next_url(None), "/")

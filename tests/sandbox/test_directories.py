@@ -39,11 +39,11 @@ class DirectoryTestCase(SandboxTestCase):
     def log_in(
         self, password: str = USUAL_PASSWORD, name: str = "lea", slug: str = DEFAULT
     ) -> Answer:
-        """What a new browser is answered to the password, followed to where that leads."""
+        """Return the last answer to a new browser that gives the password and follows redirects."""
         return Browser(self.sandbox).walk(slug, name, password)
 
     def accepts(self, password: str = USUAL_PASSWORD, name: str = "lea") -> bool:
-        """Whether Authentik accepts a password; a refusal is that of a wrong one."""
+        """Return whether Authentik accepts a password; a refusal is that of a wrong one."""
         answer = self.log_in(password, name)
         if answer.component == "xak-flow-redirect":
             return True
@@ -256,7 +256,7 @@ class UserTests(DirectoryTestCase):
 
 
 class FailedBindTests(DirectoryTestCase):
-    """What a wrong password costs at the directories."""
+    """Failed binds at the directories, by wrong passwords."""
 
     def counts(self) -> tuple[int, int, int]:
         """The failed binds of lea, of her directory and of the other one."""
@@ -314,7 +314,7 @@ class FailedBindTests(DirectoryTestCase):
         self.assertTrue(self.accepts())
 
     def test_without_a_threshold_nobody_is_locked(self) -> None:
-        """That is how a directory begins."""
+        """A new directory has no threshold."""
         for _ in range(20):
             self.accepts(WRONG)
         self.assertTrue(self.accepts())

@@ -19,7 +19,7 @@ IDA = f"{BRANCH}users/ida/"
 
 
 class DirectoryOutageTests(SynchronousTestCase):
-    """What clients are told while a directory behind Authentik is in each state."""
+    """Responses to clients while a directory behind Authentik is in each state."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()
@@ -31,7 +31,7 @@ class DirectoryOutageTests(SynchronousTestCase):
         self.assertEqual((answer.status_code, answer.url.partition("#")[0]), (200, f"{sandbox}/"))
 
     def check(self, daemon: DaemonProcess, username: str, password: str = USUAL_PASSWORD) -> str:
-        """What a password check is answered: an error, or ``tokens``."""
+        """Return the error that a password check is answered with, or ``tokens``."""
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": username}
         url = f"{daemon.url}/oauth/token"
         answer = requests.post(url, data={**form, "password": password}, timeout=30)

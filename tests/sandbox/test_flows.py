@@ -217,7 +217,7 @@ class DenialTests(FlowTestCase):
         self.assertTrue(self.browser.claims["authenticated"])
 
     def test_an_answer_with_a_login_is_forgery(self) -> None:
-        """Whoever is logged in may look at a stage, and every answer is a flow error."""
+        """A user who is logged in may look at a stage, and every answer is a flow error."""
         self.serve(WHO, LOGIN, PASSWORD)
         self.get()
         self.assertEqual(self.post(uid_field="alice").component, "ak-stage-password")
@@ -247,7 +247,7 @@ class SecondFactorTests(FlowTestCase):
     """Second-factor stages before anybody is known, and the classes of devices."""
 
     def test_a_user_who_is_not_known_may_have_a_passkey(self) -> None:
-        """Where passkeys are allowed one is asked for; else the stage is passed by a 302."""
+        """A passkey is asked for if it is allowed; else the stage is passed by a 302."""
         self.serve(SecondFactor(), WHO)
         answer = self.get()
         self.assertEqual(answer.component, "ak-stage-authenticator-validate")

@@ -103,7 +103,7 @@ class SiteTestCase(SynchronousTestCase):
         self.clock.pump([0.25] * int(seconds * 4))
 
     def assert_nothing_left(self, case: object = None) -> None:
-        """Nobody is connected, nothing is under way, and nothing is going to happen."""
+        """No client is connected, no request is under way, and no call is scheduled."""
         self.assertEqual(self.verifier.waiting, [], case)
         self.assertEqual(self.clock.getDelayedCalls(), [], case)
         self.assertEqual(self.site.connections, 0, case)

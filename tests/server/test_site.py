@@ -218,7 +218,7 @@ class DrainTests(SiteTestCase):
         return Deferred.fromCoroutine(self.site.drain(GRACE))
 
     def test_an_empty_site_is_drained_at_once(self) -> None:
-        """Nobody is waited for."""
+        """The drain does not wait."""
         self.successResultOf(self.drain())
 
     def test_it_ends_with_the_last_connection(self) -> None:

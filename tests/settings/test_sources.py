@@ -1,4 +1,4 @@
-"""Where settings may come from."""
+"""The sources of settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.settings.examples import CLIENT_VALUES, DEFAULTS, RATES, REQUIRED, VA
 
 
 class SourcesTests(SettingsTestCase):
-    """Where a setting comes from."""
+    """The source of a setting."""
 
     def test_everything_has_a_default_but_two_urls(self) -> None:
         """Two URLs are all that a daemon needs."""

@@ -163,7 +163,7 @@ class ExceptionTests(SynchronousTestCase):
 
 
 class SelectionTests(SynchronousTestCase):
-    """Which events are written."""
+    """Selection of the events that are written."""
 
     @parametrize(
         {
