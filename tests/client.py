@@ -60,12 +60,20 @@ class Client:
     ``flows``: flows of the sandbox beside the built-in ones.
     """
 
-    def __init__(self, slug: str, *flows: SandboxFlow, login_stage: bool = True) -> None:
+    def __init__(
+        self,
+        slug: str,
+        *flows: SandboxFlow,
+        login_stage: bool = True,
+        client_ip: ClientIPHeaders | None = None,
+    ) -> None:
         self.clock = Clock()
         self.authentik = Authentik(self.clock, flows)
         self.sandbox = self.authentik.sandbox
         agent: Any = RequestTraversalAgent(self.authentik)
-        transport = AuthentikClient(agent, agent, ClientIPHeaders(), lambda: OWN_ADDRESS)
+        transport = AuthentikClient(
+            agent, agent, client_ip or ClientIPHeaders(), lambda: OWN_ADDRESS
+        )
         flow = FlowExecutor(AUTHENTIK, slug, login_stage)
         application = Application(AUTHENTIK, "jamf-connect", named=False)
         documents = ProviderMetadata(application, transport, 15, self.clock)
