@@ -1,0 +1,47 @@
+"""The shared store: an operation that has waited for a thread for too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from limits.storage import RedisStorage
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.guard import shared_store
+from ropg_twisted.guard.shared_store import SharedStore
+from ropg_twisted.settings.values import STORE_SECONDS
+
+
+class ThreadTests(SynchronousTestCase):
+    """An operation, and the thread that it waits for."""
+
+    def ask(self, waits: float) -> tuple[str, list[RedisStorage]]:
+        """The answer to an operation whose thread is free after ``waits`` seconds; its runs."""
+        clock = Clock()
+        redis = RedisStorage("redis://127.0.0.1:1/0")
+        self.addCleanup(redis.storage.close)
+        runs: list[RedisStorage] = []
+
+        def run_later(reactor: object, threads: object, call: Callable[[], str]) -> Any:
+            clock.advance(waits)
+            return maybeDeferred(call)
+
+        def operation(storage: RedisStorage) -> str:
+            runs.append(storage)
+            return "shared"
+
+        self.patch(shared_store, "deferToThreadPool", run_later)
+        answer = Deferred.fromCoroutine(SharedStore(redis, clock).ask(operation, "local"))
+        return self.successResultOf(answer), runs
+
+    def test_an_operation_in_time_is_made(self) -> None:
+        """It has the store, and its result is the answer."""
+        answer, runs = self.ask(STORE_SECONDS / 2)
+        self.assertEqual((answer, len(runs)), ("shared", 1))
+
+    def test_an_operation_that_is_late_is_not_made(self) -> None:
+        """Nobody waits for it any more: it would count a second time."""
+        self.assertEqual(self.ask(STORE_SECONDS), ("local", []))

@@ -1,0 +1,34 @@
+"""The start of the daemon: what the log says of Authentik."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from ropg_twisted.lifecycle import Lifecycle
+from ropg_twisted.verdict import Reason
+from tests.fakes import CapturedLog, FakeReadiness
+
+
+class StartTests(SynchronousTestCase):
+    """The readiness probe at the start."""
+
+    def test_the_log_says_whether_passwords_can_be_checked(self) -> None:
+        """Ready is information, a warning is one, and everything else is an error."""
+        unused: Any = None
+        for readiness, level, words in (
+            (FakeReadiness(), "info", "ready: Authentik answers"),
+            (
+                FakeReadiness(warning=Reason.FLOW_UNPROVEN),
+                "warn",
+                "ready, but: flow_unproven",
+            ),
+            (FakeReadiness(Reason.FLOW_MISSING), "error", "not ready: flow_missing"),
+        ):
+            log = CapturedLog(self).events
+            Lifecycle(unused, unused, readiness, None, 0).startService()
+            [event] = log
+            self.assertEqual(event["log_level"].name, level)
+            self.assertIn(words, formatEvent(event))
