@@ -38,6 +38,4 @@ class LoggingDaemon(Daemon):
 
     def begin(self) -> None:
         """Wait until it has logged that it is ready."""
-        wait_until(
-            lambda: self._log.exists() and "ready: " in self._log.read_text(), "it is ready"
-        )
+        wait_until(lambda: self._log.exists() and "ready: " in self._log.read_text(), "it is ready")
