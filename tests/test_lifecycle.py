@@ -18,7 +18,8 @@ class StartTests(SynchronousTestCase):
     def test_the_log_says_whether_passwords_can_be_checked(self) -> None:
         """Ready is information, a warning is one, and everything else is an error."""
         unused: Any = None
-        for readiness, level, words in (
+        probe: Any
+        for probe, level, words in (
             (FakeReadiness(), "info", "ready: Authentik answers"),
             (
                 FakeReadiness(warning=Reason.FLOW_UNPROVEN),
@@ -28,7 +29,7 @@ class StartTests(SynchronousTestCase):
             (FakeReadiness(Reason.FLOW_MISSING), "error", "not ready: flow_missing"),
         ):
             log = CapturedLog(self).events
-            Lifecycle(unused, unused, readiness, None, 0).startService()
+            Lifecycle(unused, unused, probe, None, 0).startService()
             [event] = log
             self.assertEqual(event["log_level"].name, level)
             self.assertIn(words, formatEvent(event))

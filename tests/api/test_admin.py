@@ -34,7 +34,8 @@ class StatusPageTests(SynchronousTestCase):
         Counter("ropg_nothing", "Nothing.", registry=registry)
         site = Site(Admin(readiness, registry).app.resource())
         connection = Connection(site).send(b"GET / HTTP/1.0\r\n\r\n")
-        return connection.transport.value().decode()
+        page: bytes = connection.transport.value()
+        return page.decode()
 
     def test_it_says_whether_passwords_can_be_checked(self) -> None:
         """Ready, ready with a warning, or not, each with its reason word."""

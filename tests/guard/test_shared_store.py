@@ -1,4 +1,4 @@
-"""The shared store: an operation that has waited for a thread for too long."""
+"""The shared store: operations that are late, or that nobody waits for."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from limits.storage import RedisStorage
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.guard import shared_store
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.settings.values import STORE_SECONDS
+from tests.fakes import CapturedLog
 
 
 class ThreadTests(SynchronousTestCase):
@@ -45,3 +46,18 @@ class ThreadTests(SynchronousTestCase):
     def test_an_operation_that_is_late_is_not_made(self) -> None:
         """Nobody waits for it any more: it would count a second time."""
         self.assertEqual(self.ask(STORE_SECONDS), ("local", []))
+
+    def test_a_question_that_is_cancelled_is_no_failure_of_the_store(self) -> None:
+        """Whoever asks has gone; the next one is answered by the store, and the log is empty."""
+        events = CapturedLog(self).events
+        redis = RedisStorage("redis://127.0.0.1:1/0")
+        self.addCleanup(redis.storage.close)
+        store = SharedStore(redis, Clock())
+        self.patch(shared_store, "deferToThreadPool", lambda *_: Deferred())
+        gone = Deferred.fromCoroutine(store.ask(lambda _: "shared", "local"))
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.patch(shared_store, "deferToThreadPool", lambda _, __, call: maybeDeferred(call))
+        answer = Deferred.fromCoroutine(store.ask(lambda _: "shared", "local"))
+        self.assertEqual(self.successResultOf(answer), "shared")
+        self.assertEqual(events, [])
