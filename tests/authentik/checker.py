@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from ropg_twisted.authentik.canary import Canary
 from ropg_twisted.authentik.evidence import FlowEvidence
 from ropg_twisted.interfaces import LoginAttempt, Readiness
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
@@ -44,10 +45,17 @@ class FunctionResource(Resource):
 class PasswordChecker:
     """Checks passwords with one flow, of which nothing is known yet. It has no guards.
 
-    ``flows``: flows of the sandbox beside the built-in ones.
+    ``flows``: flows of the sandbox beside the built-in ones. ``login_stage`` and
+    ``outpost_token``: as in the settings.
     """
 
-    def __init__(self, slug: str, *flows: SandboxFlow, login_stage: bool = True) -> None:
+    def __init__(
+        self,
+        slug: str,
+        *flows: SandboxFlow,
+        login_stage: bool = True,
+        outpost_token: str | None = None,
+    ) -> None:
         self.clock = Clock()
         self.sandbox = Sandbox(self.clock, flows)
         self.authentik = RequestRecorder(self.sandbox.resource)
@@ -58,18 +66,26 @@ class PasswordChecker:
             login_stage=login_stage,
             checks_access=login_stage,
             claims_from_username=not login_stage,
+            outpost_token=outpost_token,
         )
         daemon = build_daemon(
             settings, self.clock, client_with(agent), make_evidence=FlowEvidence, guards=False
         )
         self.evidence = daemon.evidence
-        self._verifier = daemon.verifier
+        assert isinstance(daemon.verifier, Canary)
+        self._canary = daemon.verifier
         self._readiness = daemon.readiness
 
-    def check(self, username: str, password: str = USUAL_PASSWORD) -> Outcome:
+    def prove(self) -> None:
+        """Run a canary if one is due."""
+        _result(Deferred.fromCoroutine(self._canary.prove()))
+
+    def check(
+        self, username: str, password: str = USUAL_PASSWORD, code: str | None = None
+    ) -> Outcome:
         """The outcome of a check."""
-        login = LoginAttempt(username, password, CLIENT_ADDRESS)
-        return _result(Deferred.fromCoroutine(self._verifier.verify(login))).outcome
+        login = LoginAttempt(username, password, CLIENT_ADDRESS, code)
+        return _result(Deferred.fromCoroutine(self._canary.verify(login))).outcome
 
     def probe(self) -> Readiness:
         """Return whether a password could be checked now."""
