@@ -88,7 +88,7 @@ class KeysTests(SynchronousTestCase):
         )
 
     def test_what_is_refused(self) -> None:
-        """One line says why, and the file stays as it is."""
+        """A line says why, and the file stays as it is."""
         path = self.folder / KEYS_FILE
         before = path.read_bytes()
         self.assertEqual(self.keys("retire", "nosuch"), (1, ["ropg: there is no key with this id"]))

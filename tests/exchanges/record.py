@@ -62,7 +62,7 @@ def prepare(sandbox: Sandbox, situation: Situation) -> None:
 
 
 class Decisions:
-    """What a sandbox decides from now on."""
+    """The decisions of a sandbox from now on."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox

@@ -59,7 +59,7 @@ class PlausibilityTests(SynchronousTestCase):
         self.assertFalse(self.plausibility.implausible)
 
     def test_the_allowance_grows_with_the_fleet(self) -> None:
-        """One in a hundred of the known users."""
+        """The allowance is one in a hundred of the known users."""
         known = 10 * USERS_PER_ALLOWANCE
         self.assertEqual(self.refuse(*NAMES[:11], known=known), [*[True] * 10, False])
 
@@ -82,7 +82,7 @@ class PlausibilityTests(SynchronousTestCase):
         self.assertEqual(self.refuse("user9"), [True])
 
     def test_refusals_out_of_proportion(self) -> None:
-        """One acceptance less."""
+        """An acceptance less is too few."""
         self.refuse(*NAMES[:MIN_ALLOWANCE])
         self.accept(*NAMES[10 : 10 + MAX_RATIO * (MIN_ALLOWANCE + 1)])
         self.assertEqual(self.refuse("user9"), [False])
@@ -127,7 +127,7 @@ class PlausibilityTests(SynchronousTestCase):
         self.assertFalse(self.plausibility.implausible)
 
     def test_a_refusal_in_between_sets_the_recovery_back(self) -> None:
-        """One of two servers may be down."""
+        """A directory may have two servers, of which one is down."""
         needed = RECOVERED * (MIN_ALLOWANCE + 1)
         self.begin_episode()
         self.refuse(*NAMES[:50])

@@ -350,7 +350,7 @@ class RefusalTests(DirectoryTestCase):
         self.assertEqual(self.refusal(password, seconds), wrong)
 
     def test_the_bytes_of_a_sick_directory_are_those_of_a_wrong_password(self) -> None:
-        """One of two right passwords is refused like that."""
+        """A sick directory refuses one of two right passwords like that."""
         wrong = self.refusal(WRONG)
         self.corp.state = DirectoryState.SICK
         self.assertIn(wrong, [self.refusal() for _ in range(2)])
