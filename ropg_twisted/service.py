@@ -47,7 +47,8 @@ from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
-from ropg_twisted.telemetry.metrics import CallbackCollector
+from ropg_twisted.telemetry.metrics import CallbackCollector, RequestMetrics
+from ropg_twisted.telemetry.observers import RequestObservers
 from ropg_twisted.types import IReactor
 
 log: Final = Logger()
@@ -76,7 +77,7 @@ def make_service(
     provider_metadata = ProviderMetadata(application, client, settings.deadline, reactor)
     tokens = IDTokenVerifier(provider_metadata)
     sessions = _sessions(settings, reactor)
-    audit = AuditLog(registry)
+    observer = RequestObservers(AuditLog(), RequestMetrics(registry))
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
@@ -118,9 +119,9 @@ def make_service(
         TokenEndpoint(
             network_policy,
             clients,
-            PasswordGrantHandler(canary, issuer, reissuer, audit),
-            RelayedGrantHandler(relay, reissuer, audit),
-            audit,
+            PasswordGrantHandler(canary, issuer, reissuer, observer),
+            RelayedGrantHandler(relay, reissuer, observer),
+            observer,
         ),
         UserinfoEndpoint(network_policy, AccessTokens(settings.issuer, keys), relay),
         MetadataEndpoint(

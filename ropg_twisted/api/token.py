@@ -19,7 +19,7 @@ from ropg_twisted.oauth.request import (
 from ropg_twisted.oauth.tokens import TokenResponse
 from ropg_twisted.server.request import BoundedRequest
 from ropg_twisted.settings.model import GRANTS, PASSWORD_GRANT
-from ropg_twisted.telemetry.audit import AuditLog
+from ropg_twisted.telemetry.observers import IRequestObserver
 
 
 class TokenEndpoint:
@@ -31,13 +31,13 @@ class TokenEndpoint:
         clients: Clients,
         passwords: PasswordGrantHandler,
         relayed: RelayedGrantHandler,
-        audit: AuditLog,
+        observer: IRequestObserver,
     ) -> None:
         self._network_policy = network_policy
         self._clients = clients
         self._passwords = passwords
         self._relayed = relayed
-        self._audit = audit
+        self._observer = observer
 
     async def answer(self, request: BoundedRequest) -> TokenResponse | UpstreamTokenResponse:
         """Return the token response. Raises :exc:`OAuthError` for every other answer.
@@ -68,7 +68,7 @@ class TokenEndpoint:
                 raise UnauthorizedClientError
             password_grant = parse_password_grant(form) if is_password else None
         except OAuthError as error:
-            self._audit.refused(request.id, address, error)
+            self._observer.refused(request.id, address, error)
             raise
 
         # 5. Answer.

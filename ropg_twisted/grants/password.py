@@ -23,7 +23,7 @@ from ropg_twisted.oauth.request import PasswordGrant, TokenRequest, split_code
 from ropg_twisted.oauth.scopes import allowed_scope
 from ropg_twisted.oauth.tokens import TokenIssuer, TokenResponse
 from ropg_twisted.settings.model import Client, SecondFactor
-from ropg_twisted.telemetry.audit import AuditLog
+from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 
@@ -37,12 +37,12 @@ class PasswordGrantHandler:
         verifier: IPasswordVerifier,
         issuer: TokenIssuer,
         reissuer: Reissuer,
-        audit: AuditLog,
+        observer: IRequestObserver,
     ) -> None:
         self._verifier = verifier
         self._issuer = issuer
         self._reissuer = reissuer
-        self._audit = audit
+        self._observer = observer
 
     async def answer(
         self, request: TokenRequest, grant: PasswordGrant
@@ -62,22 +62,24 @@ class PasswordGrantHandler:
         return self._issuer.issue(client, grant, user, amr=methods)
 
     async def _check(self, request: TokenRequest, login: LoginAttempt) -> CheckResult:
-        """Check the password and log the outcome. An internal error is ``unverifiable``."""
+        """Check the password and record the result. An internal error is ``unverifiable``."""
         started = monotonic()
 
-        def audit(outcome: Outcome) -> None:
-            self._audit.check(request.context, login.username, outcome, monotonic() - started)
+        def record(check: CheckResult) -> CheckResult:
+            seconds = monotonic() - started
+            self._observer.check(
+                CheckRecord(request.context, login.username, check.outcome, seconds, check.trace)
+            )
+            return check
 
         try:
-            check = await self._verifier.verify(login)
+            return record(await self._verifier.verify(login))
         except CancelledError:
-            audit(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE))
+            record(CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE)))
             raise
         except Exception:
             self.log.failure("internal_error", request=request.context.id)
-            check = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR))
-        audit(check.outcome)
-        return check
+            return record(CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR)))
 
 
 def _login(grant: PasswordGrant, client: Client, address: Address | None) -> LoginAttempt:

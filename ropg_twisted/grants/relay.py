@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Final
 
 from ropg_twisted.authentik.relay import ErrorResponse, Relay
 from ropg_twisted.errors import RelayedError
@@ -11,8 +12,20 @@ from ropg_twisted.interfaces import UpstreamTokenResponse
 from ropg_twisted.oauth.clients import matching_secret
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.request import TokenRequest
-from ropg_twisted.telemetry.audit import AuditLog
+from ropg_twisted.telemetry.observers import IRequestObserver
 from ropg_twisted.verdict import UpstreamError
+
+TOKEN_ERRORS: Final = frozenset(
+    (
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    )
+)
+"""The errors of a token endpoint (RFC 6749 section 5.2)."""
 
 
 class RelayedGrantHandler:
@@ -21,10 +34,10 @@ class RelayedGrantHandler:
     Authentik authenticates the client: its secret there may differ from the one in the settings.
     """
 
-    def __init__(self, relay: Relay, reissuer: Reissuer, audit: AuditLog) -> None:
+    def __init__(self, relay: Relay, reissuer: Reissuer, observer: IRequestObserver) -> None:
         self._relay = relay
         self._reissuer = reissuer
-        self._audit = audit
+        self._observer = observer
 
     async def answer(self, request: TokenRequest) -> UpstreamTokenResponse:
         """Return the token response. Raises :exc:`OAuthError` for every other answer."""
@@ -34,12 +47,15 @@ class RelayedGrantHandler:
                 client.id, request.form, _authorization(request), request.context.address
             )
         except UpstreamError as error:
-            self._audit.relay(request.context, error.reason.value)
+            self._observer.relay(request.context, error.reason.value)
             raise outage_error(drop_on_outage=client.drop_on_outage) from None
         if isinstance(granted, ErrorResponse):
-            self._audit.relay_refused(request.context, granted.error)
+            if granted.error in TOKEN_ERRORS:
+                self._observer.relay(request.context, granted.error)
+            else:
+                self._observer.relay(request.context, "other", granted.error)
             raise RelayedError(granted.status, granted.error, granted.description)
-        self._audit.relay(request.context, "tokens")
+        self._observer.relay(request.context, "tokens")
         return self._reissuer.reissue(granted, client)
 
 

@@ -9,7 +9,7 @@ import tempfile
 from ast import literal_eval
 from dataclasses import fields
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 import jwt
@@ -25,6 +25,7 @@ from ropg_twisted.server.site import IDLE_SECONDS
 from ropg_twisted.settings.model import Client
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.log import text_line
+from ropg_twisted.telemetry.observers import CheckRecord
 from ropg_twisted.verdict import Reason, Verdict
 from tests.client import FORM, GOOD, Connection, Reply, post
 from tests.composition import daemon_site
@@ -375,11 +376,12 @@ class CheckLogTests(SynchronousTestCase):
         self.assertNotIn("canary", repr(events))
 
     def test_what_is_told_of_a_request_holds_no_secret(self) -> None:
-        """The arguments of the audit log do not contain the password."""
-        told: list[object] = []
-        self.patch(AuditLog, "check", lambda _, *args: told.append(args))
+        """The record that the audit log gets does not contain the password."""
+        told: list[CheckRecord] = []
+        self.patch(AuditLog, "check", lambda _, record: told.append(record))
         ask(FixedVerifier(RIGHT), urlencode({**GOOD, "password": "canary"}))
-        [(context, *others)] = cast(list[Any], told)
+        [record] = told
+        context = record.context
         self.assertEqual(
             {field.name: getattr(context, field.name) for field in fields(context)},
             {
@@ -389,7 +391,7 @@ class CheckLogTests(SynchronousTestCase):
                 "address": ip_address("192.0.2.7"),
             },
         )
-        self.assertEqual(others[0], "alice")
+        self.assertEqual(record.username, "alice")
         self.assertNotIn(b"canary", pickle.dumps(told))
 
     def test_no_name_can_be_taken_for_a_verdict(self) -> None:

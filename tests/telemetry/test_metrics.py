@@ -8,7 +8,6 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,8 +15,9 @@ from twisted.web.server import Request
 
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
+from ropg_twisted.grants.relay import TOKEN_ERRORS
 from ropg_twisted.settings.model import GRANTS
-from ropg_twisted.telemetry.audit import MAX_ERROR, TOKEN_ERRORS, AuditLog
+from ropg_twisted.telemetry.audit import MAX_ERROR, AuditLog
 from ropg_twisted.verdict import Reason, Verdict
 from tests.client import Connection, post
 from tests.fakes import CapturedLog
@@ -88,7 +88,10 @@ class LabelTests(SynchronousTestCase):
         """The log has it, or the beginning of it, where it cannot be taken for a word of ours."""
         events = CapturedLog(self).events
         context = RequestContext("id", "mac", "refresh_token", ip_address("192.0.2.7"))
-        AuditLog(CollectorRegistry()).relay_refused(context, error)
+        if error in TOKEN_ERRORS:
+            AuditLog().relay(context, error)
+        else:
+            AuditLog().relay(context, "other", error)
         [event] = events
         self.assertEqual(event["address"], "192.0.2.7")
         line = formatEvent(event)

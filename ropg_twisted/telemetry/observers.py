@@ -1,0 +1,70 @@
+"""Observers of requests: the audit log, the metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zope.interface import Interface, implementer
+
+from ropg_twisted.context import RequestContext
+from ropg_twisted.errors import OAuthError
+from ropg_twisted.interfaces import CheckTrace
+from ropg_twisted.networks import Address
+from ropg_twisted.verdict import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """A password check that has ended, without its secrets.
+
+    Attributes:
+        username: as the user typed it.
+        seconds: the duration of the check.
+        trace: its course, ``None`` if Authentik was not asked.
+    """
+
+    context: RequestContext
+    username: str
+    outcome: Outcome
+    seconds: float
+    trace: CheckTrace | None = None
+
+
+class IRequestObserver(Interface):
+    """Is told the result of each request. It never sees a password or a token."""
+
+    def check(record: CheckRecord) -> None:
+        """Observe a password check."""
+
+    def relay(context: RequestContext, result: str, error: str | None = None) -> None:
+        """Observe a relayed request.
+
+        ``result``: one of our own words. ``error``: the error that Authentik returned, if it is not
+        one of RFC 6749; ``result`` is ``other`` then.
+        """
+
+    def refused(request_id: str, address: Address | None, error: OAuthError) -> None:
+        """Observe a request that was refused before Authentik was asked."""
+
+
+@implementer(IRequestObserver)
+class RequestObservers:
+    """Tells several observers, in order."""
+
+    def __init__(self, *observers: IRequestObserver) -> None:
+        self._observers = observers
+
+    def check(self, record: CheckRecord) -> None:
+        """See :class:`IRequestObserver`."""
+        for observer in self._observers:
+            observer.check(record)
+
+    def relay(self, context: RequestContext, result: str, error: str | None = None) -> None:
+        """See :class:`IRequestObserver`."""
+        for observer in self._observers:
+            observer.relay(context, result, error)
+
+    def refused(self, request_id: str, address: Address | None, error: OAuthError) -> None:
+        """See :class:`IRequestObserver`."""
+        for observer in self._observers:
+            observer.refused(request_id, address, error)
