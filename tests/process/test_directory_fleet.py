@@ -21,7 +21,7 @@ from ropg_twisted.guard.plausibility import MIN_ALLOWANCE
 from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.directory import DirectoryState
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
-from tests.daemon import PATIENCE, Daemon
+from tests.daemon import PATIENCE, DaemonProcess
 
 MACS: Final = 200
 PASSWORD: Final = "correct horse"
@@ -63,7 +63,7 @@ class FleetTests(TestCase):
         self.addCleanup(pool.closeCachedConnections)
         self.agent = Agent(self.reactor, pool=pool)
 
-    async def check(self, daemon: Daemon, username: str) -> tuple[int, str]:
+    async def check(self, daemon: DaemonProcess, username: str) -> tuple[int, str]:
         """Check a right password. Return the status and the error, if there is one."""
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": username}
         response = await treq.post(
@@ -75,7 +75,7 @@ class FleetTests(TestCase):
         return response.code, (await response.json()).get("error", "")
 
     async def fleet(
-        self, daemon: Daemon, goes_on: Callable[[str, int, int], bool]
+        self, daemon: DaemonProcess, goes_on: Callable[[str, int, int], bool]
     ) -> dict[str, set[int]]:
         """Run all Macs in a closed loop. Return the statuses that each was answered.
 
@@ -102,7 +102,7 @@ class FleetTests(TestCase):
     async def test_an_outage_prompts_three_users(self) -> None:
         """Everybody else is told to come later, and is let in as soon as the directory is back."""
         directory = self.sandbox.directories["corp"]
-        with Daemon(
+        with DaemonProcess(
             self.folder,
             AUTHENTIK_URL=self.authentik,
             ROPG_LIMITS="off",
