@@ -165,7 +165,7 @@ def make_service(
             reactor,
             time.time,
         )
-        admin = QuietSite(Admin(readiness, registry, state).app.resource(), reactor=reactor)
+        admin = QuietSite(Admin(readiness, registry, state.read).app.resource(), reactor=reactor)
         where = settings.admin_listen
         listeners["admin"] = Listener("ROPG_ADMIN_LISTEN", where, admin, reactor)
     for listener in listeners.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from klein import Klein
@@ -11,7 +12,8 @@ from twisted.web.iweb import IRequest
 from ropg_twisted.interfaces import IReadinessProbe
 from ropg_twisted.server.responses import readiness_body
 from ropg_twisted.status.page import STYLE, STYLE_PATH, render
-from ropg_twisted.status.state import StateReader
+from ropg_twisted.status.state import State
+from ropg_twisted.types import DeferredCoroutine
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -32,38 +34,46 @@ class Admin:
     app: ClassVar[Klein] = Klein()
 
     def __init__(
-        self, readiness: IReadinessProbe, registry: CollectorRegistry, state: StateReader
+        self,
+        readiness: IReadinessProbe,
+        registry: CollectorRegistry,
+        read_state: Callable[[], DeferredCoroutine[State]],
     ) -> None:
         self._readiness = readiness
         self._registry = registry
-        self._state = state
+        self._read_state = read_state
 
     @app.route("/metrics", methods=["GET"])
     def metrics(self, request: IRequest) -> bytes:
         """Return all metrics in the Prometheus text format."""
-        _prepare(request, CONTENT_TYPE_LATEST)
-        return generate_latest(self._registry)
+        return _body(request, generate_latest(self._registry), CONTENT_TYPE_LATEST)
 
     @app.route("/ready", methods=["GET"])
     async def ready(self, request: IRequest) -> bytes:
         """Return whether a password could be checked now, and the reason if not."""
-        _prepare(request, "application/json")
+        _set_headers(request)
         return readiness_body(request, await self._readiness.probe())
 
     @app.route("/", methods=["GET"])
     async def page(self, request: IRequest) -> bytes:
         """Return the status page."""
-        _prepare(request, "text/html; charset=utf-8")
-        return await render(await self._state.read())
+        page = await render(await self._read_state())
+        return _body(request, page, "text/html; charset=utf-8")
 
     @app.route(f"/{STYLE_PATH}", methods=["GET"])
     def style(self, request: IRequest) -> bytes:
         """Return the style sheet of the status page."""
-        _prepare(request, "text/css; charset=utf-8")
-        return STYLE
+        return _body(request, STYLE, "text/css; charset=utf-8")
 
 
-def _prepare(request: IRequest, content_type: str) -> None:
+def _body(request: IRequest, body: bytes, content_type: str) -> bytes:
+    """Return ``body``, and set the headers of the response."""
+    _set_headers(request)
     request.setHeader("Content-Type", content_type)
+    request.setHeader("Content-Length", str(len(body)))
+    return body
+
+
+def _set_headers(request: IRequest) -> None:
     for name, value in HEADERS.items():
         request.setHeader(name, value)

@@ -131,7 +131,7 @@ class Period:
 
 
 class Window:
-    """The latest intervals of one length.
+    """The latest intervals of one length. The first one begins now.
 
     If the clock jumps ahead, empty intervals follow. If it jumps back, the latest one goes on.
     """
@@ -140,8 +140,9 @@ class Window:
         self._seconds = seconds
         self._length = length
         self._clock = clock
+        self._began = clock.seconds()
         self._intervals = deque((Interval(),), maxlen=length)
-        self._number = self._numbered_now()
+        self._number = 0
 
     def current(self) -> Interval:
         """Return the interval of now."""
@@ -154,11 +155,11 @@ class Window:
     def period(self) -> Period:
         """Return the intervals until now."""
         self.current()
-        elapsed = self._clock.seconds() - self._number * self._seconds
+        elapsed = self._clock.seconds() - self._began - self._number * self._seconds
         return Period(self._seconds, self._length, elapsed, tuple(self._intervals))
 
     def _numbered_now(self) -> int:
-        return int(self._clock.seconds() // self._seconds)
+        return int((self._clock.seconds() - self._began) // self._seconds)
 
 
 @implementer(IRequestObserver)
