@@ -43,16 +43,16 @@ class Chart:
     """A picture of a period.
 
     Attributes:
-        name: unique on the page.
         title: what the bars show.
+        of: the name of the period.
         least: the least value at the top of the picture.
         write: returns a value as text.
         start: returns the start of an interval of the given age, as text.
         summary: the whole period in one sentence.
     """
 
-    name: str
     title: str
+    of: str
     period: Period
     series: Sequence[Series]
     least: float
@@ -101,7 +101,7 @@ class Chart:
             viewBox=f"0 0 {WIDTH * length} {HEIGHT}",
             preserveAspectRatio="none",
             role="img",
-            **{"aria-label": f"{self.title}. {self.summary} The figures are in the table below."},
+            **{"aria-label": f"{self.title} in {self.of}. {self.summary}"},
         )
 
     def _legend(self, series: Series) -> Tag:
@@ -125,14 +125,16 @@ class Chart:
         if rows:
             content = tags.div(
                 table(
-                    f"{self.title}; intervals in which nothing happened are left out", heads, rows
+                    f"{self.title} in {self.of}, without intervals in which nothing happened",
+                    heads,
+                    rows,
                 ),
                 class_="wide",
                 role="region",
                 tabindex="0",
-                **{"aria-label": f"Table: {self.title}"},
+                **{"aria-label": f"Table: {self.title} in {self.of}"},
             )
-        return tags.details(tags.summary(f"Figures: {self.title.lower()}"), content)
+        return tags.details(tags.summary(f"Figures of {self.of}: {self.title.lower()}"), content)
 
 
 def patterns() -> Tag:
@@ -175,10 +177,10 @@ def _svg(*content: Tag, **attributes: str) -> Tag:
 
 
 def _round_up(value: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten, at least one hundredth."""
+    """Return the next round number, at least one hundredth."""
     step = 0.01
     while True:
-        for factor in (1, 2, 5):
+        for factor in (1, 1.2, 1.5, 2, 3, 4, 5, 6, 8):
             if value <= factor * step:
                 return factor * step
         step *= 10

@@ -66,9 +66,9 @@ class Problem:
 def find_problems(state: State) -> list[Problem]:
     """Return the problems of the daemon, the worst first."""
     problems = [
+        *_no_verdict(state),  # Its reason is more exact than a warning of the probe.
         *_readiness(state),
         *_overload(state),
-        *_no_verdict(state),
         *_nobody_let_in(state),
         *_store(state),
         *_certificates(state),

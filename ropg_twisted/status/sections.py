@@ -107,8 +107,8 @@ def period(state: State, name: str) -> Tag:
 
     charts = (
         Chart(
-            name=f"{name}-verdicts",
-            title=f"Checks of the last {name} by verdict",
+            title="Checks by verdict",
+            of=f"the last {name}",
             period=shown,
             series=_VERDICTS,
             least=1,
@@ -117,8 +117,8 @@ def period(state: State, name: str) -> Tag:
             summary=f"{verdicts}. One bar is {each}." if verdicts else "There was no check.",
         ),
         Chart(
-            name=f"{name}-stages",
-            title=f"Time of a check of the last {name} by stage",
+            title="Time of a check by stage",
+            of=f"the last {name}",
             period=shown,
             series=_STAGES,
             least=0.1,
@@ -212,7 +212,7 @@ def clients(state: State) -> Tag:
         )
         for client in state.settings.clients
     ]
-    heads = ("Client", "Last hour", "Last day", "of these verified")
+    heads = ("Client", "Last hour", "Last day", "Verified in the last day")
     return section("Clients", table("Clients, and their checks", heads, rows), name="clients")
 
 
