@@ -177,13 +177,18 @@ class CheckTests(MetricsTestCase):
 
         self.patch(tokens, "sign", slow_sign)
         self.patch(password_grant, "monotonic", daemon.clock.seconds)
-        daemon.password("alice")
         daemon.password("bob")
         daemon.password("alice", "wrong")
+        self.slow_down(1)
+        asked = self.ask("alice")
+        seconds = 0
+        while not asked.replies and seconds < 14:
+            self.pass_time(1)
+            seconds += 1
         metrics = self.scrape()
         self.assertEqual(metrics.value("ropg_check_stage_seconds_count", stage="signing"), 1)
         self.assertEqual(metrics.value("ropg_check_stage_seconds_sum", stage="signing"), 4)
-        self.assertEqual(metrics.value("ropg_check_seconds_sum", verdict="verified"), 0)
+        self.assertEqual(metrics.value("ropg_check_seconds_sum", verdict="verified"), seconds)
 
     def test_the_last_verified_check(self) -> None:
         """Refusals do not move it, and before the first there is none."""
@@ -358,6 +363,16 @@ class FlowTests(MetricsTestCase):
         daemon.line.cut = True
         self.assertEqual(self.value("ropg_ready"), 1)
         daemon.get("/ready")
+        self.assertEqual(self.value("ropg_ready"), 0)
+
+    def test_a_probe_without_an_answer_is_not_ready(self) -> None:
+        """The deadline ends it."""
+        daemon = self.start()
+        daemon.get("/ready")
+        daemon.line.silent = True
+        daemon.peer().send(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual(self.value("ropg_ready"), 1)
+        self.pass_time(15)
         self.assertEqual(self.value("ropg_ready"), 0)
 
     def test_sessions_that_wait_for_their_removal(self) -> None:
