@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,7 +20,7 @@ from ropg_twisted.guard.circuit_breaker import OUTAGES_TO_OPEN, SECONDS_OPEN
 from ropg_twisted.oauth import tokens
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from tests.certificates import Identity, identity
-from tests.fakes import Connection, post
+from tests.client import Connection, post
 from tests.memory import InMemoryDaemon
 from tests.scrape import Scrape
 
@@ -73,19 +74,19 @@ class MetricsTestCase(SynchronousTestCase):
 
     def slow_down(self, seconds: float, where: str = "") -> None:
         """Make Authentik respond late to requests with ``where`` in their URL."""
-        clock, respond = self.daemon.clock, self.daemon.line.request
+        clock, respond = self.daemon.clock, self.daemon.agent.request
 
         def request(method: bytes, uri: bytes, *more: Any) -> Deferred[Any]:
             if where.encode() not in uri:
                 return respond(method, uri, *more)
             return deferLater(clock, seconds, respond, method, uri, *more)
 
-        self.patch(self.daemon.line, "request", request)
+        self.patch(self.daemon.agent, "request", request)
 
     def ask(self, username: str, password: str = USUAL_PASSWORD) -> Connection:
         """A connection that waits for the result of a check."""
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": username}
-        connection = self.daemon.peer()
+        connection = self.daemon.connect()
         connection.send(post(urlencode({**form, "password": password})))
         return connection
 
@@ -235,10 +236,10 @@ class UpstreamTests(MetricsTestCase):
     def test_failures_have_a_status_as_well(self) -> None:
         """5xx for what Authentik calls an error, none where no answer came."""
         daemon = self.start()
-        daemon.authentik.instead[EXECUTOR] = 502
+        daemon.authentik.overrides[EXECUTOR] = 502
         daemon.password("alice")
         self.assertEqual(self.counts("flow"), {"5xx": 2})
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         daemon.password("alice")
         self.assertEqual(self.counts("flow"), {"5xx": 2, "none": 2})
 
@@ -246,7 +247,7 @@ class UpstreamTests(MetricsTestCase):
         """Whoever answers in place of Authentik adds no series."""
         daemon = self.start()
         for status in (600, 999, 1234):
-            daemon.authentik.instead[EXECUTOR] = status
+            daemon.authentik.overrides[EXECUTOR] = status
             daemon.password("alice")
         self.assertEqual(set(self.counts("flow")), {"none"})
 
@@ -257,12 +258,12 @@ class GuardTests(MetricsTestCase):
     def test_the_breaker(self) -> None:
         """It is 1 from the last of the outages until Authentik answers again."""
         daemon = self.start()
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         for number in range(OUTAGES_TO_OPEN):
             self.assertEqual(self.value("ropg_circuit_breaker_open"), 0)
             daemon.password(f"user{number}")
         self.assertEqual(self.value("ropg_circuit_breaker_open"), 1)
-        daemon.line.cut = False
+        daemon.agent.failure = None
         daemon.clock.advance(SECONDS_OPEN)
         daemon.password("alice")
         self.assertEqual(self.value("ropg_circuit_breaker_open"), 0)
@@ -360,7 +361,7 @@ class FlowTests(MetricsTestCase):
         daemon = self.start()
         self.assertIsNone(self.value("ropg_ready"))
         daemon.get("/ready")
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         self.assertEqual(self.value("ropg_ready"), 1)
         daemon.get("/ready")
         self.assertEqual(self.value("ropg_ready"), 0)
@@ -369,8 +370,8 @@ class FlowTests(MetricsTestCase):
         """The deadline ends it."""
         daemon = self.start()
         daemon.get("/ready")
-        daemon.line.silent = True
-        daemon.peer().send(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        daemon.agent.silent = True
+        daemon.connect().send(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertEqual(self.value("ropg_ready"), 1)
         self.pass_time(15)
         self.assertEqual(self.value("ropg_ready"), 0)
