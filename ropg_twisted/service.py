@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
+from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
 from twisted.logger import Logger
 
@@ -49,8 +50,12 @@ from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.status.state import StateReader
 from ropg_twisted.telemetry.audit import AuditLog
+<<<<<<< HEAD
 from ropg_twisted.telemetry.history import History, ReadinessHistory
 from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, make_registry
+=======
+from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, add_build_info
+>>>>>>> metrics
 from ropg_twisted.telemetry.observers import RequestObservers
 from ropg_twisted.types import IReactor
 
@@ -71,7 +76,8 @@ def make_service(
     for warning in warnings(settings):
         log.warn(warning)
     keys, algorithm = _keys(settings)
-    registry = make_registry()
+    registry = CollectorRegistry()
+    add_build_info(registry)
     client = _client(settings, reactor, UpstreamMetrics(registry).observe)
     flow = FlowExecutor(
         settings.authentik_url, settings.flow_slug, settings.login_stage, settings.slow_refusal

@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
-    Info,
     disable_created_metrics,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -43,17 +43,15 @@ NO_STATUS: Final = "none"
 """The status of a request without a complete response, or whose status HTTP does not define."""
 
 
-def make_registry() -> CollectorRegistry:
-    """Return a registry with the build info. Metrics have no ``_created`` series."""
-    disable_created_metrics()
-    registry = CollectorRegistry()
-    versions = {
-        "version": __version__,
-        "python": platform.python_version(),
-        "twisted": twisted.__version__,
-    }
-    Info("ropg_build", "Versions of the daemon and its parts.", registry=registry).info(versions)
-    return registry
+def add_build_info(registry: CollectorRegistry) -> None:
+    """Add the versions of the daemon, of Python and of Twisted."""
+    info = Gauge(
+        "ropg_build_info",
+        "Versions of the daemon, of Python and of Twisted. Always 1.",
+        ["version", "python", "twisted"],
+        registry=registry,
+    )
+    info.labels(__version__, platform.python_version(), twisted.__version__).set(1)
 
 
 @implementer(IRequestObserver)
@@ -61,6 +59,8 @@ class RequestMetrics:
     """Counts the results of requests. ``now``: returns the time in seconds since the epoch."""
 
     def __init__(self, registry: CollectorRegistry, now: Callable[[], float]) -> None:
+        # They would double the series, and a counter that starts at 0 says the same.
+        disable_created_metrics()
         self.last_verified: float | None = None
         self._now = now
         self._checks = Counter(
