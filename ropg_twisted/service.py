@@ -50,12 +50,8 @@ from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.status.state import StateReader
 from ropg_twisted.telemetry.audit import AuditLog
-<<<<<<< HEAD
 from ropg_twisted.telemetry.history import History, ReadinessHistory
-from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, make_registry
-=======
 from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, add_build_info
->>>>>>> metrics
 from ropg_twisted.telemetry.observers import RequestObservers
 from ropg_twisted.types import IReactor
 
