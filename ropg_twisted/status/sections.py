@@ -205,14 +205,17 @@ def clients(state: State) -> Tag:
     hour, whole = total(state.hour.intervals).clients, total(state.day.intervals).clients
     rows = [
         (
-            named(code(client.id), *_client(client)),
+            named(
+                code(client.id),
+                *_client(client),
+                f"{number(whole[client.id, Verdict.VERIFIED])} verified in the last day",
+            ),
             number(sum(hour[client.id, verdict] for verdict in Verdict)),
             number(sum(whole[client.id, verdict] for verdict in Verdict)),
-            number(whole[client.id, Verdict.VERIFIED]),
         )
         for client in state.settings.clients
     ]
-    heads = ("Client", "Last hour", "Last day", "Verified in the last day")
+    heads = ("Client", "Last hour", "Last day")
     return section("Clients", table("Clients, and their checks", heads, rows), name="clients")
 
 
