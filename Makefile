@@ -5,6 +5,7 @@
 # make soak    a daemon under load, with faults, for SECONDS
 # make simulation  outages of a directory in simulated fleets: the table of docs/directories.md
 # make fuzz    hostile input, for SECONDS
+# make generated  the tables of docs/, manual pages and completion, from the code
 # make clean   remove what these have made
 #
 # PYTHON=...   the Python to use instead of the newest that is found; VENV=... another place than .venv
@@ -17,7 +18,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test coverage lint soak simulation fuzz clean
+.PHONY: demo test coverage lint soak simulation fuzz generated clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -41,6 +42,9 @@ simulation: $(VENV)/.test
 
 fuzz: $(VENV)/.test
 	$(VENV)/bin/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
+
+generated: $(VENV)/.test
+	$(VENV)/bin/python -m tools.generate
 
 lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .

@@ -21,7 +21,7 @@ class Options(CommandOptions):
         "All settings: docs/settings.md."
     )
     optParameters: ClassVar = [
-        [row.option, None, None, f"{row.meaning} [{row.name}]"]
+        [row.option, None, None, f"{row.help} [{row.name}]"]
         for row in OPTIONS
         if not row.repeatable
     ]
