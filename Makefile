@@ -6,6 +6,7 @@
 # make simulation  outages of a directory in simulated fleets: the table of docs/directories.md
 # make fuzz    hostile input, for SECONDS
 # make generated  the tables of docs/, manual pages and completion, from the code
+# make docs    the documents as a site, in build/docs
 # make clean   remove what these have made
 #
 # PYTHON=...   the Python to use instead of the newest that is found; VENV=... another place than .venv
@@ -18,7 +19,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test coverage lint soak simulation fuzz generated clean
+.PHONY: demo test coverage lint soak simulation fuzz generated docs clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -46,6 +47,9 @@ fuzz: $(VENV)/.test
 generated: $(VENV)/.test
 	$(VENV)/bin/python -m tools.generate
 
+docs: $(VENV)/.docs
+	$(VENV)/bin/python -m tools.site build/docs
+
 lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -60,7 +64,8 @@ clean:
 $(VENV)/.run: EXTRAS =
 $(VENV)/.test: EXTRAS = [test]
 $(VENV)/.lint: EXTRAS = [lint]
-$(VENV)/.run $(VENV)/.test $(VENV)/.lint: $(VENV)/.made setup.cfg pyproject.toml
+$(VENV)/.docs: EXTRAS = [docs]
+$(VENV)/.run $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.made setup.cfg pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
 	touch $@
 
