@@ -371,7 +371,7 @@ TABLE: Final = {
             "`abort`: drop the connection instead of answering 503",
             default="503",
             attribute="drop_on_outage",
-            details="For clients that read every error as a wrong password: see "
+            details="For clients that read every error as a wrong password. See "
             "[outages](operations.md#outages).",
         ),
         Setting(
