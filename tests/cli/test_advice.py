@@ -125,7 +125,7 @@ class AdviceTests(TestCase):
 
     async def test_an_outage_without_a_reason(self) -> None:
         """A daemon that is ready again, or something else, gives none, and nothing goes wrong."""
-        for ready in (b'{"status":"ready"}', b'{"reason":"news"}', b"[]", b"<html>", b""):
+        for ready in (b'{"status":"ready"}', b'{"reason":"news"}', b'["reason"]', b"<html>", b""):
             status, text, requests = await self.try_(drop, ready)
             self.assertEqual((status, requests), (Exit.UNKNOWN, 1), text)
             self.assertNotIn("What to do", text)
