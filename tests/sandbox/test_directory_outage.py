@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import requests
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
-from tests.daemon import Daemon, SandboxProcess, free_port
+from tests.daemon import DaemonProcess, SandboxProcess, free_port
 
 WRONG = "a wrong password"
 CORP = "directories/corp/"
@@ -19,7 +20,7 @@ IDA = f"{BRANCH}users/ida/"
 
 
 class DirectoryOutageTests(SynchronousTestCase):
-    """What clients are told while a directory behind Authentik is in each state."""
+    """Responses to clients while a directory behind Authentik is in each state."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()
@@ -30,8 +31,8 @@ class DirectoryOutageTests(SynchronousTestCase):
         answer = requests.post(f"{sandbox}/sandbox/{form}", data=fields, timeout=30)
         self.assertEqual((answer.status_code, answer.url.partition("#")[0]), (200, f"{sandbox}/"))
 
-    def check(self, daemon: Daemon, username: str, password: str = USUAL_PASSWORD) -> str:
-        """What a password check is answered: an error, or ``tokens``."""
+    def check(self, daemon: DaemonProcess, username: str, password: str = USUAL_PASSWORD) -> str:
+        """Return the error that a password check is answered with, or ``tokens``."""
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": username}
         url = f"{daemon.url}/oauth/token"
         answer = requests.post(url, data={**form, "password": password}, timeout=30)
@@ -46,7 +47,7 @@ class DirectoryOutageTests(SynchronousTestCase):
         """
         with (
             SandboxProcess(self.folder) as sandbox,
-            Daemon(
+            DaemonProcess(
                 self.folder, AUTHENTIK_URL=sandbox.url, ROPG_DEADLINE="2", ROPG_LIMITS="off"
             ) as daemon,
         ):
@@ -79,11 +80,30 @@ class DirectoryOutageTests(SynchronousTestCase):
             self.assertIn("1 although wrong", page)
             self.assertEqual(daemon.end(), 0)
 
+    def test_a_slow_refusal_is_not_believed(self) -> None:
+        """A hung directory says nothing of a password; a slow one may still accept it."""
+        with (
+            SandboxProcess(self.folder) as sandbox,
+            DaemonProcess(
+                self.folder, AUTHENTIK_URL=sandbox.url, ROPG_LOG="json", ROPG_SLOW_REFUSAL="0.5"
+            ) as daemon,
+        ):
+            self.switch(sandbox.url, CORP, state="hung", hung_seconds="0.7")
+            self.assertEqual(self.check(daemon, "lea"), "temporarily_unavailable")
+            self.switch(sandbox.url, CORP, state="slow", slow_seconds="0.7", hung_seconds="9")
+            self.assertEqual(self.check(daemon, "lea"), "tokens")
+            self.assertEqual(self.check(daemon, "lea", WRONG), "temporarily_unavailable")
+            self.switch(sandbox.url, CORP, state="up")
+            self.assertEqual(self.check(daemon, "lea", WRONG), "invalid_grant")
+            self.assertEqual(daemon.end(), 0)
+        reasons = [json.loads(line).get("reason") for line in daemon.output]
+        self.assertEqual(reasons.count("refusal_too_slow"), 2)
+
     def test_the_embedded_sandbox_has_the_same_page(self) -> None:
         """Its directories can be slow, although its clock is not the daemon's."""
         port = free_port()
         sandbox = f"http://127.0.0.1:{port}"
-        with Daemon(self.folder, AUTHENTIK_URL=f"sandbox:{port}") as daemon:
+        with DaemonProcess(self.folder, AUTHENTIK_URL=f"sandbox:{port}") as daemon:
             self.switch(sandbox, CORP, state="slow", slow_seconds="0.3")
             self.assertEqual(self.check(daemon, "lea"), "tokens")
             self.switch(sandbox, CORP, state="down")
