@@ -43,7 +43,11 @@ class GeneratedTests(SynchronousTestCase):
         self.assertEqual(Counter(rows_chosen(settings, "settings")), Counter([*TABLE, CONFIG.name]))
 
 
-PAGES: Final = (*sorted(CHECKOUT.glob("*.md")), *sorted(CHECKOUT.glob("docs/*.md")))
+PAGES: Final = [
+    path
+    for glob in ("*.md", "docs/*.md", "contrib/**/*.md")
+    for path in sorted(CHECKOUT.glob(glob))
+]
 
 FOREIGN_WORDS: Final = frozenset(
     (
