@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -48,7 +48,7 @@ from ropg_twisted.service_metrics import metric_readers
 from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
-from ropg_twisted.status.state import StateReader
+from ropg_twisted.status.state import Certificate, StateReader
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.history import History, ReadinessHistory
 from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, add_build_info
@@ -162,7 +162,7 @@ def make_service(
             site,
             store,
             keys,
-            listeners,
+            lambda: _certificates(listeners.values()),
             dropped_lines,
             reactor,
             time.time,
@@ -188,6 +188,12 @@ def make_service(
         )
     )
     return daemon
+
+
+def _certificates(listeners: Iterable[Listener]) -> tuple[Certificate, ...]:
+    """Return the certificates of the listeners that have one."""
+    ends = ((listener.endpoint, listener.certificate_expires) for listener in listeners)
+    return tuple(Certificate(endpoint, end) for endpoint, end in ends if end is not None)
 
 
 def _password_hash_key(settings: Settings) -> bytes | None:

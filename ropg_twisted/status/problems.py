@@ -9,9 +9,10 @@ from enum import IntEnum
 from math import inf
 from typing import Final
 
+from ropg_twisted.interfaces import Readiness
 from ropg_twisted.remedies import DOCUMENTATION, REMEDIES, help_url
 from ropg_twisted.settings.model import MAX_TOKEN_LIFETIME
-from ropg_twisted.status.state import State
+from ropg_twisted.status.state import PROBE_SECONDS, State
 from ropg_twisted.telemetry.history import Interval, total
 from ropg_twisted.verdict import Reason, Verdict
 
@@ -78,7 +79,11 @@ def find_problems(state: State) -> list[Problem]:
 
 
 def _readiness(state: State) -> Iterator[Problem]:
-    if state.readiness.reason is not None:
+    if state.readiness is None:
+        lead = f"The readiness probe has waited for {PROBE_SECONDS} seconds, and goes on."
+        title = "Authentik does not answer"
+        yield _of(Reason.UPSTREAM_TIMEOUT, Severity.ATTENTION, title, state.since, lead)
+    elif state.readiness.reason is not None:
         title = "No password can be checked"
         yield _of(state.readiness.reason, Severity.DOWN, title, state.since)
     elif state.readiness.warning is not None:
@@ -98,10 +103,11 @@ def _no_verdict(state: State) -> Iterator[Problem]:
     """Yield a problem of checks that the readiness probe does not see."""
     recent = state.hour.latest(RECENT)
     reasons = _reasons(recent, Verdict.UNVERIFIABLE)
-    for known in _OWN_LIMITS | {state.readiness.warning}:
+    readiness = state.readiness or Readiness()
+    for known in _OWN_LIMITS | {readiness.warning}:
         if known is not None:
             reasons.pop(known, None)
-    if state.readiness.reason is not None or not reasons:
+    if readiness.reason is not None or not reasons:
         return
     [(reason, _)] = reasons.most_common(1)
     lead = _share(reasons.total(), recent, "ended without a verdict")

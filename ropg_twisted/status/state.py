@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -12,11 +13,13 @@ from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.guard.chain import Guards
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.interfaces import Readiness
-from ropg_twisted.lifecycle import Listener
 from ropg_twisted.oauth.keys import KeyRing
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.history import History, Period, ReadinessHistory
+
+PROBE_SECONDS: Final = 3
+"""Seconds for which the status page waits for the readiness probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class State:
     """The state of the daemon. Times are in seconds since the epoch.
 
     Attributes:
+        readiness: ``None`` if Authentik has not answered within :data:`PROBE_SECONDS`.
         since: time since when the readiness is what it is.
         last_verified: time of the last verified check, ``None`` if there is none.
         evidence_age: seconds since the evidence was gathered or confirmed.
@@ -43,7 +47,7 @@ class State:
     settings: Settings
     now: float
     started: float
-    readiness: Readiness
+    readiness: Readiness | None
     since: float
     hour: Period
     day: Period
@@ -80,7 +84,7 @@ class StateReader:
         site: BoundedSite,
         store: SharedStore | None,
         keys: Callable[[], KeyRing],
-        listeners: Mapping[str, Listener],
+        certificates: Callable[[], tuple[Certificate, ...]],
         dropped_lines: Callable[[], int],
         clock: IReactorTime,
         now: Callable[[], float],
@@ -94,7 +98,7 @@ class StateReader:
         self._site = site
         self._store = store
         self._keys = keys
-        self._listeners = listeners
+        self._certificates = certificates
         self._dropped_lines = dropped_lines
         self._clock = clock
         self._now = now
@@ -102,7 +106,7 @@ class StateReader:
 
     async def read(self) -> State:
         """Probe the readiness, and return the state."""
-        readiness = await self._readiness.probe()
+        readiness = await self._readiness.probe_for(PROBE_SECONDS)
         now = self._now()
         ahead = now - self._clock.seconds()
         verified = self._history.last_verified
@@ -127,17 +131,15 @@ class StateReader:
             dropped_lines=self._dropped_lines(),
             store_failing=self._store is not None and self._store.failing,
             keys=self._keys(),
-            certificates=tuple(
-                Certificate(listener.endpoint, expires)
-                for listener in self._listeners.values()
-                if (expires := listener.certificate_expires) is not None
-            ),
+            certificates=self._certificates(),
         )
 
-    def _since(self, readiness: Readiness) -> float:
+    def _since(self, readiness: Readiness | None) -> float:
         """Return the time since when the daemon is ready, or is not. Checks may know it earlier."""
         probed, failing = self._readiness.since, self._history.failing_since
-        if readiness.reason is not None:
+        if readiness is None:
+            probed = self._clock.seconds() - PROBE_SECONDS
+        if readiness is None or readiness.reason is not None:
             return probed if failing is None else min(probed, failing)
         recovered = self._history.recovered
         return probed if recovered is None else max(probed, recovered)

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ropg_twisted.context import RequestContext
@@ -245,3 +247,16 @@ class ReadinessHistory:
         if readiness != self._latest:
             self._latest, self.since = readiness, self._clock.seconds()
         return readiness
+
+    async def probe_for(self, seconds: float) -> Readiness | None:
+        """Probe, and return the result if it comes within ``seconds``. The probe then goes on."""
+        result: Deferred[Readiness | None] = Deferred()
+        timeout = self._clock.callLater(seconds, result.callback, None)
+
+        def end(readiness: Readiness | Failure) -> None:
+            if timeout.active():
+                timeout.cancel()
+                result.callback(readiness)
+
+        Deferred.fromCoroutine(self.probe()).addBoth(end)
+        return await result

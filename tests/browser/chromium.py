@@ -21,7 +21,7 @@ AXE: Final = TESTS / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 CHROMIUM: Final = shutil.which("chromium")
 DRIVER: Final = shutil.which("chromedriver")
 
-SCREENSHOTS: Final = os.environ.get("ROPG_TEST_SCREENSHOTS")
+SCREENSHOTS: Final = os.environ.get("TEST_SCREENSHOTS")
 """Directory for screenshots; by default that of the test."""
 
 WIDTHS: Final[Mapping[str, int]] = {"desktop": 1280, "phone": 360}

@@ -1,11 +1,12 @@
 """The status page of a daemon as a process, in each state, as a real Chromium shows it.
 
-Set ROPG_TEST_SCREENSHOTS to a directory to keep the pictures.
+Set TEST_SCREENSHOTS to a directory to keep the pictures.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -158,6 +159,13 @@ class StateTests(StatusPageTestCase):
         """Nobody has signed it. Another daemon is in the place of Authentik."""
         with self.daemon(tls=True) as other, self.daemon(AUTHENTIK_URL=other.url):
             self.look_at_reason("tls", DOWN, Reason.UPSTREAM_TLS)
+
+    def test_authentik_hangs(self) -> None:
+        """It accepts connections and says nothing; the page does not wait for the deadline."""
+        silent = socket.create_server(("127.0.0.1", 0), backlog=100)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with silent, self.daemon(AUTHENTIK_URL=url, ROPG_DEADLINE="60"):
+            self.look_at_reason("hangs", "Authentik does not answer", Reason.UPSTREAM_TIMEOUT)
 
     def test_the_flow_restarts(self) -> None:
         """A refusal looks like an acceptance."""

@@ -79,6 +79,12 @@ class ProblemTests(SynchronousTestCase):
                 "Passwords are checked, with a restriction",
                 REMEDIES[Reason.REFUSALS_IMPLAUSIBLE].remedy,
             ),
+            "no answer yet": (
+                make_state(readiness=None),
+                Severity.ATTENTION,
+                "Authentik does not answer",
+                REMEDIES[Reason.UPSTREAM_TIMEOUT].remedy,
+            ),
             "saturated": (
                 checks(interval(verified=5, overloaded=1), *[Interval()] * 9),
                 Severity.ATTENTION,

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import InvalidClientError
-from ropg_twisted.interfaces import CheckTrace, Readiness, RequestKind, UpstreamRequest
+from ropg_twisted.interfaces import (
+    CheckTrace,
+    IReadinessProbe,
+    Readiness,
+    RequestKind,
+    UpstreamRequest,
+)
 from ropg_twisted.telemetry.history import (
     DAY,
     HOUR,
@@ -213,6 +221,18 @@ class OutageTests(SynchronousTestCase):
         self.assertEqual(self.history.last_verified, 10)
 
 
+@implementer(IReadinessProbe)
+class SlowReadiness:
+    """A readiness probe whose result the test gives."""
+
+    def __init__(self) -> None:
+        self.answer: Deferred[Readiness] = Deferred()
+
+    async def probe(self) -> Readiness:
+        """See :class:`IReadinessProbe`."""
+        return await self.answer
+
+
 class ReadinessHistoryTests(SynchronousTestCase):
     """Since when the readiness is what it is."""
 
@@ -229,3 +249,34 @@ class ReadinessHistoryTests(SynchronousTestCase):
             self.assertEqual(self.successResultOf(readiness.probe()), fake.now)
             times.append(readiness.since)
         self.assertEqual(times, [5, 15, 15, 35, 35, 55])
+
+    def test_a_slow_probe_is_not_waited_for(self) -> None:
+        """It goes on, and its result is remembered."""
+        clock, slow = Clock(), SlowReadiness()
+        readiness = ReadinessHistory(slow, clock)
+        waiting = Deferred.fromCoroutine(readiness.probe_for(3))
+        clock.advance(2.9)
+        self.assertNoResult(waiting)
+        clock.advance(0.1)
+        self.assertIsNone(self.successResultOf(waiting))
+        clock.advance(7)
+        slow.answer.callback(Readiness(Reason.FLOW_MISSING))
+        self.assertEqual(readiness.since, 10)
+
+    def test_a_probe_that_ends_leaves_no_call(self) -> None:
+        """Its result is returned at once."""
+        clock = Clock()
+        readiness = ReadinessHistory(FakeReadiness(Reason.FLOW_MISSING), clock)
+        result = self.successResultOf(readiness.probe_for(3))
+        self.assertEqual((result, clock.calls), (Readiness(Reason.FLOW_MISSING), []))
+
+    def test_a_reader_who_leaves_does_not_end_the_probe(self) -> None:
+        """Others may wait for it."""
+        clock, slow = Clock(), SlowReadiness()
+        readiness = ReadinessHistory(slow, clock)
+        waiting = Deferred.fromCoroutine(readiness.probe_for(3))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        clock.advance(5)
+        slow.answer.callback(Readiness(Reason.FLOW_MISSING))
+        self.assertEqual(readiness.since, 5)
