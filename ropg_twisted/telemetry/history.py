@@ -219,12 +219,10 @@ class History:
         now = self._clock.seconds()
         if outcome.verdict is Verdict.VERIFIED:
             self.last_verified = now
+        failing = self.failing_since is not None
         if outcome.reason in _OF_EVERYBODY:
-            if self.failing_since is None:
-                self.failing_since = now
-        elif (
-            asked and outcome.verdict is not Verdict.UNVERIFIABLE and self.failing_since is not None
-        ):
+            self.failing_since = self.failing_since if failing else now
+        elif failing and asked and outcome.verdict is not Verdict.UNVERIFIABLE:
             self.failing_since, self.recovered = None, now
 
 

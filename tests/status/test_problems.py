@@ -172,11 +172,18 @@ class ProblemTests(SynchronousTestCase):
         self.assertEqual(problem.help_text, "refusals_implausible")
 
     def test_the_worst_comes_first(self) -> None:
-        """A daemon that is down, and has other problems."""
-        soon = Certificate("ssl:443", NOW + DAY)
-        state = make_state(Reason.FLOW_MISSING, store_failing=True, certificates=(soon,))
-        severities = [problem.severity for problem in find_problems(state)]
-        self.assertEqual(severities, [Severity.DOWN, Severity.ATTENTION, Severity.ATTENTION])
+        """The others stay in their order."""
+        ended = Certificate("ssl:443", NOW - 1)
+        state = make_state(warning=Reason.FLOW_UNPROVEN, store_failing=True, certificates=(ended,))
+        titles = [problem.title for problem in find_problems(state)]
+        self.assertEqual(
+            titles,
+            [
+                "A certificate has ended",
+                "Passwords are checked, with a restriction",
+                "The shared counts cannot be reached",
+            ],
+        )
 
     def test_counts_are_said_in_numbers(self) -> None:
         """How many of how many checks."""
