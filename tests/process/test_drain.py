@@ -7,11 +7,10 @@ from typing import Any
 
 import treq
 from twisted.internet import reactor as global_reactor
-from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
-from twisted.web.client import Agent
+from twisted.web.client import Agent, ResponseNeverReceived
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.directory import DirectoryState
@@ -52,7 +51,7 @@ class DrainTests(TestCase):
                 await deferLater(self.reactor, 0.01)
                 response = await treq.get(f"http://127.0.0.1:{admin}/metrics", agent=agent)
                 metrics = await response.text()
-            check.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            check.addErrback(lambda failure: failure.trap(ResponseNeverReceived) and None)
             check.cancel()
             self.assertEqual(await deferToThread(daemon.end), 0, daemon.output)
         logins = [event.username for event in sandbox.events if event.kind == "login"]
