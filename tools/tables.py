@@ -68,10 +68,12 @@ def _sentences(*parts: str) -> str:
 
 
 def _reasons(_: list[str]) -> Iterable[Row]:
-    yield "reason", "answer", "meaning", "what to do"
+    yield "reason", "answer", "meaning, and what to do"
     for reason, row in REMEDIES.items():
         anchor = f'<a id="{reason.value}"></a>`{reason.value}`'
-        yield anchor, row.answer, _code(row.summary), _sentences(_code(row.remedy), row.details)
+        remedy = f"**What to do:** {_code(row.remedy)}" if row.remedy else ""
+        meaning = "<br>".join(filter(None, (_code(row.summary), remedy, row.details)))
+        yield anchor, row.answer, meaning
 
 
 def _settings(names: list[str]) -> Iterable[Row]:
