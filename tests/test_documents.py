@@ -161,5 +161,5 @@ class LinkTests(SynchronousTestCase):
     def test_every_reason(self) -> None:
         """The help of each reason is a part of a page."""
         for reason in Reason:
-            page, _, anchor = help_url(reason).removeprefix(DOCUMENTATION).partition(".html#")
+            page, _, anchor = help_url(reason).removeprefix(DOCUMENTATION).partition(".md#")
             self.assertIn(anchor, anchors((CHECKOUT / f"docs/{page}.md").read_text("utf-8")))
