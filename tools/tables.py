@@ -127,9 +127,7 @@ def _metrics(_: list[str]) -> Iterable[Row]:
             # Without samples, labels are in an attribute of the metric, or else of its family.
             source = collector if hasattr(collector, "_labelnames") else family
             labels = getattr(source, "_labelnames", ())
-            if family.type == "info":
-                labels = sorted(family.samples[0].labels)
-            suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+            suffix = "_total" if family.type == "counter" else ""
             yield (
                 f"`{family.name}{suffix}`",
                 family.type,
