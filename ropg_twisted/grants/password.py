@@ -17,12 +17,11 @@ from ropg_twisted.interfaces import (
     UpstreamTokenResponse,
     User,
 )
-from ropg_twisted.networks import Address
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.request import PasswordGrant, TokenRequest, split_code
 from ropg_twisted.oauth.scopes import allowed_scope
 from ropg_twisted.oauth.tokens import TokenIssuer, TokenResponse
-from ropg_twisted.settings.model import Client, SecondFactor
+from ropg_twisted.settings.model import SecondFactor
 from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 
@@ -49,7 +48,7 @@ class PasswordGrantHandler:
     ) -> TokenResponse | UpstreamTokenResponse:
         """Return the token response. Raises :exc:`OAuthError` for every other answer."""
         client = request.client
-        check = await self._check(request, _login(grant, client, request.context.address))
+        check = await self._check(request, _login(grant, request))
         if check.tokens is not None:
             return self._reissuer.reissue(check.tokens, client)
         user = check.user
@@ -82,7 +81,8 @@ class PasswordGrantHandler:
             return record(CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR)))
 
 
-def _login(grant: PasswordGrant, client: Client, address: Address | None) -> LoginAttempt:
+def _login(grant: PasswordGrant, request: TokenRequest) -> LoginAttempt:
+    client = request.client
     password, code = grant.password, None
     if client.second_factor is SecondFactor.CODE:
         password, code = split_code(grant.password)
@@ -96,4 +96,12 @@ def _login(grant: PasswordGrant, client: Client, address: Address | None) -> Log
             scope=allowed_scope(grant.scope, client),
             nonce=grant.nonce,
         )
-    return LoginAttempt(grant.username, password, address, code, tokens, client.rates)
+    return LoginAttempt(
+        grant.username,
+        password,
+        request.context.address,
+        code,
+        tokens,
+        client.rates,
+        trace_context=request.context.trace_context,
+    )
