@@ -1,6 +1,7 @@
 # make demo    the daemon on its sandbox, asked twice; it then serves until Ctrl-C (ONCE=1: it ends)
 # make test    the tests
 # make coverage  the tests, and which lines of the package they reach
+# make exchanges  record the exchanges of tests/exchanges anew, after a change that is meant
 # make lint    style and types
 # make soak    a daemon under load, with faults, for SECONDS
 # make simulation  outages of a directory in simulated fleets: the table of docs/directories.md
@@ -17,7 +18,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test coverage lint soak simulation fuzz clean
+.PHONY: demo test coverage exchanges lint soak simulation fuzz clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -26,12 +27,17 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	$(VENV)/bin/python -m twisted.trial -j2 tests
 
-# Daemons that tests start are measured too: see [coverage:run] in setup.cfg.
+# Every Python that is started with these variables measures itself, so daemons are measured too.
+MEASURED := COVERAGE_PROCESS_START='$(CURDIR)/setup.cfg' COVERAGE_FILE='$(CURDIR)/.coverage'
+
 coverage: $(VENV)/.test
 	$(VENV)/bin/coverage erase
-	$(VENV)/bin/coverage run -m twisted.trial -j2 tests
+	$(MEASURED) $(VENV)/bin/python -m twisted.trial -j2 tests
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
+
+exchanges: $(VENV)/.test
+	$(VENV)/bin/python -m tests.exchanges
 
 soak: $(VENV)/.test
 	$(VENV)/bin/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS))

@@ -1,107 +1,126 @@
-"""Our client of Authentik, whole, before a sandbox in memory."""
+"""Clients of the daemon, in memory and over a socket."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from ipaddress import ip_address
-from typing import Any, TypeVar
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from treq.testing import RequestTraversalAgent
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.web.resource import Resource
-from twisted.web.server import Request
-
-from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.canary import Canary
-from ropg_twisted.authentik.client import AuthentikClient
-from ropg_twisted.authentik.client_ip import ClientIPHeaders
-from ropg_twisted.authentik.evidence import FlowEvidence
-from ropg_twisted.authentik.executor import FlowExecutor
-from ropg_twisted.authentik.id_tokens import IDTokenVerifier
-from ropg_twisted.authentik.metadata import ProviderMetadata
-from ropg_twisted.authentik.readiness import ReadinessProbe
-from ropg_twisted.authentik.sessions import SessionRemover
-from ropg_twisted.authentik.verifier import AuthentikVerifier
-from ropg_twisted.interfaces import LoginAttempt, Readiness
-from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
-from ropg_twisted.sandbox.flow.flows import Flow as SandboxFlow
-from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.verdict import Outcome
-from tests.fakes import AUTHENTIK
-
-T = TypeVar("T")
-
-OWN_ADDRESS = "192.0.2.1"
-CLIENT_ADDRESS = "203.0.113.7"
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.server import Site
 
 
-class Authentik(Resource):
-    """A sandbox that keeps the methods of all requests, and answers as it is told instead."""
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP response as it came over the wire. Header names are in lower case."""
 
-    isLeaf = True
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
-    def __init__(self, clock: Clock, flows: Iterable[SandboxFlow]) -> None:
-        super().__init__()
-        self.sandbox = Sandbox(clock, flows)
-        self.asked: list[str] = []
-        self.instead: Callable[[Request], bytes] | None = None
-
-    def render(self, request: Request) -> Any:
-        """Answer."""
-        self.asked.append(request.method.decode())
-        if self.instead is not None:
-            return self.instead(request)
-        return self.sandbox.resource.render(request)
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
 
 
-class Client:
-    """The client of one flow, of which nothing is known yet.
+class AbortableTransport(StringTransport):
+    """A transport that sends nothing after an abort."""
 
-    ``flows``: flows of the sandbox beside the built-in ones.
+    protocol: Any
+
+    def write(self, data: bytes) -> None:
+        """Send, unless the connection was aborted."""
+        if self.connected and not self.disconnected:
+            super().write(data)
+
+    def writeSequence(self, data: Any) -> None:
+        """Send, likewise."""
+        self.write(b"".join(data))
+
+
+class Connection:
+    """A connection to a site, without a socket."""
+
+    transport: AbortableTransport
+
+    def __init__(self, site: Site, peer: str = "192.0.2.7") -> None:
+        address = IPv4Address("TCP", peer, 49152)
+        self._connect(site, AbortableTransport(peerAddress=address, lenient=True))
+
+    def _connect(self, site: Site, transport: AbortableTransport) -> None:
+        self.transport = transport
+        self.protocol: Any = site.buildProtocol(transport.getPeer())
+        transport.protocol = self.protocol
+        self.protocol.makeConnection(transport)
+
+    def send(self, data: bytes) -> Connection:
+        """Send bytes, as a client would."""
+        self.protocol.dataReceived(data)
+        return self
+
+    @property
+    def replies(self) -> list[Reply]:
+        """All responses so far."""
+        rest, found = self.transport.value(), []
+        while rest:
+            head, _, rest = rest.partition(b"\r\n\r\n")
+            status, *lines = head.decode("latin-1").split("\r\n")
+            pairs = (line.partition(": ") for line in lines)
+            headers = {name.lower(): value for name, _, value in pairs}
+            length = int(headers.get("content-length", 0))
+            found.append(Reply(int(status.split()[1]), headers, rest[:length]))
+            rest = rest[length:]
+        return found
+
+
+FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
+GOOD = {"grant_type": "password", "client_id": "mac", "username": "alice", "password": "secret"}
+"""The form of a password grant that succeeds."""
+
+
+def post(body: str | bytes, headers: str = FORM, target: str = "/oauth/token") -> bytes:
+    """The bytes of a token request."""
+    data = body.encode() if isinstance(body, str) else body
+    head = f"POST {target} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+class SocketClient(Protocol):
+    """A client that sends one request over a socket.
+
+    ``received``: all bytes so far. ``closed``: fires with them at the end of the connection.
     """
 
-    def __init__(self, slug: str, *flows: SandboxFlow, login_stage: bool = True) -> None:
-        self.clock = Clock()
-        self.authentik = Authentik(self.clock, flows)
-        self.sandbox = self.authentik.sandbox
-        agent: Any = RequestTraversalAgent(self.authentik)
-        own_address = ip_address(OWN_ADDRESS)
-        transport = AuthentikClient(
-            agent, agent, ClientIPHeaders(), self.clock, own_address=lambda: own_address
-        )
-        flow = FlowExecutor(AUTHENTIK, slug, login_stage)
-        application = Application(AUTHENTIK, "jamf-connect", named=False)
-        documents = ProviderMetadata(application, transport, 15, self.clock)
-        self.evidence = FlowEvidence(self.clock)
-        verifier = AuthentikVerifier(
-            flow,
-            self.evidence,
-            transport,
-            SessionRemover(
-                FlowExecutor(AUTHENTIK, "default-invalidation-flow"), 15, self.clock, 64
-            ),
-            application,
-            IDTokenVerifier(documents),
-            checks_access=login_stage,
-            claims_from_username=not login_stage,
-        )
-        self.canary = Canary(verifier, self.evidence)
-        self.readiness = ReadinessProbe(
-            flow, self.canary, transport, documents, lambda: False, 15, self.clock
-        )
+    def __init__(self, request: bytes) -> None:
+        self.received = b""
+        self.closed: Deferred[bytes] = Deferred()
+        self._request = request
 
-    def check(self, username: str, password: str = USUAL_PASSWORD) -> Outcome:
-        """The outcome of a check."""
-        login = LoginAttempt(username, password, ip_address(CLIENT_ADDRESS))
-        return _result(Deferred.fromCoroutine(self.canary.verify(login))).outcome
+    @property
+    def status(self) -> int:
+        """The status of the response, 0 until there is one."""
+        return int(self.received[9:12] or 0)
 
-    def probe(self) -> Readiness:
-        """Whether a password could be checked now."""
-        return _result(Deferred.fromCoroutine(self.readiness.probe()))
+    def connectionMade(self) -> None:
+        """Send the request."""
+        assert self.transport is not None
+        self.transport.write(self._request)
 
+    def dataReceived(self, data: bytes) -> None:
+        """Keep the bytes."""
+        self.received += data
 
-def _result(deferred: Deferred[T]) -> T:
-    results: list[T] = []
-    deferred.addCallback(results.append)
-    return results[0]
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Fire ``closed``."""
+        self.closed.callback(self.received)
+
+    def hang_up(self) -> None:
+        """Abort the connection."""
+        transport: Any = self.transport
+        transport.abortConnection()

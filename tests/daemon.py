@@ -23,6 +23,8 @@ TWISTD = Path(sys.executable).with_name("twistd")
 ROPG = TWISTD.with_name("ropg")
 PATIENCE = 30
 """Seconds after which something that should have happened will not any more."""
+GRACE = 1
+"""Seconds in which a process may end by itself after its test, before it is killed."""
 
 
 _ports = itertools.count(20_000 + os.getpid() * 401 % 12_000)
@@ -137,6 +139,11 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # A process that is killed at once leaves no data of its coverage.
+        if self._child.poll() is None:
+            self._child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(GRACE)
         self.end(signal.SIGKILL)
         if kind is None:
             audit_lines(self.output)
@@ -163,7 +170,7 @@ class SandboxProcess(Process):
         self.wait_for(lambda line: f"The sandbox is at {self.url}" in line)
 
 
-class Daemon(Process):
+class DaemonProcess(Process):
     """``twistd -n ropg`` on a sandbox of its own, listening at ``url``."""
 
     def __init__(

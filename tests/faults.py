@@ -22,7 +22,7 @@ from zope.interface import implementer
 from ropg_twisted.authentik.bodies import MAX_BODY
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from tests.certificates import Identity
-from tests.fakes import Connection
+from tests.client import Connection
 
 SLUG: Final = "inbuilt-only"
 """A flow of the sandbox that takes one request at each of the first five points."""
@@ -60,7 +60,7 @@ _PATHS: Final = {
 
 
 class FaultyConnection(Protocol):
-    """One connection to the peer."""
+    """A connection to the faulty Authentik."""
 
     def __init__(self, peer: FaultyAuthentik) -> None:
         self._peer = peer
@@ -68,7 +68,7 @@ class FaultyConnection(Protocol):
 
     def connectionMade(self) -> None:
         """Join the peer, or go wrong at once."""
-        self._peer.joined(self)
+        self._peer.opened(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Answer each request that is there whole."""
@@ -82,15 +82,15 @@ class FaultyConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Leave the peer."""
-        self._peer.left(self)
+        self._peer.closed(self)
 
-    def say(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Send bytes."""
         self._wire.write(data)
 
-    def say_for_ever(self, piece: bytes) -> None:
+    def send_forever(self, piece: bytes) -> None:
         """Send the same bytes again and again."""
-        self._wire.registerProducer(Endless(self, piece), False)
+        self._wire.registerProducer(EndlessProducer(self, piece), False)
 
     def fall_silent(self) -> None:
         """Hear and say nothing any more, TLS included: a process that hangs, but lives."""
@@ -111,11 +111,11 @@ class FaultyConnection(Protocol):
 
 
 @implementer(IPullProducer)
-class Endless:
+class EndlessProducer:
     """The same bytes, until :data:`ENOUGH` have been taken; then silence."""
 
-    def __init__(self, line: FaultyConnection, piece: bytes) -> None:
-        self._line = line
+    def __init__(self, connection: FaultyConnection, piece: bytes) -> None:
+        self._connection = connection
         self._piece = piece
         self._left = ENOUGH
 
@@ -123,9 +123,9 @@ class Endless:
         """See :class:`IPullProducer`."""
         if self._left > 0:
             self._left -= len(self._piece)
-            self._line.say(self._piece)
+            self._connection.send(self._piece)
             if self._left <= 0:
-                self._line.fall_silent()
+                self._connection.fall_silent()
 
     def stopProducing(self) -> None:
         """See :class:`IPullProducer`."""
@@ -172,7 +172,7 @@ class FaultyAuthentik(Factory):
         self._times = times
         self._tls = tls
         self._due = fault is not None and fault.early and point is Point.OPENING
-        self._lines: set[FaultyConnection] = set()
+        self._connections: set[FaultyConnection] = set()
         self._empty: list[Deferred[None]] = []
         self._last_post = Point.NAME
 
@@ -193,37 +193,37 @@ class FaultyAuthentik(Factory):
         """See :class:`Factory`."""
         return FaultyConnection(self)
 
-    def answer(self, line: FaultyConnection, request: bytes) -> None:
+    def answer(self, connection: FaultyConnection, request: bytes) -> None:
         """Answer as Authentik would, or wrongly."""
         point = self._place(request)
         self.seen.append(point)
         honest = Connection(self._site, "127.0.0.1").send(request).transport.value()
         fault = self._fault
         if fault is None or not self._times:
-            line.say(honest)
+            connection.send(honest)
         elif fault.early and point in POINTS[:-1] and self._follows(point) is self._point:
             self._due = True
-            line.say(honest.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            connection.send(honest.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             if fault.absent:
                 self._port.stopListening()
         elif not fault.early and point is self._point:
             self._times -= 1
-            fault.act(line, honest)
+            fault.act(connection, honest)
         else:
-            line.say(honest)
+            connection.send(honest)
 
-    def joined(self, line: FaultyConnection) -> None:
+    def opened(self, connection: FaultyConnection) -> None:
         """Take a connection in."""
-        self._lines.add(line)
+        self._connections.add(connection)
         if self._due and self._times and self._fault is not None:
             self._times -= 1
             self._due = self._times > 0
-            self._fault.act(line, b"")
+            self._fault.act(connection, b"")
 
-    def left(self, line: FaultyConnection) -> None:
+    def closed(self, connection: FaultyConnection) -> None:
         """Forget a connection."""
-        self._lines.discard(line)
-        while self._empty and not self._lines:
+        self._connections.discard(connection)
+        while self._empty and not self._connections:
             self._empty.pop().callback(None)
 
     def fell_silent(self) -> None:
@@ -233,7 +233,7 @@ class FaultyAuthentik(Factory):
 
     def empty(self) -> Deferred[None]:
         """Wait until there is no connection left."""
-        if not self._lines:
+        if not self._connections:
             return succeed(None)
         waiter: Deferred[None] = Deferred(self._empty.remove)
         self._empty.append(waiter)
@@ -242,8 +242,8 @@ class FaultyAuthentik(Factory):
     async def stop(self) -> None:
         """Cut what is left and listen no more."""
         await maybeDeferred(self._port.stopListening)
-        for line in self._lines:
-            line.reset()
+        for connection in self._connections:
+            connection.reset()
         await self.empty()
 
     @staticmethod
@@ -251,7 +251,7 @@ class FaultyAuthentik(Factory):
         return POINTS[POINTS.index(point) + 1]
 
     def _place(self, request: bytes) -> Point:
-        """Where in a login a request belongs; one GET is told from another by what came before."""
+        """Return the point of a login that a request belongs to. GETs are told apart by order."""
         head, _, body = request.partition(b"\r\n\r\n")
         for path, point in _PATHS.items():
             if path in head:
@@ -276,24 +276,26 @@ def answer(
     return "\r\n".join([*lines, "", ""]).encode() + data
 
 
-def says(data: bytes, *, then: Callable[[FaultyConnection], object] = lambda line: None) -> Fault:
-    """These bytes, and ``then`` something else, in place of the honest answer."""
+def respond_with(
+    data: bytes, *, then: Callable[[FaultyConnection], object] = lambda connection: None
+) -> Fault:
+    """A fault: these bytes, and ``then`` something else, in place of the honest response."""
 
-    def act(line: FaultyConnection, honest: bytes) -> None:
-        line.say(data)
-        then(line)
+    def act(connection: FaultyConnection, honest: bytes) -> None:
+        connection.send(data)
+        then(connection)
 
     return Fault(act)
 
 
-def edits(edit: Callable[[bytes], bytes]) -> Fault:
-    """The honest answer, changed."""
-    return Fault(lambda line, honest: line.say(edit(honest)))
+def change_response(edit: Callable[[bytes], bytes]) -> Fault:
+    """A fault: the honest response, changed."""
+    return Fault(lambda connection, honest: connection.send(edit(honest)))
 
 
-def moves(status: str, *headers: str) -> Fault:
+def redirect_with(status: str, *headers: str) -> Fault:
     """A redirect."""
-    return says(answer(b"", *headers, status=status))
+    return respond_with(answer(b"", *headers, status=status))
 
 
 def _without_cookie(honest: bytes) -> bytes:
@@ -320,82 +322,94 @@ EXECUTOR = f"/api/v3/flows/executor/{SLUG}/?query="
 
 FAULTS: Final[dict[str, Fault]] = {
     # Connections.
-    "nobody listens": Fault(lambda line, _: line.reset(), early=True, absent=True),
-    "reset when connected": Fault(lambda line, _: line.reset(), early=True),
-    "silence when connected": Fault(lambda line, _: line.fall_silent(), early=True),
-    "reset": Fault(lambda line, _: line.reset()),
-    "hang-up": Fault(lambda line, _: line.hang_up()),
-    "silence": Fault(lambda line, _: line.fall_silent()),
-    "silence in the headers": says(answer()[:30], then=FaultyConnection.fall_silent),
-    "silence in the body": says(answer("{", length=2), then=FaultyConnection.fall_silent),
-    "silence behind the headers": says(answer("", length=2), then=FaultyConnection.fall_silent),
+    "nobody listens": Fault(lambda connection, _: connection.reset(), early=True, absent=True),
+    "reset when connected": Fault(lambda connection, _: connection.reset(), early=True),
+    "silence when connected": Fault(lambda connection, _: connection.fall_silent(), early=True),
+    "reset": Fault(lambda connection, _: connection.reset()),
+    "hang-up": Fault(lambda connection, _: connection.hang_up()),
+    "silence": Fault(lambda connection, _: connection.fall_silent()),
+    "silence in the headers": respond_with(answer()[:30], then=FaultyConnection.fall_silent),
+    "silence in the body": respond_with(answer("{", length=2), then=FaultyConnection.fall_silent),
+    "silence behind the headers": respond_with(
+        answer("", length=2), then=FaultyConnection.fall_silent
+    ),
     # HTTP.
-    "no HTTP": says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
-    "a status that is no number": says(b"HTTP/1.1 twohundred OK\r\n\r\n"),
-    "two lengths": says(answer("{}", "Content-Length: 3")),
-    "an unknown transfer encoding": says(_HEAD + b"Transfer-Encoding: rot13\r\n\r\n{}"),
-    "a body that is cut": says(answer("{", length=2), then=FaultyConnection.hang_up),
-    "a redirect that is cut": says(
+    "no HTTP": respond_with(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
+    "a status that is no number": respond_with(b"HTTP/1.1 twohundred OK\r\n\r\n"),
+    "two lengths": respond_with(answer("{}", "Content-Length: 3")),
+    "an unknown transfer encoding": respond_with(_HEAD + b"Transfer-Encoding: rot13\r\n\r\n{}"),
+    "a body that is cut": respond_with(answer("{", length=2), then=FaultyConnection.hang_up),
+    "a redirect that is cut": respond_with(
         answer("", f"Location: {EXECUTOR}", status="302 Found", length=9),
         then=FaultyConnection.hang_up,
     ),
-    "chunks that are cut": says(
+    "chunks that are cut": respond_with(
         _HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + _CHUNK, then=FaultyConnection.hang_up
     ),
-    "headers that are cut": says(answer()[:30], then=FaultyConnection.hang_up),
-    "a header of 100 kB": says(answer("{}", f"X-Long: {'x' * 100_000}")),
-    "endless headers": says(
-        b"HTTP/1.1 200 OK\r\n", then=lambda line: line.say_for_ever(b"X: " + b"x" * 1000 + b"\r\n")
+    "headers that are cut": respond_with(answer()[:30], then=FaultyConnection.hang_up),
+    "a header of 100 kB": respond_with(answer("{}", f"X-Long: {'x' * 100_000}")),
+    "endless headers": respond_with(
+        b"HTTP/1.1 200 OK\r\n",
+        then=lambda connection: connection.send_forever(b"X: " + b"x" * 1000 + b"\r\n"),
     ),
     # Bodies.
-    "a body that is too large": says(answer(_TOO_MUCH)),
-    "the same without a length": says(
+    "a body that is too large": respond_with(answer(_TOO_MUCH)),
+    "the same without a length": respond_with(
         _HEAD + b"\r\n" + _TOO_MUCH.encode(), then=FaultyConnection.hang_up
     ),
-    "an endless body": says(
-        _HEAD + b"Transfer-Encoding: chunked\r\n\r\n", then=lambda line: line.say_for_ever(_CHUNK)
+    "an endless body": respond_with(
+        _HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+        then=lambda connection: connection.send_forever(_CHUNK),
     ),
-    "gzip": says(answer(gzip.compress(b"{}"), "Content-Encoding: gzip")),
-    "a gzip bomb": says(answer(gzip.compress(b" " * 2**20) * 1000, "Content-Encoding: gzip")),
-    "an unknown encoding": says(answer("{}", "Content-Encoding: zstd")),
-    "HTML": says(answer("<p>Sign in</p>", kind="text/html")),
-    "HTML said to be JSON": says(answer("<p>Sign in</p>")),
-    "JSON said to be HTML": says(answer('{"component": "ak-stage-password"}', kind="text/html")),
-    "an array": says(answer("[]")),
-    "no component": says(answer("{}")),
-    "a component that is a number": says(answer('{"component": 1}')),
-    "nothing": says(answer("")),
-    "half an object": says(answer('{"component": "ak-st')),
-    "no UTF-8": says(answer(b'{"component": "\xff"}')),
-    "deep nesting": says(answer(_NESTED)),
-    "a number without end": says(answer(f'{{"component": {"9" * 5000}}}')),
+    "gzip": respond_with(answer(gzip.compress(b"{}"), "Content-Encoding: gzip")),
+    "a gzip bomb": respond_with(
+        answer(gzip.compress(b" " * 2**20) * 1000, "Content-Encoding: gzip")
+    ),
+    "an unknown encoding": respond_with(answer("{}", "Content-Encoding: zstd")),
+    "HTML": respond_with(answer("<p>Sign in</p>", kind="text/html")),
+    "HTML said to be JSON": respond_with(answer("<p>Sign in</p>")),
+    "JSON said to be HTML": respond_with(
+        answer('{"component": "ak-stage-password"}', kind="text/html")
+    ),
+    "an array": respond_with(answer("[]")),
+    "no component": respond_with(answer("{}")),
+    "a component that is a number": respond_with(answer('{"component": 1}')),
+    "nothing": respond_with(answer("")),
+    "half an object": respond_with(answer('{"component": "ak-st')),
+    "no UTF-8": respond_with(answer(b'{"component": "\xff"}')),
+    "deep nesting": respond_with(answer(_NESTED)),
+    "a number without end": respond_with(answer(f'{{"component": {"9" * 5000}}}')),
     # Statuses.
-    "204": says(answer(b"", status="204 No Content")),
-    "400": says(answer('{"component": "ak-stage-password"}', status="400 Bad Request")),
-    "403": says(answer('{"detail": "no"}', status="403 Forbidden")),
-    "404": says(answer("", status="404 Not Found", kind="text/html")),
-    "405": says(answer('{"detail": "no"}', "Allow: GET", status="405 Method Not Allowed")),
-    "429": says(answer("", "Retry-After: 1", status="429 Too Many Requests")),
-    "500": says(answer("Server Error", status="500 Internal Server Error", kind="text/plain")),
-    "502": says(answer("", status="502 Bad Gateway", kind="text/html")),
-    "503": says(
+    "204": respond_with(answer(b"", status="204 No Content")),
+    "400": respond_with(answer('{"component": "ak-stage-password"}', status="400 Bad Request")),
+    "403": respond_with(answer('{"detail": "no"}', status="403 Forbidden")),
+    "404": respond_with(answer("", status="404 Not Found", kind="text/html")),
+    "405": respond_with(answer('{"detail": "no"}', "Allow: GET", status="405 Method Not Allowed")),
+    "429": respond_with(answer("", "Retry-After: 1", status="429 Too Many Requests")),
+    "500": respond_with(
+        answer("Server Error", status="500 Internal Server Error", kind="text/plain")
+    ),
+    "502": respond_with(answer("", status="502 Bad Gateway", kind="text/html")),
+    "503": respond_with(
         answer('{"error": "authentik starting"}', "Retry-After: 5", status="503 Unavailable")
     ),
     # Redirects.
-    "302 to another host": moves("302 Found", f"Location: http://127.0.0.2{EXECUTOR}"),
-    "302 to another path": moves("302 Found", "Location: /if/flow/elsewhere/"),
-    "302 to no URL": moves("302 Found", "Location: http://["),
-    "302 to nowhere": moves("302 Found"),
-    "301": moves("301 Moved Permanently", f"Location: {EXECUTOR}"),
-    "307": moves("307 Temporary Redirect", f"Location: {EXECUTOR}"),
+    "302 to another host": redirect_with("302 Found", f"Location: http://127.0.0.2{EXECUTOR}"),
+    "302 to another path": redirect_with("302 Found", "Location: /if/flow/elsewhere/"),
+    "302 to no URL": redirect_with("302 Found", "Location: http://["),
+    "302 to nowhere": redirect_with("302 Found"),
+    "301": redirect_with("301 Moved Permanently", f"Location: {EXECUTOR}"),
+    "307": redirect_with("307 Temporary Redirect", f"Location: {EXECUTOR}"),
 }
-"""What must be ``unverifiable`` at every point of a flow."""
+"""Faults that must be ``unverifiable`` at every point of a flow."""
 
 COOKIE_FAULTS: Final[dict[str, Fault]] = {
-    "no cookie": edits(_without_cookie),
-    "garbage": edits(_with_cookie("garbage")),
-    "a cookie of bytes": edits(_with_cookie(cookie(b"\xff\xfe"))),
-    "a cookie without an id": edits(_with_cookie(cookie(b'{"authenticated": false}'))),
-    "another session": edits(_with_cookie(cookie(b'{"sid": "x", "authenticated": false}'))),
+    "no cookie": change_response(_without_cookie),
+    "garbage": change_response(_with_cookie("garbage")),
+    "a cookie of bytes": change_response(_with_cookie(cookie(b"\xff\xfe"))),
+    "a cookie without an id": change_response(_with_cookie(cookie(b'{"authenticated": false}'))),
+    "another session": change_response(
+        _with_cookie(cookie(b'{"sid": "x", "authenticated": false}'))
+    ),
 }
 """Honest answers whose cookie is not Authentik's."""

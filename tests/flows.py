@@ -47,7 +47,7 @@ SLUG = "random-flow"
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a sandbox has made of the credentials of one check.
+    """The sandbox's own judgement of the credentials of one check.
 
     ``judged``: a backend was asked about a password, or nobody has the name. ``accepted``: a
     backend has accepted a password. ``refused``: one has refused it, or nobody has the name.

@@ -9,34 +9,31 @@ from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import jwt
 from treq.testing import RequestTraversalAgent
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 from zope.interface import implementer
 
-from ropg_twisted import service
-from ropg_twisted.authentik.client import AuthentikClient
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
 from ropg_twisted.sandbox.oauth2.signing import SigningKey
 from ropg_twisted.settings.sources import read_settings
-from tests.fakes import FORM, ISSUER, CapturedLog, Connection, Reply, post, proven_flow
+from tests.client import FORM, Connection, Reply, post
+from tests.composition import AUTHENTIK, ISSUER, build_daemon, client_with
+from tests.fakes import CapturedLog
 from tests.sandbox_browser import DEFAULT, Browser
 
-HOST = "authentik.example.com"
-AUTHENTIK = f"http://{HOST}"
+HOST = urlsplit(AUTHENTIK).netloc
 OAUTH = "/application/o/"
 TOKEN = f"{OAUTH}token/"
 AUTHORIZE = f"{OAUTH}authorize/"
@@ -63,28 +60,28 @@ class ReceivedRequest:
 
 
 class RequestRecorder(Resource):
-    """Authentik, and what it has been asked.
+    """Authentik, and the requests that it has received.
 
-    ``instead``: by their paths, answers in the place of its own; bytes are JSON, a number is a
-    status without a body, and a function makes one of both.
+    ``resource``: answers the requests. ``overrides``: responses in place of its own, by path;
+    bytes are JSON, a number is a status without a body, and a function returns one of both.
     """
 
     isLeaf = True
 
     def __init__(self, authentik: IResource) -> None:
         super().__init__()
-        self.heard: list[ReceivedRequest] = []
-        self.instead: dict[str, bytes | int | Callable[[Request], bytes | int]] = {}
-        self._authentik = authentik
+        self.requests: list[ReceivedRequest] = []
+        self.overrides: dict[str, bytes | int | Callable[[Request], bytes | int]] = {}
+        self.resource = authentik
 
     def render(self, request: Request) -> Any:
         """Keep the request, and answer it."""
         path, _, query = request.uri.decode("latin-1").partition("?")
         method, authorization = request.method.decode("latin-1"), request.getHeader("authorization")
         content: Any = request.content
-        self.heard.append(ReceivedRequest(method, path, query, authorization, content.read()))
+        self.requests.append(ReceivedRequest(method, path, query, authorization, content.read()))
         content.seek(0)
-        answer = self.instead.get(path)
+        answer = self.overrides.get(path)
         if callable(answer):
             answer = answer(request)
         if isinstance(answer, int):
@@ -93,19 +90,22 @@ class RequestRecorder(Resource):
         if answer is not None:
             request.setHeader("Content-Type", "application/json")
             return answer
-        return self._authentik.render(request)
+        return self.resource.render(request)
 
     def count(self, method: str, path: str) -> int:
-        """How often that has been asked."""
-        return sum((heard.method, heard.path) == (method, path) for heard in self.heard)
+        """The number of such requests."""
+        return sum((received.method, received.path) == (method, path) for received in self.requests)
 
 
 @implementer(IAgent)
 class UnreliableAgent:
-    """The way to Authentik. ``cut``: it cannot be reached. ``silent``: it never answers."""
+    """The way to Authentik.
+
+    ``failure``: fails every request. ``silent``: no request is ever answered.
+    """
 
     def __init__(self, authentik: IResource) -> None:
-        self.cut = False
+        self.failure: Exception | None = None
         self.silent = False
         self._agent = RequestTraversalAgent(authentik)
 
@@ -117,37 +117,12 @@ class UnreliableAgent:
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
         """See :class:`IAgent`."""
-        if self.cut:
-            return fail(ConnectionRefusedError())
+        if self.failure is not None:
+            return fail(self.failure)
         if self.silent:
             return Deferred()
         answer: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
         return answer
-
-
-class AbortableTransport(StringTransport):
-    """A connection on which nothing more is said once it has been cut."""
-
-    def write(self, data: bytes) -> None:
-        """Send, if it is still there."""
-        if not self.disconnected:
-            super().write(data)
-
-    def writeSequence(self, data: Any) -> None:
-        """Send, likewise."""
-        self.write(b"".join(data))
-
-
-class DaemonClient(Connection):
-    """A client of the daemon."""
-
-    transport: AbortableTransport
-
-    def __init__(self, site: Site) -> None:
-        address = IPv4Address("TCP", "192.0.2.7", 49152)
-        self.transport = AbortableTransport(peerAddress=address, lenient=True)
-        self.protocol = site.buildProtocol(address)
-        self.protocol.makeConnection(self.transport)
 
 
 class InMemoryDaemon:
@@ -167,13 +142,7 @@ class InMemoryDaemon:
         self.sandbox = Sandbox(self.clock)
         self.sandbox.provider.key = signing_key(0)
         self.authentik = RequestRecorder(self.sandbox.resource)
-        self.line = UnreliableAgent(self.authentik)
-        test.patch(
-            service,
-            "make_client",
-            lambda _, __, who, ___: AuthentikClient(self.line, self.line, who, self.clock),
-        )
-        test.patch(service, "FlowEvidence", proven_flow)
+        self.agent = UnreliableAgent(self.authentik)
         (folder / "ropg.toml").write_text(clients)
         usual = {
             "AUTHENTIK_URL": AUTHENTIK,
@@ -184,17 +153,18 @@ class InMemoryDaemon:
         }
         if "JWT_SECRET" in environ:
             del usual["ROPG_SIGNING_ALG"]
-        daemon = service.make_service(read_settings({}, usual | environ), cast(Any, self.clock))
-        daemon.privilegedStartService()
-        self._site: Any = self.clock.tcpServers[0][1]
+        settings = read_settings({}, usual | environ)
+        daemon = build_daemon(settings, self.clock, client_with(self.agent))
+        daemon.service.privilegedStartService()
+        self.site = daemon.site
 
-    def peer(self) -> DaemonClient:
+    def connect(self) -> Connection:
         """A new connection."""
-        return DaemonClient(self._site)
+        return Connection(self.site)
 
     def send(self, data: bytes) -> Reply | None:
         """The answer to a request, ``None`` if the connection is cut instead."""
-        peer = self.peer()
+        peer = self.connect()
         peer.send(data)
         if peer.transport.disconnected and not peer.replies:
             return None
@@ -253,7 +223,7 @@ class InMemoryDaemon:
         return parse_qs(urlsplit(location).query)["code"][0]
 
     def userinfo(self, token: str) -> Reply:
-        """What a token says about its person."""
+        """The response of userinfo to a token."""
         return self.get("/userinfo", f"Authorization: Bearer {token}\r\n")
 
     def logged(self, name: str) -> list[Any]:

@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the sandbox answered. ``headers``: names in lower case, one pair for each line."""
+    """A response of the sandbox. ``headers``: names in lower case, one pair for each line."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -131,7 +131,7 @@ class Browser:
 
     @property
     def claims(self) -> dict[str, Any]:
-        """What the session cookie in the jar says."""
+        """The claims of the session cookie in the jar."""
         return cookie_claims(self.jar["authentik_session"])
 
     def _keep(self, lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Who may import whom, as docs/architecture.md has it."""
+"""The rules of imports in docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ImportTests(SynchronousTestCase):
                 self.assertEqual(imported(path) & (APART - {package}), set(), path)
 
     def test_the_ground_knows_none_of_them(self) -> None:
-        """What the document lists as shared by all imports nothing above it."""
+        """Modules that the document lists as shared by all import nothing above them."""
         document = (CHECKOUT / "docs" / "architecture.md").read_text("utf-8")
         [sentence] = re.findall(r"other\. (.*) import none of them\.$", document, re.MULTILINE)
         names = re.findall(r"`(\w+)`", sentence)

@@ -1,4 +1,4 @@
-"""Whose request it is: what a proxy says counts, and what a client says about itself does not."""
+"""The client's address: a trusted proxy is believed, and the client itself is not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.networks import (
     EVERYWHERE,
     MAX_HOPS,
@@ -17,8 +16,10 @@ from ropg_twisted.networks import (
     network_of,
     parse_networks,
 )
-from tests.fakes import FORM, RIGHT, Connection, FixedVerifier, post, provider_site
-from tests.rows import Rows
+from tests.client import FORM, Connection, post
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, FixedVerifier
+from tests.parametrize import parametrize
 
 NOBODY = Networks()
 PROXIES = parse_networks(["10.0.0.0/8", "fd00::/8"])
@@ -36,72 +37,70 @@ STRANGERS = st.ip_addresses().filter(
 class ClientAddressTests(SynchronousTestCase):
     """The rightmost hop that is not trusted."""
 
-    def test_the_table(self) -> None:
-        """Each peer with its headers, under each trust, is one client or an unknown one."""
-        rows = Rows(self)
-        table: list[tuple[str, str | None, list[str], Networks, str | None]] = [
-            ("no header", "203.0.113.9", [], PROXIES, "203.0.113.9"),
-            ("nobody is trusted", "10.0.0.1", ["203.0.113.9"], NOBODY, "10.0.0.1"),
-            ("an untrusted peer", "198.51.100.1", ["203.0.113.9"], PROXIES, "198.51.100.1"),
-            ("one proxy", "10.0.0.1", ["203.0.113.9"], PROXIES, "203.0.113.9"),
-            ("a spoofed left", "10.0.0.1", ["1.2.3.4, 203.0.113.9"], PROXIES, "203.0.113.9"),
-            ("a trusted left", "10.0.0.1", ["10.0.0.3, 203.0.113.9"], PROXIES, "203.0.113.9"),
-            ("two proxies", "10.0.0.1", ["1.2.3.4, 203.0.113.9,10.0.0.2"], PROXIES, "203.0.113.9"),
-            ("two headers", "10.0.0.1", ["203.0.113.9", "10.0.0.2"], PROXIES, "203.0.113.9"),
-            ("the last counts", "10.0.0.1", ["1.2.3.4", "203.0.113.9"], PROXIES, "203.0.113.9"),
-            ("all trusted", "10.0.0.1", ["10.0.0.3, 10.0.0.2"], PROXIES, "10.0.0.3"),
-            ("IPv6", "fd00::1", ["2001:DB8:0::9"], PROXIES, "2001:db8::9"),
-            ("IPv6 in brackets", "fd00::1", ["[2001:db8::9]"], PROXIES, "2001:db8::9"),
-            ("IPv6 with a port", "fd00::1", ["[2001:db8::9]:4711"], PROXIES, "2001:db8::9"),
-            ("IPv4 with a port", "10.0.0.1", ["203.0.113.9:4711"], PROXIES, "203.0.113.9"),
-            ("blanks", "10.0.0.1", [" \t203.0.113.9 "], PROXIES, "203.0.113.9"),
-            ("a mapped peer", "::ffff:10.0.0.1", ["203.0.113.9"], PROXIES, "203.0.113.9"),
-            ("a mapped client", "10.0.0.1", ["::ffff:203.0.113.9"], PROXIES, "203.0.113.9"),
-            (
-                "a mapped proxy",
+    @parametrize(
+        {
+            "no header": ("203.0.113.9", [], PROXIES, "203.0.113.9"),
+            "nobody is trusted": ("10.0.0.1", ["203.0.113.9"], NOBODY, "10.0.0.1"),
+            "an untrusted peer": ("198.51.100.1", ["203.0.113.9"], PROXIES, "198.51.100.1"),
+            "one proxy": ("10.0.0.1", ["203.0.113.9"], PROXIES, "203.0.113.9"),
+            "a spoofed left": ("10.0.0.1", ["1.2.3.4, 203.0.113.9"], PROXIES, "203.0.113.9"),
+            "a trusted left": ("10.0.0.1", ["10.0.0.3, 203.0.113.9"], PROXIES, "203.0.113.9"),
+            "two proxies": ("10.0.0.1", ["1.2.3.4, 203.0.113.9,10.0.0.2"], PROXIES, "203.0.113.9"),
+            "two headers": ("10.0.0.1", ["203.0.113.9", "10.0.0.2"], PROXIES, "203.0.113.9"),
+            "the last counts": ("10.0.0.1", ["1.2.3.4", "203.0.113.9"], PROXIES, "203.0.113.9"),
+            "all trusted": ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], PROXIES, "10.0.0.3"),
+            "IPv6": ("fd00::1", ["2001:DB8:0::9"], PROXIES, "2001:db8::9"),
+            "IPv6 in brackets": ("fd00::1", ["[2001:db8::9]"], PROXIES, "2001:db8::9"),
+            "IPv6 with a port": ("fd00::1", ["[2001:db8::9]:4711"], PROXIES, "2001:db8::9"),
+            "IPv4 with a port": ("10.0.0.1", ["203.0.113.9:4711"], PROXIES, "203.0.113.9"),
+            "blanks": ("10.0.0.1", [" \t203.0.113.9 "], PROXIES, "203.0.113.9"),
+            "a mapped peer": ("::ffff:10.0.0.1", ["203.0.113.9"], PROXIES, "203.0.113.9"),
+            "a mapped client": ("10.0.0.1", ["::ffff:203.0.113.9"], PROXIES, "203.0.113.9"),
+            "a mapped proxy": (
                 "10.0.0.1",
                 ["203.0.113.9, ::ffff:10.0.0.2"],
                 PROXIES,
                 "203.0.113.9",
             ),
-            ("a mapped client alone", "::ffff:203.0.113.9", [], PROXIES, "203.0.113.9"),
-            ("UNIX socket", None, ["203.0.113.9"], SOCKET, "203.0.113.9"),
-            ("UNIX socket, untrusted", None, ["203.0.113.9"], PROXIES, None),
-            ("UNIX socket, no header", None, [], SOCKET, None),
-            ("junk", "10.0.0.1", ["203.0.113.9, unknown"], PROXIES, "10.0.0.1"),
-            ("junk further left", "10.0.0.1", ["1.2.3.4, _x, 10.0.0.2"], PROXIES, "10.0.0.2"),
-            ("junk at the left", "10.0.0.1", ["&%$, 203.0.113.9"], PROXIES, "203.0.113.9"),
-            ("an empty header", "10.0.0.1", [""], PROXIES, "10.0.0.1"),
-            ("an empty hop", "10.0.0.1", ["203.0.113.9,"], PROXIES, "10.0.0.1"),
-            ("foreign digits", "10.0.0.1", ["20\uff13.0.113.9"], PROXIES, "10.0.0.1"),
-            ("a network", "10.0.0.1", ["203.0.113.0/24"], PROXIES, "10.0.0.1"),
-            ("a number", "10.0.0.1", ["3405803785"], PROXIES, "10.0.0.1"),
-            ("a peer with a zone", "fe80::1%eth0", [], NOBODY, "fe80::1"),
-            ("a zone", "fd00::1%eth0", ["fe80::1%eth0"], PROXIES, "fe80::1"),
-            ("a zone and a port", "10.0.0.1", ["[fe80::1%25eth0]:80"], PROXIES, "fe80::1"),
-            ("a proxy with a zone", "10.0.0.1", ["2001:db8::9, fd00::2%x"], PROXIES, "2001:db8::9"),
-            ("a mapped client with a zone", "::ffff:192.0.2.9%x", [], NOBODY, "192.0.2.9"),
-            ("a zone that is none", "10.0.0.1", ["fe80::1%"], PROXIES, "10.0.0.1"),
-            ("a zone of IPv4", "10.0.0.1", ["203.0.113.9%eth0"], PROXIES, "10.0.0.1"),
-            (
-                "as many hops as are looked at",
+            "a mapped client alone": ("::ffff:203.0.113.9", [], PROXIES, "203.0.113.9"),
+            "UNIX socket": (None, ["203.0.113.9"], SOCKET, "203.0.113.9"),
+            "UNIX socket, untrusted": (None, ["203.0.113.9"], PROXIES, None),
+            "UNIX socket, no header": (None, [], SOCKET, None),
+            "junk": ("10.0.0.1", ["203.0.113.9, unknown"], PROXIES, "10.0.0.1"),
+            "junk further left": ("10.0.0.1", ["1.2.3.4, _x, 10.0.0.2"], PROXIES, "10.0.0.2"),
+            "junk at the left": ("10.0.0.1", ["&%$, 203.0.113.9"], PROXIES, "203.0.113.9"),
+            "an empty header": ("10.0.0.1", [""], PROXIES, "10.0.0.1"),
+            "an empty hop": ("10.0.0.1", ["203.0.113.9,"], PROXIES, "10.0.0.1"),
+            "foreign digits": ("10.0.0.1", ["20\uff13.0.113.9"], PROXIES, "10.0.0.1"),
+            "a network": ("10.0.0.1", ["203.0.113.0/24"], PROXIES, "10.0.0.1"),
+            "a number": ("10.0.0.1", ["3405803785"], PROXIES, "10.0.0.1"),
+            "a peer with a zone": ("fe80::1%eth0", [], NOBODY, "fe80::1"),
+            "a zone": ("fd00::1%eth0", ["fe80::1%eth0"], PROXIES, "fe80::1"),
+            "a zone and a port": ("10.0.0.1", ["[fe80::1%25eth0]:80"], PROXIES, "fe80::1"),
+            "a proxy with a zone": ("10.0.0.1", ["2001:db8::9, fd00::2%x"], PROXIES, "2001:db8::9"),
+            "a mapped client with a zone": ("::ffff:192.0.2.9%x", [], NOBODY, "192.0.2.9"),
+            "a zone that is none": ("10.0.0.1", ["fe80::1%"], PROXIES, "10.0.0.1"),
+            "a zone of IPv4": ("10.0.0.1", ["203.0.113.9%eth0"], PROXIES, "10.0.0.1"),
+            "as many hops as are looked at": (
                 "10.0.0.1",
                 [", ".join(["203.0.113.9", *["10.0.0.2"] * (MAX_HOPS - 1)])],
                 PROXIES,
                 "203.0.113.9",
             ),
-            (
-                "one hop more",
+            "one hop more": (
                 "10.0.0.1",
                 [", ".join(["203.0.113.9", *["10.0.0.2"] * MAX_HOPS])],
                 PROXIES,
                 "10.0.0.2",
             ),
-        ]
-        for name, peer, forwarded_for, trusted, expected in table:
-            with rows.row(name):
-                address = client_address(peer, forwarded_for, trusted)
-                self.assertEqual(None if address is None else str(address), expected, name)
+        }
+    )
+    def test_client_address(
+        self, peer: str | None, forwarded_for: list[str], trusted: Networks, expected: str | None
+    ) -> None:
+        """Each peer with its headers, under each trust, is one client or an unknown one."""
+        address = client_address(peer, forwarded_for, trusted)
+        self.assertEqual(None if address is None else str(address), expected)
 
     @given(
         st.lists(st.text()), st.text(), STRANGERS, TRUSTED_HOPS, st.sampled_from([",", ", ", "\n"])
@@ -114,7 +113,7 @@ class ClientAddressTests(SynchronousTestCase):
         proxies: list[str],
         separator: str,
     ) -> None:
-        """Whatever stands left of the hop that a trusted proxy has added changes nothing."""
+        """Hops to the left of the one that a trusted proxy has added change nothing."""
         last = separator.join([left, str(client), *proxies])
         forwarded_for = [*headers, *last.split("\n")]
         self.assertEqual(client_address("10.0.0.1", forwarded_for, PROXIES), client)
@@ -140,9 +139,7 @@ class ClientAddressTests(SynchronousTestCase):
     def test_bytes_that_are_no_text(self) -> None:
         """A header that is not even UTF-8 is answered like any other."""
         verifier = FixedVerifier(RIGHT)
-        site = provider_site(
-            verifier, network_policy=NetworkPolicy(EVERYWHERE, parse_networks(["192.0.2.7"]))
-        )
+        site = daemon_site(verifier, trusted_proxies=parse_networks(["192.0.2.7"]))
         body = "grant_type=password&client_id=mac&username=alice&password=secret"
         for hops, address in (("{}, 203.0.113.9", "203.0.113.9"), ("203.0.113.9, {}", "192.0.2.7")):
             request = post(body, f"{FORM}X-Forwarded-For: {hops}\r\n")
@@ -170,31 +167,35 @@ class NetworkTests(SynchronousTestCase):
             with self.assertRaises(ValueError, msg=word):
                 parse_networks(["192.0.2.0/24", word])
 
-    def test_belonging(self) -> None:
+    @parametrize(
+        {
+            "IPv4": (PROXIES, "10.255.0.1", True),
+            "IPv4 outside": (PROXIES, "11.0.0.1", False),
+            "IPv6": (PROXIES, "fd12::1", True),
+            "IPv6 outside": (PROXIES, "::a00:1", False),
+            "UNIX socket unlisted": (PROXIES, None, False),
+            "UNIX socket": (SOCKET, None, True),
+            "IPv4 in a set of a UNIX socket": (SOCKET, "10.0.0.1", False),
+            "UNIX socket everywhere": (EVERYWHERE, None, True),
+            "IPv6 everywhere": (EVERYWHERE, "2001:db8::1", True),
+            "IPv4 everywhere": (EVERYWHERE, "192.0.2.1", True),
+            "IPv4 nowhere": (NOBODY, "192.0.2.1", False),
+        }
+    )
+    def test_belonging(self, networks: Networks, address: str | None, expected: bool) -> None:
         """An address belongs to a set by one of its networks; a UNIX socket only by name."""
-        for networks, address, expected in (
-            (PROXIES, "10.255.0.1", True),
-            (PROXIES, "11.0.0.1", False),
-            (PROXIES, "fd12::1", True),
-            (PROXIES, "::a00:1", False),
-            (PROXIES, None, False),
-            (SOCKET, None, True),
-            (SOCKET, "10.0.0.1", False),
-            (EVERYWHERE, None, True),
-            (EVERYWHERE, "2001:db8::1", True),
-            (EVERYWHERE, "192.0.2.1", True),
-            (NOBODY, "192.0.2.1", False),
-        ):
-            found = (None if address is None else ip_address(address)) in networks
-            self.assertEqual(found, expected, (networks, address))
+        found = (None if address is None else ip_address(address)) in networks
+        self.assertEqual(found, expected)
 
-    def test_one_party(self) -> None:
+    @parametrize(
+        {
+            "IPv4": ("192.0.2.7", "192.0.2.7"),
+            "IPv6": ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            "IPv6 in capitals": ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+            "the next /64": ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            "a zone": ("fe80::1%eth0", "fe80::/64"),
+        }
+    )
+    def test_one_party(self, address: str, expected: str) -> None:
         """A party is an IPv4 address, or a /64 of IPv6 in one spelling."""
-        for address, expected in (
-            ("192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
-            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
-            ("fe80::1%eth0", "fe80::/64"),
-        ):
-            self.assertEqual(str(network_of(ip_address(address))), expected)
+        self.assertEqual(str(network_of(ip_address(address))), expected)

@@ -1,4 +1,4 @@
-"""What a package of this project must have in it for twistd to find everything."""
+"""The files that a package must have for twistd to find everything."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class PackagingTests(SynchronousTestCase):
         self.assertEqual(sorted(listed), sorted({*packages, "twisted.plugins"}))
 
     def test_every_command_is_there(self) -> None:
-        """What the console scripts name can be imported."""
+        """The targets of the console scripts can be imported."""
         for line in setup_cfg()["options.entry_points"]["console_scripts"].strip().splitlines():
             name = re.sub(r".*= *", "", line).replace(":", ".")
             self.assertTrue(callable(namedAny(name)), line)

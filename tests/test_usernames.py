@@ -18,7 +18,7 @@ IOTA = "\u0345"
 
 
 class FoldTests(SynchronousTestCase):
-    """One text for the spellings of one name."""
+    """Folding: a single text for the spellings of a name."""
 
     def test_spellings(self) -> None:
         """Capitals, composed letters, wide letters and the like are one name; others are not."""

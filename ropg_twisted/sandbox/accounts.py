@@ -180,6 +180,8 @@ ACCOUNTS = (
     _of_directory(28, "lea", "corp"),
     _of_directory(29, "noah", "corp"),
     _of_directory(30, "mia", "corp"),
+    _of_directory(33, "finn", "corp"),
+    _of_directory(34, "nele", "corp"),
     _of_directory(31, "emil", "branch"),
     _of_directory(32, "ida", "branch"),
 )

@@ -1,4 +1,4 @@
-"""What clients are answered, to the byte and the header."""
+"""Responses to clients, to the byte and the header."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.interfaces import CheckResult, LoginAttempt
-from ropg_twisted.networks import Networks
+from ropg_twisted.networks import EVERYWHERE, Networks
 from ropg_twisted.server.request import MAX_BODY, MAX_DISCARDED
 from ropg_twisted.server.site import IDLE_SECONDS
 from ropg_twisted.settings.model import Client
@@ -28,26 +27,25 @@ from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.log import text_line
 from ropg_twisted.telemetry.observers import CheckRecord
 from ropg_twisted.verdict import Reason, Verdict
+from tests.client import FORM, GOOD, Connection, Reply, post
+from tests.composition import daemon_site
 from tests.fakes import (
-    FORM,
-    GOOD,
     RIGHT,
     CapturedLog,
-    Connection,
     FailingVerifier,
     FakeReadiness,
     FixedVerifier,
     PendingVerifier,
-    Reply,
     outcome,
-    post,
-    provider_site,
 )
+from tests.parametrize import parametrize
+
+LATER = (503, "temporarily_unavailable", "The service is temporarily unavailable")
 
 
 def ask(verifier: Any, body: str, *clients: Client, headers: str = FORM) -> Reply:
-    """What a token request is answered."""
-    [reply] = Connection(provider_site(verifier, *clients)).send(post(body, headers)).replies
+    """The response to a token request."""
+    [reply] = Connection(daemon_site(verifier, *clients)).send(post(body, headers)).replies
     return reply
 
 
@@ -75,48 +73,66 @@ class TokenEndpointTests(SynchronousTestCase):
         claims = jwt.decode(reply.json["id_token"], options={"verify_signature": False})
         self.assertEqual((claims["sub"], claims["aud"]), ("5ub", "mac"))
 
-    def test_every_outcome_has_its_answer(self) -> None:
-        """Status and body of each refusal are fixed to the byte."""
-        later = (503, "temporarily_unavailable", "The service is temporarily unavailable")
-        for check, (status, error, description) in (
-            (
+    @parametrize(
+        {
+            "wrong password": (
                 outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS),
                 (400, "invalid_grant", "Invalid username or password"),
             ),
-            (
+            "second factor": (
                 outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA),
                 (400, "interaction_required", "Multi-factor authentication required"),
             ),
-            (
+            "interaction": (
                 outcome(Verdict.INTERACTION_REQUIRED, Reason.INTERACTION),
                 (400, "interaction_required", "User interaction required"),
             ),
-            (outcome(Verdict.DENIED, Reason.POLICY), (400, "access_denied", "Access denied")),
-            (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), later),
-            (outcome(Verdict.UNVERIFIABLE, Reason.FLOW_ERROR), later),
-        ):
-            reply = ask(FixedVerifier(check), urlencode(GOOD))
-            self.assertEqual(reply.status, status, check)
-            self.assertEqual(reply.body, refused(error, description), check)
-            self.assertEqual("retry-after" in reply.headers, status == 503)
-            self.assertEqual(reply.headers["cache-control"], "no-store")
+            "policy": (
+                outcome(Verdict.DENIED, Reason.POLICY),
+                (400, "access_denied", "Access denied"),
+            ),
+            "timeout": (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), LATER),
+            "flow error": (outcome(Verdict.UNVERIFIABLE, Reason.FLOW_ERROR), LATER),
+        }
+    )
+    def test_outcome(self, check: CheckResult, answer: tuple[int, str, str]) -> None:
+        """Status and body of each refusal are fixed to the byte."""
+        status, error, description = answer
+        reply = ask(FixedVerifier(check), urlencode(GOOD))
+        self.assertEqual(reply.status, status)
+        self.assertEqual(reply.body, refused(error, description))
+        self.assertEqual("retry-after" in reply.headers, status == 503)
+        self.assertEqual(reply.headers["cache-control"], "no-store")
 
-    def test_requests_that_cannot_be_understood(self) -> None:
-        """What is missing, repeated or malformed is refused before anybody is asked."""
+    @parametrize(
+        {
+            "no password": ({"password": ""}, FORM, (400, "invalid_request")),
+            "no user name": ({"username": ""}, FORM, (400, "invalid_request")),
+            "no grant type": ({"grant_type": ""}, FORM, (400, "invalid_request")),
+            "no client": ({"client_id": ""}, FORM, (400, "invalid_request")),
+            "a line end": ({"username": "al\nice"}, FORM, (400, "invalid_request")),
+            "another grant": (
+                {"grant_type": "client_credentials"},
+                FORM,
+                (400, "unsupported_grant_type"),
+            ),
+            "an unknown client": ({"client_id": "other"}, FORM, (401, "invalid_client")),
+            "no content type": ({}, "", (400, "invalid_request")),
+            "JSON": ({}, "Content-Type: application/json\r\n", (400, "invalid_request")),
+        }
+    )
+    def test_not_understood(
+        self, change: dict[str, str], headers: str, expected: tuple[int, str]
+    ) -> None:
+        """A request with a missing, repeated or malformed parameter is refused before a check."""
         verifier = FixedVerifier(RIGHT)
-        for change, headers, expected in (
-            ({"password": ""}, FORM, (400, "invalid_request")),
-            ({"username": ""}, FORM, (400, "invalid_request")),
-            ({"grant_type": ""}, FORM, (400, "invalid_request")),
-            ({"client_id": ""}, FORM, (400, "invalid_request")),
-            ({"username": "al\nice"}, FORM, (400, "invalid_request")),
-            ({"grant_type": "client_credentials"}, FORM, (400, "unsupported_grant_type")),
-            ({"client_id": "other"}, FORM, (401, "invalid_client")),
-            ({}, "", (400, "invalid_request")),
-            ({}, "Content-Type: application/json\r\n", (400, "invalid_request")),
-        ):
-            reply = ask(verifier, urlencode({**GOOD, **change}), headers=headers)
-            self.assertEqual((reply.status, reply.json["error"]), expected, (change, headers))
+        reply = ask(verifier, urlencode({**GOOD, **change}), headers=headers)
+        self.assertEqual((reply.status, reply.json["error"]), expected)
+        self.assertEqual(verifier.asked, [])
+
+    def test_malformed_bodies(self) -> None:
+        """A body that is no form is refused before anybody is asked."""
+        verifier = FixedVerifier(RIGHT)
         for body in ("", "%ff=%ff", "grant_type", urlencode(GOOD) + "&username=bob"):
             self.assertEqual(ask(verifier, body).status, 400, body)
         self.assertEqual(verifier.asked, [])
@@ -125,29 +141,33 @@ class TokenEndpointTests(SynchronousTestCase):
         """A password in the URL would be in logs, and is not looked at."""
         verifier = FixedVerifier(RIGHT)
         target = "/oauth/token?" + urlencode(GOOD)
-        [reply] = Connection(provider_site(verifier)).send(post("", target=target)).replies
+        [reply] = Connection(daemon_site(verifier)).send(post("", target=target)).replies
         self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
         self.assertEqual(verifier.asked, [])
 
-    def test_every_request_that_is_refused_is_logged_once(self) -> None:
-        """In each phase before the answer: network, form, client and grant."""
-        nobody = NetworkPolicy(Networks(), Networks())
+    @parametrize(
+        {
+            "network": (Networks(), GOOD, "access_denied"),
+            "no grant type": (EVERYWHERE, {"grant_type": ""}, "invalid_request"),
+            "grant": (EVERYWHERE, {**GOOD, "grant_type": "magic"}, "unsupported_grant_type"),
+            "client": (EVERYWHERE, {**GOOD, "client_id": "other"}, "invalid_client"),
+            "grant of the client": (
+                EVERYWHERE,
+                {**GOOD, "grant_type": "refresh_token"},
+                "unauthorized_client",
+            ),
+            "user name": (EVERYWHERE, {**GOOD, "username": " "}, "invalid_request"),
+        }
+    )
+    def test_refusal_is_logged(self, networks: Networks, form: dict[str, str], error: str) -> None:
+        """A refused request leaves one line, in whichever phase it is refused."""
         client = Client("mac", grants=("password",))
-        other = {**GOOD, "grant_type": "refresh_token"}
-        for policy, form, error in (
-            (nobody, GOOD, "access_denied"),
-            (None, {"grant_type": ""}, "invalid_request"),
-            (None, {**GOOD, "grant_type": "magic"}, "unsupported_grant_type"),
-            (None, {**GOOD, "client_id": "other"}, "invalid_client"),
-            (None, other, "unauthorized_client"),
-            (None, {**GOOD, "username": " "}, "invalid_request"),
-        ):
-            events = CapturedLog(self).events
-            site = provider_site(FixedVerifier(RIGHT), client, network_policy=policy)
-            [reply] = Connection(site).send(post(urlencode(form))).replies
-            self.assertEqual(reply.json["error"], error)
-            logged = [(event["error"], event["address"]) for event in events if "error" in event]
-            self.assertEqual(logged, [(error, "192.0.2.7")], form)
+        events = CapturedLog(self).events
+        site = daemon_site(FixedVerifier(RIGHT), client, allowed_networks=networks)
+        [reply] = Connection(site).send(post(urlencode(form))).replies
+        self.assertEqual(reply.json["error"], error)
+        logged = [(event["error"], event["address"]) for event in events if "error" in event]
+        self.assertEqual(logged, [(error, "192.0.2.7")])
 
     def test_the_password_arrives_as_it_was_typed(self) -> None:
         """Blanks, quotes, signs and letters of any script survive the form."""
@@ -192,7 +212,7 @@ class TokenEndpointTests(SynchronousTestCase):
         self.assertEqual(reply.status, 200)
 
     def test_a_mistake_of_ours_is_no_verdict(self) -> None:
-        """Whatever breaks inside is answered as an outage, and its text stays inside."""
+        """A mistake inside is answered as an outage, and its text stays inside."""
         reply = ask(FailingVerifier(RIGHT), urlencode(GOOD))
         self.assertEqual(
             (reply.status, reply.body),
@@ -204,7 +224,7 @@ class TokenEndpointTests(SynchronousTestCase):
     def test_a_client_that_hangs_up_gives_up_its_check(self) -> None:
         """The check of a client that is gone is cancelled."""
         verifier = PendingVerifier()
-        wire = Connection(provider_site(verifier)).send(post(urlencode(GOOD)))
+        wire = Connection(daemon_site(verifier)).send(post(urlencode(GOOD)))
         self.assertEqual(len(verifier.waiting), 1)
         wire.transport.loseConnection()
         wire.protocol.connectionLost(Failure(ConnectionLost()))
@@ -212,14 +232,14 @@ class TokenEndpointTests(SynchronousTestCase):
 
 
 class BoundTests(SynchronousTestCase):
-    """What a request may cost."""
+    """Bounds on a request."""
 
     def test_a_large_body_is_refused_and_never_on_disk(self) -> None:
         """Over 64 KiB a body is read to its end and refused, and no file holds any of it."""
         self.patch(tempfile, "TemporaryFile", self.fail)
         verifier = FixedVerifier(RIGHT)
         body = urlencode({**GOOD, "password": "x" * MAX_BODY})
-        wire = Connection(provider_site(verifier)).send(post(body))
+        wire = Connection(daemon_site(verifier)).send(post(body))
         [reply] = wire.replies
         self.assertEqual((reply.status, reply.json["error"]), (413, "invalid_request"))
         self.assertFalse(wire.transport.disconnecting)
@@ -237,7 +257,7 @@ class BoundTests(SynchronousTestCase):
         self.patch(tempfile, "TemporaryFile", self.fail)
         head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
         chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
-        wire = Connection(provider_site(FixedVerifier(RIGHT))).send(
+        wire = Connection(daemon_site(FixedVerifier(RIGHT))).send(
             head.encode() + chunk * 3 + b"0\r\n\r\n"
         )
         [reply] = wire.replies
@@ -247,7 +267,7 @@ class BoundTests(SynchronousTestCase):
         """After a mebibyte there is an answer, and the connection closes."""
         head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
         chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
-        wire = Connection(provider_site(FixedVerifier(RIGHT))).send(head.encode())
+        wire = Connection(daemon_site(FixedVerifier(RIGHT))).send(head.encode())
         for _ in range(MAX_DISCARDED // 0x8000 + 5):
             wire.send(chunk)
         [reply] = wire.replies
@@ -257,7 +277,7 @@ class BoundTests(SynchronousTestCase):
     def test_a_length_without_measure_is_cut_at_once(self) -> None:
         """A client that announces too much is answered before it sends anything."""
         head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}Content-Length: 9999999999\r\n\r\n"
-        wire = Connection(provider_site(FixedVerifier(RIGHT))).send(head.encode())
+        wire = Connection(daemon_site(FixedVerifier(RIGHT))).send(head.encode())
         [reply] = wire.replies
         self.assertEqual((reply.status, reply.json["error"]), (413, "invalid_request"))
         self.assertTrue(wire.transport.disconnecting)
@@ -265,7 +285,7 @@ class BoundTests(SynchronousTestCase):
     def test_a_silent_connection_is_closed(self) -> None:
         """A connection that does not finish its request goes away in time."""
         clock = Clock()
-        wire = Connection(provider_site(FixedVerifier(RIGHT), clock=clock)).send(
+        wire = Connection(daemon_site(FixedVerifier(RIGHT), reactor=clock)).send(
             b"POST /oauth/token HTTP/1.1\r\n"
         )
         clock.advance(IDLE_SECONDS + 1)
@@ -276,8 +296,8 @@ class RouteTests(SynchronousTestCase):
     """The other routes."""
 
     def get(self, target: str, readiness: Any = None, method: str = "GET") -> Reply:
-        """What a request without a body is answered."""
-        wire = Connection(provider_site(FixedVerifier(RIGHT), readiness=readiness))
+        """The response to a request without a body."""
+        wire = Connection(daemon_site(FixedVerifier(RIGHT), readiness=readiness))
         wire.send(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         [reply] = wire.replies
         return reply
@@ -322,7 +342,7 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(self.get("/health", method="DELETE").headers["allow"], "GET, HEAD")
 
     def test_targets_that_are_no_path(self) -> None:
-        """Those that a proxy is sent, and ``*`` (RFC 9112 section 3.2), are JSON as well."""
+        """Targets for a proxy, and ``*`` (RFC 9112 section 3.2), are answered in JSON as well."""
         for method in ("OPTIONS", "GET", "POST", "PUT", "CONNECT"):
             reply = self.get("*", method=method)
             self.assertEqual((reply.status, reply.json["error"]), (405, "method_not_allowed"))
@@ -356,7 +376,7 @@ class CheckLogTests(SynchronousTestCase):
         self.assertNotIn("canary", repr(events))
 
     def test_what_is_told_of_a_request_holds_no_secret(self) -> None:
-        """Whoever writes the log down could not find the password if they looked for it."""
+        """The record that the audit log gets does not contain the password."""
         told: list[CheckRecord] = []
         self.patch(AuditLog, "check", lambda _, record: told.append(record))
         ask(FixedVerifier(RIGHT), urlencode({**GOOD, "password": "canary"}))

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 import jwt
+from twisted.internet.error import ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import find
@@ -29,7 +30,7 @@ from tests.paths import TESTS
 
 FOLDER = TESTS / "golden"
 WRITES = bool(os.environ.get("WRITE_GOLDEN"))
-"""Whether the files are written instead of compared."""
+"""Write the files instead of comparing them."""
 
 LEFT_OUT = ("date:", "server:", "x-request-id:")
 RANDOM = ("jti", "uid", "sid")
@@ -45,7 +46,7 @@ CASES = {
     "denied": ("grace", None),
     "outage": ("alice", None),
 }
-"""Who logs in, and with what, if not with the right password."""
+"""User and password of each case, if it is not the right password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ PROGRAMS = {
 
 
 class GoldenTests(SynchronousTestCase):
-    """One test for each file."""
+    """A test for each file."""
 
     maxDiff = None
 
@@ -178,7 +179,7 @@ class GoldenTests(SynchronousTestCase):
         )
         parts = []
         for case, (username, password) in CASES.items():
-            daemon.line.cut = case == "outage"
+            daemon.agent.failure = ConnectionRefusedError() if case == "outage" else None
             person = find(username)
             assert person is not None
             requests = [program.check(username, password or person.password)]
@@ -216,7 +217,7 @@ class GoldenTests(SynchronousTestCase):
 
 def conversed(daemon: InMemoryDaemon, request: bytes) -> str:
     """The answer to a request, with what is not stable in it made so."""
-    peer = daemon.peer()
+    peer = daemon.connect()
     peer.send(request)
     if peer.transport.disconnected:
         assert peer.transport.value() == b""

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import jwt
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,8 +23,9 @@ from ropg_twisted.oauth.keys import KeyRing, shared_secret
 from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.sandbox.accounts import MAC_ADMINS, find
 from tests import daemon as process
-from tests.fakes import FORM, ISSUER, Reply, post
-from tests.memory import AUTHENTIK, OAUTH, DaemonClient, InMemoryDaemon, signing_key
+from tests.client import FORM, Connection, Reply, post
+from tests.composition import AUTHENTIK, ISSUER
+from tests.memory import OAUTH, InMemoryDaemon, signing_key
 
 USERINFO = "/userinfo"
 SECRET = "a secret that is shared by both ends"
@@ -66,7 +67,7 @@ class OurTokensTests(SynchronousTestCase):
         ):
             daemon = InMemoryDaemon(self, **environ)
             token = daemon.password("alice").json["access_token"]
-            daemon.authentik.heard.clear()
+            daemon.authentik.requests.clear()
             for reply in (
                 daemon.userinfo(token),
                 daemon.get(USERINFO, f"authorization: bEARER   {token} \r\n"),
@@ -77,7 +78,7 @@ class OurTokensTests(SynchronousTestCase):
                 self.assertEqual((reply.status, reply.json), (200, expected), environ)
                 self.assertEqual(reply.headers["cache-control"], "no-store")
                 self.assertEqual(reply.headers["content-type"], "application/json")
-            self.assertEqual(daemon.authentik.heard, [])
+            self.assertEqual(daemon.authentik.requests, [])
 
     def test_the_scopes_decide(self) -> None:
         """Each brings its claims; ``sub`` is always there, and is that of the id token."""
@@ -156,7 +157,7 @@ class OurTokensTests(SynchronousTestCase):
         """Without a token the challenge names no error; two are one too many."""
         daemon = InMemoryDaemon(self)
         token = daemon.password("alice").json["access_token"]
-        daemon.authentik.heard.clear()
+        daemon.authentik.requests.clear()
         form = urlencode({"access_token": token})
         header = "Content-Type: application/x-www-form-urlencoded\r\n"
         get = f"GET {USERINFO}%s HTTP/1.1\r\nHost: x\r\n%s\r\n"
@@ -179,7 +180,7 @@ class OurTokensTests(SynchronousTestCase):
         ):
             data = request.encode() if isinstance(request, str) else request
             self.refused(daemon.send(data), status, error, challenge, request)
-        self.assertEqual(daemon.authentik.heard, [])
+        self.assertEqual(daemon.authentik.requests, [])
 
 
 class AuthentiksTokensTests(SynchronousTestCase):
@@ -209,7 +210,7 @@ class AuthentiksTokensTests(SynchronousTestCase):
         self.assertEqual((reply.status, reply.headers["www-authenticate"]), (401, BAD_TOKEN))
 
     def test_forged_ones_are_not_believed(self) -> None:
-        """Nobody but Authentik says that a token of its issuer is good."""
+        """Authentik alone says that a token of its issuer is valid."""
         daemon = InMemoryDaemon(self)
         claims = {"iss": f"{AUTHENTIK}{OAUTH}jamf-connect/", "sub": "x", "exp": time.time() + 60}
         for number in (0, 1):
@@ -224,9 +225,9 @@ class AuthentiksTokensTests(SynchronousTestCase):
         path = f"{OAUTH}userinfo/"
         for fault in (500, 404, b"[]", "cut"):
             if fault == "cut":
-                daemon.line.cut = True
+                daemon.agent.failure = ConnectionRefusedError()
             else:
-                daemon.authentik.instead[path] = fault  # type: ignore[assignment]
+                daemon.authentik.overrides[path] = fault  # type: ignore[assignment]
             asked = daemon.authentik.count("GET", path)
             reply = daemon.userinfo(theirs)
             self.assertEqual((reply.status, reply.json["error"]), (503, "temporarily_unavailable"))
@@ -235,7 +236,7 @@ class AuthentiksTokensTests(SynchronousTestCase):
             self.assertEqual(daemon.userinfo(ours).status, 200, fault)
 
     def test_what_can_be_no_token_is_not_valid(self) -> None:
-        """Whatever characters it holds, it is no outage, and adds no header at Authentik."""
+        """Unusual characters are no outage, and add no header at Authentik."""
         daemon = InMemoryDaemon(self)
         for token in (
             "a b",
@@ -254,7 +255,7 @@ class AuthentiksTokensTests(SynchronousTestCase):
 
 
 class DoorTests(SynchronousTestCase):
-    """Who may ask, and how much of it reaches Authentik."""
+    """Access to the endpoint, and the load that reaches Authentik."""
 
     def test_networks_that_may_not_ask(self) -> None:
         """They are refused as at the token endpoint, whatever token they have."""
@@ -267,7 +268,7 @@ class DoorTests(SynchronousTestCase):
         for token in (ours, theirs, "unknown"):
             for reply in (closed.userinfo(token), closed.post(USERINFO, {"access_token": token})):
                 self.assertEqual((reply.status, reply.json["error"]), (403, "access_denied"))
-        self.assertEqual(closed.authentik.heard, [])
+        self.assertEqual(closed.authentik.requests, [])
         behind = InMemoryDaemon(self, ROPG_TRUSTED_PROXIES="192.0.2.7", **networks)
         for client, status in (("203.0.113.9", 200), ("198.51.100.9", 403)):
             header = f"X-Forwarded-For: {client}\r\n"
@@ -286,9 +287,9 @@ class DoorTests(SynchronousTestCase):
             assert reply is not None
             self.assertEqual((reply.status, reply.json["error"]), (400, "invalid_request"))
 
-    def waiting(self, daemon: InMemoryDaemon, number: int) -> list[DaemonClient]:
+    def waiting(self, daemon: InMemoryDaemon, number: int) -> list[Connection]:
         """Clients that ask about unknown tokens, each about one of its own."""
-        peers = [daemon.peer() for _ in range(number)]
+        peers = [daemon.connect() for _ in range(number)]
         for count, peer in enumerate(peers):
             peer.send(f"GET {USERINFO} HTTP/1.1\r\nHost: x\r\n{bearer(str(count))}\r\n".encode())
         return peers
@@ -297,7 +298,7 @@ class DoorTests(SynchronousTestCase):
         """The others are told at once to come later; a place is free again however one ends."""
         daemon = InMemoryDaemon(self, ROPG_DEADLINE="5")
         ours = daemon.password("alice").json["access_token"]
-        daemon.line.silent = True
+        daemon.agent.silent = True
         peers = self.waiting(daemon, MAX_USERINFO)
         self.assertEqual([peer.replies for peer in peers], [[]] * MAX_USERINFO)
         for _ in range(3):
@@ -312,7 +313,7 @@ class DoorTests(SynchronousTestCase):
         self.assertEqual(
             [peer.replies[0].status for peer in (*peers[1:], last)], [503] * MAX_USERINFO
         )
-        daemon.line.silent = False
+        daemon.agent.silent = False
         for _ in range(2 * MAX_USERINFO):
             self.assertEqual(daemon.userinfo("another").status, 401)
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -325,7 +326,7 @@ class FloodTests(SynchronousTestCase):
         """No more than a few of it do, and a relayed login is let through beside them."""
         folder = Path(self.mktemp()).resolve()
         folder.mkdir()
-        heard: list[bytes] = []
+        received: list[bytes] = []
         with ExitStack() as stack:
             authentik = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=99))
 
@@ -334,12 +335,12 @@ class FloodTests(SynchronousTestCase):
                     while True:
                         connection, _ = authentik.accept()
                         stack.callback(connection.close)
-                        heard.append(connection.recv(99).split()[1])
+                        received.append(connection.recv(99).split()[1])
 
             listener = threading.Thread(target=listen, daemon=True)
             listener.start()
             url = f"http://127.0.0.1:{authentik.getsockname()[1]}"
-            daemon = stack.enter_context(process.Daemon(folder, AUTHENTIK_URL=url))
+            daemon = stack.enter_context(process.DaemonProcess(folder, AUTHENTIK_URL=url))
 
             def ask(request: bytes) -> socket.socket:
                 where = ("127.0.0.1", daemon.port)
@@ -361,7 +362,7 @@ class FloodTests(SynchronousTestCase):
                 self.assertTrue(answer.recv(99).startswith(b"HTTP/1.1 503 "))
             form = {"grant_type": "refresh_token", "client_id": "jamf-connect"}
             ask(post(urlencode(form)))
-            process.wait_until(lambda: f"{OAUTH}token/".encode() in heard, "a login is relayed")
-            self.assertEqual(heard.count(f"{OAUTH}userinfo/".encode()), MAX_USERINFO)
+            process.wait_until(lambda: f"{OAUTH}token/".encode() in received, "a login is relayed")
+            self.assertEqual(received.count(f"{OAUTH}userinfo/".encode()), MAX_USERINFO)
             authentik.shutdown(socket.SHUT_RDWR)
             listener.join(process.PATIENCE)

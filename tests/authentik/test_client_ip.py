@@ -1,4 +1,4 @@
-"""What Authentik is told about the address of a client, and looks at Authentik."""
+"""The headers that tell Authentik the address of a client, and readiness probes."""
 
 from __future__ import annotations
 
@@ -7,38 +7,30 @@ from ipaddress import ip_address
 from typing import Any, Final, TypeVar
 
 from OpenSSL.SSL import Error as TLSError
-from treq.testing import RequestTraversalAgent
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from twisted.web.resource import Resource
 from twisted.web.server import Request
-from zope.interface import implementer
 
-from ropg_twisted.authentik.application import Application
-from ropg_twisted.authentik.canary import Canary
 from ropg_twisted.authentik.client import AuthentikClient
 from ropg_twisted.authentik.client_ip import ClientIPHeaders
-from ropg_twisted.authentik.executor import FlowExecutor
-from ropg_twisted.authentik.id_tokens import IDTokenVerifier
-from ropg_twisted.authentik.metadata import ProviderMetadata
-from ropg_twisted.authentik.readiness import ReadinessProbe
-from ropg_twisted.authentik.sessions import SessionRemover
-from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.interfaces import LoginAttempt, Readiness
 from ropg_twisted.networks import LOOPBACK
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http import wire
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import AUTHENTIK, CapturedLog, proven_flow
+from tests.composition import build_daemon, make_settings
+from tests.fakes import CapturedLog
+from tests.memory import UnreliableAgent
 
 T = TypeVar("T")
 
@@ -51,30 +43,8 @@ VOUCHED: Final = {
 }
 
 
-@implementer(IAgent)
-class UnreliableAgent:
-    """The way to a resource. ``cut``: what happens to requests instead, if anything."""
-
-    def __init__(self, resource: Resource) -> None:
-        self.cut: Exception | None = None
-        self._agent: Any = RequestTraversalAgent(resource)
-
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        """See :class:`IAgent`."""
-        if self.cut is not None:
-            return fail(ResponseNeverReceived([Failure(self.cut)]))
-        answer: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
-        return answer
-
-
-class RequestRecorder(Resource):
-    """The sandbox, and what requests say of the client.
+class HeaderRecorder(Resource):
+    """The sandbox, and the headers of requests that tell the client's address.
 
     ``encodings``: in which bodies may come. ``failing``: the status of a proxy's page that
     everybody gets instead.
@@ -84,7 +54,7 @@ class RequestRecorder(Resource):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__()
-        self.said: list[dict[str, str]] = []
+        self.headers: list[dict[str, str]] = []
         self.encodings: list[str | None] = []
         self.failing: int | None = None
         self._sandbox = sandbox
@@ -96,7 +66,7 @@ class RequestRecorder(Resource):
             for name, values in request.requestHeaders.getAllRawHeaders()
         }
         names = ("x-forwarded-for", "x-authentik-remote-ip", "x-authentik-outpost-token")
-        self.said.append({name: said[name] for name in names if name in said})
+        self.headers.append({name: said[name] for name in names if name in said})
         self.encodings.append(said.get("accept-encoding"))
         if self.failing is not None:
             request.setResponseCode(self.failing)
@@ -105,7 +75,7 @@ class RequestRecorder(Resource):
 
 
 def result_of(work: Coroutine[Deferred[Any], Any, T]) -> T:
-    """What a coroutine comes to that has nothing to wait for."""
+    """The result of a coroutine that has nothing to wait for."""
     results: list[T] = []
     Deferred.fromCoroutine(work).addCallback(results.append)
     [result] = results
@@ -119,41 +89,27 @@ class AddressTestCase(SynchronousTestCase):
         """Start with this outpost token."""
         clock = Clock()
         self.sandbox = Sandbox(clock)
-        self.overheard = RequestRecorder(self.sandbox)
-        self.way = agent = UnreliableAgent(self.overheard)
-        flow = FlowExecutor(AUTHENTIK, "inbuilt-only")
-        application = Application(AUTHENTIK, "nothing", named=False)
-        self.introduction = ClientIPHeaders(token)
-        transport = AuthentikClient(agent, agent, self.introduction, clock)
-        sessions = SessionRemover(
-            FlowExecutor(AUTHENTIK, "default-invalidation-flow"), 15, clock, 64
-        )
-        documents = ProviderMetadata(application, transport, 15, clock)
-        evidence = proven_flow(clock)
-        self.verifier = AuthentikVerifier(
-            flow,
-            evidence,
-            transport,
-            sessions,
-            application,
-            IDTokenVerifier(documents),
-            checks_access=True,
-            claims_from_username=False,
-        )
-        canary = Canary(self.verifier, evidence)
-        self.readiness = ReadinessProbe(
-            flow, canary, transport, documents, lambda: False, 15, clock
-        )
+        self.recorder = HeaderRecorder(self.sandbox)
+        self.agent = agent = UnreliableAgent(self.recorder)
+        settings = make_settings(Client("nothing"), flow_slug="inbuilt-only", outpost_token=token)
+
+        def make_client(client_ip: ClientIPHeaders, clock: IReactorTime) -> AuthentikClient:
+            self.client_ip = client_ip
+            return AuthentikClient(agent, agent, client_ip, clock)
+
+        daemon = build_daemon(settings, clock, make_client, guards=False)
+        self.verifier = daemon.unguarded
+        self.readiness = daemon.readiness
 
     def log_in(self, address: str | None = CLIENT) -> Verdict:
         """The verdict on a right password from this address."""
-        self.overheard.said.clear()
+        self.recorder.headers.clear()
         client = None if address is None else ip_address(address)
         login = LoginAttempt("alice", USUAL_PASSWORD, client)
         return result_of(self.verifier.verify(login)).outcome.verdict
 
     def probe(self) -> Readiness:
-        """What the lookout sees."""
+        """The result of the readiness probe."""
         return result_of(self.readiness.probe())
 
 
@@ -177,7 +133,7 @@ class HeaderTests(AddressTestCase):
         ):
             self.begin(token)
             self.assertEqual(self.log_in(address), Verdict.VERIFIED, (token, address))
-            self.assertEqual(self.overheard.said, [said] * 8, (token, address))
+            self.assertEqual(self.recorder.headers, [said] * 8, (token, address))
             [event] = self.sandbox.events
             self.assertEqual((event.kind, event.address), ("login", seen))
 
@@ -185,7 +141,7 @@ class HeaderTests(AddressTestCase):
         """Authentik would compress every answer else, for which both sides pay."""
         self.begin()
         self.log_in()
-        self.assertEqual(self.overheard.encodings, ["identity"] * 8)
+        self.assertEqual(self.recorder.encodings, ["identity"] * 8)
 
     def test_the_token_does_not_show(self) -> None:
         """It is in no representation."""
@@ -196,7 +152,7 @@ class OutpostTokenTests(AddressTestCase):
     """An outpost token that Authentik does not take."""
 
     def warnings(self, listens: CapturedLog) -> int:
-        """How often the log has told of the token."""
+        """The number of log lines about the token."""
         events = [e for e in listens.events if "ROPG_OUTPOST_TOKEN" in str(e.get("log_format"))]
         self.assertNotIn(SERVICE_TOKEN, repr(events))
         return len([e for e in events if e["log_level"] >= LogLevel.warn])
@@ -210,14 +166,14 @@ class OutpostTokenTests(AddressTestCase):
             self.assertEqual(self.probe(), Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED))
         self.assertEqual(self.warnings(listens), 1)
         self.assertEqual(self.log_in(), Verdict.VERIFIED)
-        self.assertEqual(self.overheard.said, [FORWARDED] * 8)
+        self.assertEqual(self.recorder.headers, [FORWARDED] * 8)
 
         self.patch(wire, "SERVICE_TOKEN", "another")
         self.patch(wire, "OUTPOST_TOKEN", SERVICE_TOKEN)
         self.assertEqual(self.probe(), Readiness())
         self.assertEqual(self.log_in(), Verdict.VERIFIED)
         vouched = {**VOUCHED, "x-authentik-outpost-token": SERVICE_TOKEN}
-        self.assertEqual(self.overheard.said, [vouched] * 8)
+        self.assertEqual(self.recorder.headers, [vouched] * 8)
 
         self.patch(wire, "SERVICE_TOKEN", SERVICE_TOKEN)
         self.assertEqual(self.probe(), Readiness(warning=Reason.OUTPOST_TOKEN_REFUSED))
@@ -229,18 +185,18 @@ class OutpostTokenTests(AddressTestCase):
             for token, refused in ((OUTPOST_TOKEN, False), (SERVICE_TOKEN, True)):
                 self.begin(token)
                 self.probe()
-                self.assertEqual(self.introduction.refused, refused)
-                self.overheard.failing = status
+                self.assertEqual(self.client_ip.refused, refused)
+                self.recorder.failing = status
                 self.probe()
-                self.assertEqual(self.introduction.refused, refused, (status, token))
+                self.assertEqual(self.client_ip.refused, refused, (status, token))
                 for fault in (TLSError(), ConnectionRefusedError()):
-                    self.way.cut = fault
+                    self.agent.failure = ResponseNeverReceived([Failure(fault)])
                     self.probe()
-                    self.assertEqual(self.introduction.refused, refused, (fault, token))
+                    self.assertEqual(self.client_ip.refused, refused, (fault, token))
 
 
 class LookTests(AddressTestCase):
-    """What looks leave behind."""
+    """Sessions that probes leave behind."""
 
     def test_looks_leave_one_session(self) -> None:
         """However often somebody looks, and with whatever token."""
@@ -257,4 +213,4 @@ class LookTests(AddressTestCase):
         self.probe()
         address = dict.fromkeys(("x-forwarded-for", "x-authentik-remote-ip"), str(LOOPBACK))
         own = {**VOUCHED, **address}
-        self.assertEqual([said for said in self.overheard.said if said], [own])
+        self.assertEqual([said for said in self.recorder.headers if said], [own])

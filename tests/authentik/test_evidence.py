@@ -32,9 +32,11 @@ from ropg_twisted.interfaces import (
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.flow import flows
 from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
-from tests.client import CLIENT_ADDRESS, OWN_ADDRESS, Client
-from tests.daemon import Daemon
-from tests.fakes import AUTHENTIK, RIGHT, CapturedLog, PendingVerifier, outcome
+from tests.authentik.checker import CLIENT_ADDRESS, FunctionResource, PasswordChecker
+from tests.composition import AUTHENTIK, OWN_ADDRESS
+from tests.daemon import DaemonProcess
+from tests.fakes import RIGHT, CapturedLog, PendingVerifier, outcome
+from tests.parametrize import parametrize
 
 DOWN = outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_CONNECTION)
 RESTARTS = outcome(Verdict.UNVERIFIABLE, Reason.FLOW_RESTARTS)
@@ -60,7 +62,7 @@ NO_PRETEND_NO_LOGIN = flows.Flow(
 
 
 class FlowEvidenceTests(SynchronousTestCase):
-    """What is known of a flow, and for how long."""
+    """Evidence of a flow, and its lifetime."""
 
     def setUp(self) -> None:
         """Nothing is known."""
@@ -158,7 +160,7 @@ class CanaryTests(SynchronousTestCase):
         return Deferred.fromCoroutine(self.canary.verify(ALICE))
 
     def test_checks_wait_for_one_canary(self) -> None:
-        """Those that come before the first evidence share the wait, and go on after it."""
+        """Checks before the first evidence share the wait, and go on after it."""
         checks = [self.ask() for _ in range(3)]
         [canary] = self.verifier.asked
         for check in checks:
@@ -232,78 +234,86 @@ class CanaryTests(SynchronousTestCase):
 
 
 class ClientTests(SynchronousTestCase):
-    """What people are told of flows that refuse in one way or another."""
+    """Verdicts on flows that refuse in one way or another."""
 
     def test_a_canary_costs_four_requests_and_one_failed_login(self) -> None:
         """It is told with our own address, and its answer is the last thing it asks for."""
-        client = Client("inbuilt-only")
-        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
-        self.assertEqual(client.authentik.asked[:4], ["GET", "POST", "GET", "POST"])
-        unknown, canary, login = client.sandbox.events
+        checker = PasswordChecker("inbuilt-only")
+        self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
+        methods = [request.method for request in checker.authentik.requests]
+        self.assertEqual(methods[:4], ["GET", "POST", "GET", "POST"])
+        unknown, canary, login = checker.sandbox.events
         self.assertEqual(
             (unknown.kind, unknown.username), ("identification_failed", canary.username)
         )
         self.assertTrue(canary.username.startswith(PREFIX))
-        self.assertEqual((canary.kind, canary.address), ("login_failed", OWN_ADDRESS))
-        self.assertEqual((login.kind, login.address), ("login", CLIENT_ADDRESS))
-        self.assertIs(client.evidence.current, Evidence.IN_PLACE)
-        client.check("alice")
-        self.assertEqual([event.kind for event in client.sandbox.events].count("login"), 2)
+        self.assertEqual((canary.kind, canary.address), ("login_failed", str(OWN_ADDRESS)))
+        self.assertEqual((login.kind, login.address), ("login", str(CLIENT_ADDRESS)))
+        self.assertIs(checker.evidence.current, Evidence.IN_PLACE)
+        checker.check("alice")
+        self.assertEqual([event.kind for event in checker.sandbox.events].count("login"), 2)
 
     def test_a_flow_that_restarts_gives_no_verdict(self) -> None:
         """Neither a right nor a wrong password is told, and no password of a person is sent."""
-        client = Client("restart")
+        checker = PasswordChecker("restart")
         for password in (USUAL_PASSWORD, "wrong"):
-            self.assertEqual(client.check("alice", password), RESTARTS.outcome)
-        self.assertEqual(len(client.authentik.asked), 4)
-        self.assertEqual(client.probe(), Readiness(Reason.FLOW_RESTARTS))
+            self.assertEqual(checker.check("alice", password), RESTARTS.outcome)
+        self.assertEqual(len(checker.authentik.requests), 4)
+        self.assertEqual(checker.probe(), Readiness(Reason.FLOW_RESTARTS))
 
     def test_an_unproven_flow_is_proven_by_the_first_refusal(self) -> None:
         """Unknown names are refused at once: a second factor counts after a wrong password."""
-        client = Client("no-pretend-mfa", NO_PRETEND_MFA)
-        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
-        self.assertEqual(client.probe(), Readiness(warning=Reason.FLOW_UNPROVEN))
+        checker = PasswordChecker("no-pretend-mfa", NO_PRETEND_MFA)
+        self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
+        self.assertEqual(checker.probe(), Readiness(warning=Reason.FLOW_UNPROVEN))
         unproven = Outcome(Verdict.UNVERIFIABLE, Reason.FLOW_UNPROVEN)
-        self.assertEqual(client.check("bob"), unproven)
-        self.assertIs(client.check("alice", "wrong").verdict, Verdict.REJECTED)
-        self.assertEqual(client.check("bob"), Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
-        self.assertEqual(client.probe(), Readiness())
+        self.assertEqual(checker.check("bob"), unproven)
+        self.assertIs(checker.check("alice", "wrong").verdict, Verdict.REJECTED)
+        self.assertEqual(checker.check("bob"), Outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA))
+        self.assertEqual(checker.probe(), Readiness())
 
     def test_a_combined_form_is_proven_as_well(self) -> None:
         """There the refusal of name and password is what the canary sees."""
-        client = Client("ropg-combined")
-        self.assertIs(client.check("bob").verdict, Verdict.INTERACTION_REQUIRED)
-        self.assertIs(client.check("alice", "wrong").verdict, Verdict.REJECTED)
-        self.assertEqual(client.probe(), Readiness())
+        checker = PasswordChecker("ropg-combined")
+        self.assertIs(checker.check("bob").verdict, Verdict.INTERACTION_REQUIRED)
+        self.assertIs(checker.check("alice", "wrong").verdict, Verdict.REJECTED)
+        self.assertEqual(checker.probe(), Readiness())
 
     def test_the_end_of_a_flow_without_login_stage_needs_evidence(self) -> None:
         """Its only proof is a 302 or what comes in its place."""
-        client = Client("ropg-nologin", login_stage=False)
-        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
-        client = Client("no-pretend-nologin", NO_PRETEND_NO_LOGIN, login_stage=False)
-        self.assertIs(client.check("alice").reason, Reason.FLOW_UNPROVEN)
+        checker = PasswordChecker("ropg-nologin", login_stage=False)
+        self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
+        checker = PasswordChecker("no-pretend-nologin", NO_PRETEND_NO_LOGIN, login_stage=False)
+        self.assertIs(checker.check("alice").reason, Reason.FLOW_UNPROVEN)
 
     def test_a_look_walks_the_canary_once(self) -> None:
-        """What the first look has found serves the checks and the looks after it."""
-        client = Client("inbuilt-only")
+        """The evidence of the first probe serves the checks and probes after it."""
+        checker = PasswordChecker("inbuilt-only")
         for _ in range(3):
-            self.assertEqual(client.probe(), Readiness())
-        client.check("alice")
-        kinds = [event.kind for event in client.sandbox.events]
+            self.assertEqual(checker.probe(), Readiness())
+        checker.check("alice")
+        kinds = [event.kind for event in checker.sandbox.events]
         self.assertEqual(kinds, ["identification_failed", "login_failed", "login"])
 
-    def test_a_look_reads_the_first_challenge_even_when_no_canary_is_due(self) -> None:
-        """A flow that no login can begin any more is told, and no name is sent to find out."""
-        for slug, reason in (
-            ("captcha-ident", Reason.FLOW_NOT_HEADLESS),
-            ("denied-message", Reason.FLOW_DENIED),
-            ("empty-flow", Reason.FLOW_ENDED_EARLY),
-            ("no-such-flow", Reason.FLOW_MISSING),
-        ):
-            client = Client(slug)
-            client.evidence.gather(Evidence.IN_PLACE)
-            self.assertEqual(client.probe(), Readiness(reason), slug)
-            self.assertEqual(client.sandbox.events, [], slug)
+    @parametrize(
+        {
+            slug: (slug, reason)
+            for slug, reason in (
+                ("captcha-ident", Reason.FLOW_NOT_HEADLESS),
+                ("denied-message", Reason.FLOW_DENIED),
+                ("empty-flow", Reason.FLOW_ENDED_EARLY),
+                ("no-such-flow", Reason.FLOW_MISSING),
+            )
+        }
+    )
+    def test_a_probe_reads_the_first_challenge_even_when_no_canary_is_due(
+        self, slug: str, reason: Reason
+    ) -> None:
+        """A flow that no login can start any more is reported, and no name is sent to find out."""
+        checker = PasswordChecker(slug)
+        checker.evidence.gather(Evidence.IN_PLACE)
+        self.assertEqual(checker.probe(), Readiness(reason))
+        self.assertEqual(checker.sandbox.events, [])
 
     def test_an_authentik_that_is_down_is_told_as_that(self) -> None:
         """An answer that no flow gives is neither evidence nor a verdict, and is tried again."""
@@ -312,51 +322,51 @@ class ClientTests(SynchronousTestCase):
             request.setResponseCode(502)
             return b""
 
-        client = Client("inbuilt-only")
-        client.authentik.instead = fail
-        self.assertIs(client.check("alice").reason, Reason.UPSTREAM_STATUS)
-        self.assertEqual(client.probe(), Readiness(Reason.UPSTREAM_STATUS))
-        client.authentik.instead = None
-        self.assertIs(client.check("alice").verdict, Verdict.VERIFIED)
+        checker = PasswordChecker("inbuilt-only")
+        checker.authentik.resource = FunctionResource(fail)
+        self.assertIs(checker.check("alice").reason, Reason.UPSTREAM_STATUS)
+        self.assertEqual(checker.probe(), Readiness(Reason.UPSTREAM_STATUS))
+        checker.authentik.resource = checker.sandbox.resource
+        self.assertIs(checker.check("alice").verdict, Verdict.VERIFIED)
 
     def test_a_flow_that_cannot_be_begun_is_no_evidence(self) -> None:
         """Nothing was sent to it, so the next check looks again."""
-        client = Client("denied-message")
-        self.assertIs(client.check("alice").reason, Reason.FLOW_DENIED)
-        self.assertIsNone(client.evidence.current)
+        checker = PasswordChecker("denied-message")
+        self.assertIs(checker.check("alice").reason, Reason.FLOW_DENIED)
+        self.assertIsNone(checker.evidence.current)
 
     def test_a_restart_behind_the_password_asks_for_a_canary(self) -> None:
         """The flow was changed under way: the next check is not believed any more."""
-        client = Client("inbuilt-only")
-        client.check("alice")
-        client.clock.advance(RECHECK_SECONDS)
-        become(client, "restart")
-        self.assertEqual(client.check("alice", "wrong"), RESTARTS.outcome)
-        asked = len(client.authentik.asked)
-        self.assertEqual(client.check("alice"), RESTARTS.outcome)
-        self.assertEqual(len(client.authentik.asked) - asked, 4)
-        self.assertEqual(client.probe(), Readiness(Reason.FLOW_RESTARTS))
+        checker = PasswordChecker("inbuilt-only")
+        checker.check("alice")
+        checker.clock.advance(RECHECK_SECONDS)
+        change_flow(checker, "restart")
+        self.assertEqual(checker.check("alice", "wrong"), RESTARTS.outcome)
+        asked = len(checker.authentik.requests)
+        self.assertEqual(checker.check("alice"), RESTARTS.outcome)
+        self.assertEqual(len(checker.authentik.requests) - asked, 4)
+        self.assertEqual(checker.probe(), Readiness(Reason.FLOW_RESTARTS))
 
 
-def become(client: Client, slug: str) -> None:
+def change_flow(checker: PasswordChecker, slug: str) -> None:
     """Let Authentik's flow be another one from now on, under the slug that it had."""
-    other = client.sandbox.resource
+    other = checker.sandbox.resource
 
     def instead(request: Request) -> Any:
         path = request.postpath or []
         request.postpath = [slug.encode() if part == b"inbuilt-only" else part for part in path]
         return other.render(request)
 
-    client.authentik.instead = instead
+    checker.authentik.resource = FunctionResource(instead)
 
 
 class IdentityTests(SynchronousTestCase):
-    """Whose password it was has one answer."""
+    """The user of a login is told once."""
 
     UID = "ab" * 32
 
     def user(self, said: str, cookie_sub: str | None) -> object:
-        """What comes of Authentik saying one person, and its cookie another."""
+        """The outcome when Authentik names one user, and its cookie another."""
 
         class LoggedIn:
             cookie = SessionCookie("sid", authenticated=True, sub=cookie_sub)
@@ -389,7 +399,7 @@ class IdentityTests(SynchronousTestCase):
             self.assertEqual(read_session_cookie(cookie), SessionCookie("x", True, read))
 
     def test_authenticated_is_true_and_nothing_else(self) -> None:
-        """What merely looks like yes is no session that is logged in."""
+        """A value that merely looks true is no session that is logged in."""
         for value in ("true", 1, [1], "false", None):
             session = read_session_cookie(_cookie({"sid": "x", "authenticated": value}))
             self.assertIs(session.authenticated, False, value)
@@ -416,7 +426,7 @@ class ProcessTests(TestCase):
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": "alice"}
         folder = Path(self.mktemp())
         folder.mkdir()
-        with Daemon(folder, FLOW_SLUG="restart") as daemon:
+        with DaemonProcess(folder, FLOW_SLUG="restart") as daemon:
             for password in (USUAL_PASSWORD, "wrong"):
                 status, answer = self.ask(
                     f"{daemon.url}/oauth/token", {**form, "password": password}

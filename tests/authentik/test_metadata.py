@@ -1,10 +1,11 @@
-"""What Authentik publishes: kept for a while, and published again with ours in it."""
+"""Authentik's documents: kept for a while, and published again with ours in them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,15 +18,16 @@ from ropg_twisted.authentik.metadata import (
 )
 from ropg_twisted.oauth.metadata import AUTHENTIK_ONLY
 from ropg_twisted.verdict import Reason, UpstreamError
-from tests.fakes import ISSUER
-from tests.memory import AUTHENTIK, DISCOVERY, JWKS, OAUTH, InMemoryDaemon, signing_key
+from tests.composition import AUTHENTIK, ISSUER
+from tests.memory import DISCOVERY, JWKS, OAUTH, InMemoryDaemon, signing_key
+from tests.parametrize import parametrize
 
 THEIRS = f"{OAUTH}jamf-connect{DISCOVERY}"
 KEYS = f"{OAUTH}jamf-connect/jwks/"
 
 
 class KeptTests(SynchronousTestCase):
-    """One document, on a clock."""
+    """A document, on a clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -132,7 +134,7 @@ class KeptTests(SynchronousTestCase):
                     self.failureResultOf(waiter, UpstreamError)
 
     def test_who_waits_no_longer_stops_the_fetch(self) -> None:
-        """When all have gone it is given up, and the next who asks begins another."""
+        """The fetch is cancelled after the last waiter, and the next request begins another."""
         waiters = [self.get() for _ in range(2)]
         for waiter in waiters:
             waiter.cancel()
@@ -193,7 +195,7 @@ class DocumentsTests(SynchronousTestCase):
                 self.assertNotEqual(daemon.get(path).status, 404, path)
 
     def test_no_application(self) -> None:
-        """Where none is named and none is there, the document names password checks only."""
+        """The document of an unknown application names password checks only."""
         daemon = InMemoryDaemon(self, CLIENT_ID="unknown")
         for _ in range(3):
             document = daemon.get(DISCOVERY).json
@@ -227,14 +229,14 @@ class DocumentsTests(SynchronousTestCase):
     def test_both_key_sets_are_published(self) -> None:
         """Ours come first, Authentik's as they are; ours alone while it is down."""
         daemon = InMemoryDaemon(self)
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         [ours] = daemon.get(JWKS).json["keys"]
         self.assertEqual((ours["alg"], "d" in ours), ("ES256", False))
-        daemon.line.cut = False
+        daemon.agent.failure = None
         self.assertEqual(daemon.get(JWKS).json["keys"], [ours, dict(signing_key(0).public)])
         for broken in (b'{"keys":"none"}', b'{"keys":[5]}', b"{}", b"[]", 404):
             daemon.clock.advance(STALE_SECONDS)
-            daemon.authentik.instead[KEYS] = broken
+            daemon.authentik.overrides[KEYS] = broken
             self.assertEqual(daemon.get(JWKS).json["keys"], [ours], broken)
 
     def test_both_documents_are_kept(self) -> None:
@@ -243,16 +245,16 @@ class DocumentsTests(SynchronousTestCase):
         before = [daemon.get(path).body for path in (DISCOVERY, JWKS) for _ in range(3)]
         self.assertEqual([daemon.authentik.count("GET", path) for path in (THEIRS, KEYS)], [1, 1])
         daemon.clock.advance(FRESH_SECONDS)
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         after = [daemon.get(path).body for path in (DISCOVERY, JWKS) for _ in range(3)]
         self.assertEqual(before, after)
-        daemon.line.cut = False
+        daemon.agent.failure = None
         daemon.clock.advance(RETRY_SECONDS)
         daemon.get(DISCOVERY)
         daemon.get(JWKS)
         self.assertEqual([daemon.authentik.count("GET", path) for path in (THEIRS, KEYS)], [2, 2])
         daemon.clock.advance(STALE_SECONDS)
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         reply = daemon.get(DISCOVERY)
         self.assertEqual((reply.status, reply.json["error"]), (503, "temporarily_unavailable"))
 
@@ -263,8 +265,8 @@ class DocumentsTests(SynchronousTestCase):
             if has_copy:
                 daemon.get(DISCOVERY)
             daemon.clock.advance(FRESH_SECONDS)
-            daemon.line.silent = True
-            peer = daemon.peer()
+            daemon.agent.silent = True
+            peer = daemon.connect()
             peer.send(f"GET {DISCOVERY} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             self.assertEqual(peer.replies, [])
             daemon.clock.advance(5)
@@ -273,8 +275,8 @@ class DocumentsTests(SynchronousTestCase):
     def test_readiness_says_that_authentik_hangs(self) -> None:
         """A look has the time of a check, and then its reason is told."""
         daemon = InMemoryDaemon(self, ROPG_DEADLINE="5")
-        daemon.line.silent = True
-        peer = daemon.peer()
+        daemon.agent.silent = True
+        peer = daemon.connect()
         peer.send(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertEqual(peer.replies, [])
         daemon.clock.advance(5)
@@ -283,6 +285,9 @@ class DocumentsTests(SynchronousTestCase):
             (reply.status, reply.json),
             (503, {"status": "unavailable", "reason": "upstream_timeout"}),
         )
+
+
+KEPT, NOT_KEPT = (200, "public, max-age=300"), (200, "no-store")
 
 
 class AbortingDiscoveryTests(SynchronousTestCase):
@@ -301,27 +306,30 @@ class AbortingDiscoveryTests(SynchronousTestCase):
         reply = daemon.send(f"GET {DISCOVERY}{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return None if reply is None else (reply.status, reply.headers["cache-control"])
 
-    def test_it_fails_while_authentik_is_down(self) -> None:
-        """For all, or for the client that names itself in the URL; others get the old copy."""
-        kept, not_kept = (200, "public, max-age=300"), (200, "no-store")
-        for outage, query, up, down in (
-            ("503", "", kept, kept),
-            ("503", "?client_id=xcreds", not_kept, None),
-            ("503", "?client_id=jamf-connect", kept, kept),
-            ("503", "?client_id=nobody", kept, kept),
-            ("503", "?client_id=%FF", kept, kept),
-            ("503", "?client_id=", kept, kept),
-            ("abort", "", not_kept, None),
-            ("abort", "?client_id=xcreds", not_kept, None),
-            ("abort", "?client_id=jamf-connect", not_kept, None),
-            ("abort", "?client_id=nobody", not_kept, None),
-        ):
-            daemon = InMemoryDaemon(self, self.CLIENTS, ROPG_OUTAGE=outage)
-            self.assertEqual(self.ask(daemon, query), up, (outage, query))
-            daemon.line.cut = True
-            self.assertEqual(self.ask(daemon, query), down, (outage, query))
-            daemon.line.cut = False
-            self.assertEqual(self.ask(daemon, query), up, (outage, query))
+    @parametrize(
+        {
+            "503 for all": ("503", "", KEPT, KEPT),
+            "503, a client that wants it cut": ("503", "?client_id=xcreds", NOT_KEPT, None),
+            "503, a client that does not": ("503", "?client_id=jamf-connect", KEPT, KEPT),
+            "503, an unknown client": ("503", "?client_id=nobody", KEPT, KEPT),
+            "503, no UTF-8": ("503", "?client_id=%FF", KEPT, KEPT),
+            "503, an empty client": ("503", "?client_id=", KEPT, KEPT),
+            "abort for all": ("abort", "", NOT_KEPT, None),
+            "abort, a client that wants it cut": ("abort", "?client_id=xcreds", NOT_KEPT, None),
+            "abort, a client that does not": ("abort", "?client_id=jamf-connect", NOT_KEPT, None),
+            "abort, an unknown client": ("abort", "?client_id=nobody", NOT_KEPT, None),
+        }
+    )
+    def test_discovery_while_authentik_is_down(
+        self, outage: str, query: str, up: Any, down: Any
+    ) -> None:
+        """Discovery fails for all, or for the client that names itself; others get the old copy."""
+        daemon = InMemoryDaemon(self, self.CLIENTS, ROPG_OUTAGE=outage)
+        self.assertEqual(self.ask(daemon, query), up)
+        daemon.agent.failure = ConnectionRefusedError()
+        self.assertEqual(self.ask(daemon, query), down)
+        daemon.agent.failure = None
+        self.assertEqual(self.ask(daemon, query), up)
 
     def test_an_authentik_without_its_flow_is_down(self) -> None:
         """The document is there, but no password could be checked."""
@@ -330,9 +338,9 @@ class AbortingDiscoveryTests(SynchronousTestCase):
         self.assertIsNone(self.ask(daemon, "?client_id=xcreds"))
 
     def test_a_client_may_say_otherwise_than_all(self) -> None:
-        """Where outages are cut, a client whose table says 503 gets its document."""
+        """A client whose table says 503 gets a 503, although other clients are cut off."""
         clients = '[[clients]]\nid = "jamf-connect"\noutage = "503"\n'
         daemon = InMemoryDaemon(self, clients, ROPG_OUTAGE="abort")
-        daemon.line.cut = True
+        daemon.agent.failure = ConnectionRefusedError()
         reply = daemon.get(f"{DISCOVERY}?client_id=jamf-connect")
         self.assertEqual((reply.status, reply.headers["retry-after"]), (503, "30"))

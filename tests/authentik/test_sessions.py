@@ -21,8 +21,9 @@ from ropg_twisted.interfaces import RequestKind
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.verdict import Reason, UpstreamError
-from tests.daemon import PATIENCE, Daemon, free_port
-from tests.fakes import AUTHENTIK, CapturedLog
+from tests.composition import AUTHENTIK
+from tests.daemon import PATIENCE, DaemonProcess, free_port
+from tests.fakes import CapturedLog
 
 FLOW: Final = FlowExecutor(AUTHENTIK, "default-invalidation-flow")
 MAX_CHECKS: Final = 20
@@ -76,7 +77,7 @@ class SessionRemoverTests(SynchronousTestCase):
         return browsers
 
     def under_way(self) -> list[AuthenticatedFlowSession]:
-        """Whose removals have begun and not ended."""
+        """The sessions whose removals have begun and not ended."""
         return [one for one in self.browsers if one.asked and not one.answer.called]
 
     def answer(self) -> None:
@@ -86,11 +87,11 @@ class SessionRemoverTests(SynchronousTestCase):
                 one.answer.callback(GONE)
 
     def counts(self) -> tuple[int, int]:
-        """How many sessions are gone, and how many were left."""
+        """The number of sessions removed, and of those left."""
         return self.sessions.removed, self.sessions.failed
 
     def said(self) -> list[tuple[int, str]]:
-        """What the log has told: how many were left, and why."""
+        """The log lines about sessions that were left, and why."""
         return [(event["count"], event["reason"]) for event in self.events]
 
     def test_each_is_removed_and_counted(self) -> None:
@@ -220,7 +221,7 @@ class MetricsTests(SynchronousTestCase):
         folder.mkdir()
         for flow, gone, left in (("default-invalidation-flow", 1, 0), ("no-such-flow", 0, 1)):
             port = free_port()
-            with Daemon(
+            with DaemonProcess(
                 folder,
                 ROPG_ADMIN_LISTEN=f"tcp:{port}:interface=127.0.0.1",
                 ROPG_INVALIDATION_FLOW=flow,

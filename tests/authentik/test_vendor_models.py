@@ -8,7 +8,7 @@ import authentik_client
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.authentik.conversation import ChallengeResponse
-from tests.authentik.test_conversation import ANONYMOUS, PASSED, SENT_TOGETHER, make_conversation
+from tests.authentik.conversations import ANONYMOUS, PASSED, SENT_TOGETHER, make_conversation
 
 
 class VendorModelTests(SynchronousTestCase):

@@ -40,8 +40,10 @@ from ropg_twisted.errors import (
 from ropg_twisted.server.responses import error_body
 from ropg_twisted.settings.model import Client
 from tests.certificates import make_certificate
+from tests.composition import daemon_site
 from tests.daemon import free_port
-from tests.fakes import RIGHT, FixedVerifier, provider_site
+from tests.fakes import RIGHT, FixedVerifier
+from tests.parametrize import parametrize
 from tests.paths import CHECKOUT
 
 reactor: Any = global_reactor
@@ -73,7 +75,7 @@ ERRORS: tuple[tuple[OAuthError, Exit, str], ...] = (
 )
 
 
-class Replies(Resource):
+class FixedResponse(Resource):
     """Answers every POST alike, and keeps the bodies that came."""
 
     isLeaf = True
@@ -90,14 +92,14 @@ class Replies(Resource):
         return self._reply(request)
 
 
-def refusing(error: OAuthError) -> Site:
+def error_site(error: OAuthError) -> Site:
     """A site that answers with this error."""
-    return Site(Replies(lambda request: error_body(request, error)))
+    return Site(FixedResponse(lambda request: error_body(request, error)))
 
 
-def saying(body: bytes) -> Site:
+def ok_site(body: bytes) -> Site:
     """A site that answers 200 and this body."""
-    return Site(Replies(lambda request: body))
+    return Site(FixedResponse(lambda request: body))
 
 
 class TryTestCase(TestCase):
@@ -130,7 +132,7 @@ class AnswerTests(TryTestCase):
 
     async def test_a_right_password(self) -> None:
         """It says whose password it is and for how long, and shows no token."""
-        port = await self.serve(provider_site(FixedVerifier(RIGHT), Client("mac"), clock=reactor))
+        port = await self.serve(daemon_site(FixedVerifier(RIGHT), Client("mac"), reactor=reactor))
         status, text = await self.try_("--url", f"http://127.0.0.1:{port}/", "--client-id", "mac")
         self.assertEqual(status, Exit.RIGHT, text)
         for word in ("Right: ", "alice", "Alice Example", "alice@example.com", "staff", "3600"):
@@ -139,27 +141,25 @@ class AnswerTests(TryTestCase):
 
     async def test_a_right_password_without_an_id_token(self) -> None:
         """Without openid in the scope there is nobody to name."""
-        port = await self.serve(provider_site(FixedVerifier(RIGHT), Client("mac"), clock=reactor))
+        port = await self.serve(daemon_site(FixedVerifier(RIGHT), Client("mac"), reactor=reactor))
         url = f"http://127.0.0.1:{port}"
         status, text = await self.try_("--url", url, "--client-id", "mac", "--scope", "profile")
         self.assertEqual((status, "no id token" in text), (Exit.RIGHT, True), text)
 
-    async def test_every_error(self) -> None:
-        """The table of errors, each as the daemon sends it."""
-        for error, wanted, words in ERRORS:
-            url = f"http://127.0.0.1:{await self.serve(refusing(error))}"
-            status, text = await self.try_("--url", url)
-            self.assertEqual((status, words in text), (wanted, True), f"{error!r}: {text}")
-            logged = isinstance(
-                error, AccessDeniedError | SlowDownError | TemporarilyUnavailableError
-            )
-            logged = logged and error.status != 403
-            self.assertEqual("request 0123456789abcdef" in text, logged, f"{error!r}: {text}")
+    @parametrize({type(row[0]).__name__: row for row in ERRORS})
+    async def test_error(self, error: OAuthError, wanted: Exit, words: str) -> None:
+        """Each error, as the daemon sends it."""
+        url = f"http://127.0.0.1:{await self.serve(error_site(error))}"
+        status, text = await self.try_("--url", url)
+        self.assertEqual((status, words in text), (wanted, True), f"{error!r}: {text}")
+        logged = isinstance(error, AccessDeniedError | SlowDownError | TemporarilyUnavailableError)
+        logged = logged and error.status != 403
+        self.assertEqual("request 0123456789abcdef" in text, logged, f"{error!r}: {text}")
 
     async def test_what_is_no_answer_of_ours(self) -> None:
         """Something else at the URL never counts as a right or a wrong password."""
         for body in (b"", b"<html>", b"[]", b"{}", b'{"expires_in":1,"id_token":"x"}', b'"error"'):
-            port = await self.serve(saying(body))
+            port = await self.serve(ok_site(body))
             status, text = await self.try_("--url", f"http://127.0.0.1:{port}")
             self.assertEqual((status, "something else" in text), (Exit.UNKNOWN, True), repr(body))
 
@@ -170,27 +170,27 @@ class AnswerTests(TryTestCase):
             request.redirect(b"https://other.example.com/oauth/token")
             return b""
 
-        port = await self.serve(Site(Replies(elsewhere)))
+        port = await self.serve(Site(FixedResponse(elsewhere)))
         status, text = await self.try_("--url", f"http://127.0.0.1:{port}")
         self.assertEqual(status, Exit.UNKNOWN)
         self.assertIn("redirects to https://other.example.com/oauth/token", text)
 
     async def test_nothing_reaches_the_terminal_that_cannot_be_printed(self) -> None:
         """A server cannot write escape sequences to the terminal."""
-        port = await self.serve(refusing(InvalidRequestError("\x1b[2J\r")))
+        port = await self.serve(error_site(InvalidRequestError("\x1b[2J\r")))
         _, text = await self.try_("--url", f"http://127.0.0.1:{port}")
         self.assertIn("[2J", text)
         self.assertTrue(text.replace("\n", "").isprintable(), repr(text))
 
 
 class QuestionTests(TryTestCase):
-    """What is sent."""
+    """The request."""
 
     async def test_the_request(self) -> None:
         """The first line is the password, exactly; the secret comes from its file."""
         secret = Path(self.mktemp())
         secret.write_text("s3cret\n")
-        replies = Replies(lambda request: error_body(request, InvalidGrantError()))
+        replies = FixedResponse(lambda request: error_body(request, InvalidGrantError()))
         port = await self.serve(Site(replies, parsePOSTFormSubmission=False))
         url = f"http://127.0.0.1:{port}"
         options = ("--url", url, "--client-secret-file", str(secret))
@@ -205,7 +205,7 @@ class QuestionTests(TryTestCase):
 
     async def test_the_url_of_the_environment(self) -> None:
         """PROXY_ISSUER names the daemon, unless --url does."""
-        port = await self.serve(refusing(InvalidGrantError()))
+        port = await self.serve(error_site(InvalidGrantError()))
         self.patch(os, "environ", {"PROXY_ISSUER": f"http://127.0.0.1:{port}"})
         status, text = await self.try_()
         self.assertEqual(status, Exit.WRONG, text)
@@ -217,7 +217,7 @@ class QuestionTests(TryTestCase):
 
 
 class ConnectionTests(TryTestCase):
-    """Where no answer comes, nothing is said about the password."""
+    """A missing answer says nothing about the password."""
 
     async def assert_unknown(self, words: str, *options: str) -> None:
         status, text = await self.try_(*options)
@@ -239,22 +239,22 @@ class ConnectionTests(TryTestCase):
             request.channel.forceAbortClient()
             return NOT_DONE_YET
 
-        port = await self.serve(Site(Replies(cut)))
+        port = await self.serve(Site(FixedResponse(cut)))
         await self.assert_unknown("without a response", "--url", f"http://127.0.0.1:{port}")
 
     async def test_an_answer_that_does_not_come(self) -> None:
         """The wait has an end."""
         self.patch(try_password, "TIMEOUT", 0.1)
-        port = await self.serve(Site(Replies(lambda request: NOT_DONE_YET)))
+        port = await self.serve(Site(FixedResponse(lambda request: NOT_DONE_YET)))
         await self.assert_unknown("Timeout: no response", "--url", f"http://127.0.0.1:{port}")
 
     async def test_certificates(self) -> None:
-        """One that is not trusted is told from one for another name; --ca-file makes it trusted."""
+        """An untrusted certificate is told from one for another name; --ca-file trusts it."""
         folder = Path(self.mktemp())
         folder.mkdir()
         pem = make_certificate(folder)
         port = await self.serve(
-            refusing(InvalidGrantError()), f"ssl:0:privateKey={pem}:interface=127.0.0.1"
+            error_site(InvalidGrantError()), f"ssl:0:privateKey={pem}:interface=127.0.0.1"
         )
         await self.assert_unknown("is not trusted", "--url", f"https://localhost:{port}")
         await self.assert_unknown(
@@ -296,7 +296,7 @@ class ProcessTests(TestCase):
     """The command as a process."""
 
     async def run_(self, *arguments: str) -> tuple[str, str, int]:
-        """What it prints, says wrong, and its exit status."""
+        """Standard output, standard error and exit status."""
         code = "from ropg_twisted.cli import main; main()"
         out, err, status = await getProcessOutputAndValue(
             sys.executable, ["-c", code, *arguments], os.environ, str(CHECKOUT)

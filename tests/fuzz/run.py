@@ -47,7 +47,7 @@ PATIENCE: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What came of one target: how many inputs in how many seconds, and what was wrong.
+    """The findings of one target: number of inputs, seconds, and what was wrong.
 
     ``wrong``: the input that was. ``trouble``: what it raised, or how the run ended.
     """
@@ -59,7 +59,7 @@ class Findings:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was found."""
+        """Return whether nothing was found."""
         return self.wrong is None and not self.trouble
 
 
@@ -114,11 +114,11 @@ def with_atheris(target: Target, seconds: float, number: int) -> Findings:
 
 
 COUNT: Final = "stat::number_of_executed_units: "
-"""How libFuzzer says at its end how many inputs there were."""
+"""The line in which libFuzzer reports the number of inputs."""
 
 
 def _fuzz(run: Run, seconds: float, number: int, folder: Path) -> None:
-    """What the process of its own does; it never returns."""
+    """The child process of a target; it never returns."""
     out = os.open(folder / "said", os.O_WRONLY | os.O_CREAT)
     os.dup2(out, 1)
     os.dup2(out, 2)

@@ -1,4 +1,4 @@
-"""What is fuzzed, and what must hold whatever comes.
+"""Fuzz targets, and the properties that must hold for every input.
 
 A target is a function that takes bytes and raises if anything is not as it must be. ``*`` in the
 bytes stands for a secret that nothing may show.
@@ -46,7 +46,9 @@ from ropg_twisted.oauth.request import (
 from ropg_twisted.oauth.scopes import SCOPES
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
-from tests.fakes import RIGHT, Connection, FixedVerifier, post, provider_site
+from tests.client import Connection, post
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, FixedVerifier
 
 Run: TypeAlias = Callable[[bytes], None]
 
@@ -134,11 +136,11 @@ SESSIONS: Final = {
     b"~": SessionCookie("another"),
     b"?": SessionCookie(),
 }
-"""What a line of a conversation says of the session by its first byte; else it is the first."""
+"""The session of a line of a conversation, by its first byte; else it is the first."""
 
 
 EVIDENCE = {b"?": Evidence.UNKNOWN, b"!": Evidence.RESTARTS}
-"""How the flow of a conversation has been seen to refuse, by its first byte; else in place."""
+"""The evidence of a conversation, by its first byte; else in place."""
 
 
 def conversation(data: bytes) -> None:
@@ -278,7 +280,7 @@ def _site() -> tuple[FixedVerifier, Site]:
     """A site for all inputs, without limits: it has nothing to remember."""
     verifier = FixedVerifier(RIGHT)
     clients = (Client("mac"), Client("web", secret=CANARY), Client("xcreds", unencoded=True))
-    return verifier, provider_site(verifier, *clients)
+    return verifier, daemon_site(verifier, *clients)
 
 
 def connection(data: bytes) -> None:

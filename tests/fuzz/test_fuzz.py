@@ -48,7 +48,7 @@ class CorpusTests(SynchronousTestCase):
 
 
 class FindingTests(SynchronousTestCase):
-    """What comes of a target that is broken."""
+    """A target that is broken."""
 
     def test_hypothesis_reports_the_smallest_input(self) -> None:
         """A finding is the input, shrunk, and what it raised."""

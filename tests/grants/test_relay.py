@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from twisted.internet.error import ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
@@ -19,16 +20,10 @@ from ropg_twisted.authentik.metadata import REFETCH_SECONDS
 from ropg_twisted.authentik.relay import MAX_TOKENS
 from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
 from ropg_twisted.sandbox.oauth2.endpoints import DESCRIPTIONS
-from tests.fakes import ISSUER, Reply, post
-from tests.memory import (
-    AUTHENTIK,
-    JWKS,
-    OAUTH,
-    TOKEN,
-    InMemoryDaemon,
-    claims,
-    signing_key,
-)
+from tests.client import Reply, post
+from tests.composition import AUTHENTIK, ISSUER
+from tests.memory import JWKS, OAUTH, TOKEN, InMemoryDaemon, claims, signing_key
+from tests.parametrize import parametrize
 
 FOREIGN = f"{AUTHENTIK}{OAUTH}jamf-connect/"
 KEYS = f"{OAUTH}jamf-connect/jwks/"
@@ -80,12 +75,12 @@ class RelayTestCase(SynchronousTestCase):
     def brings(self, daemon: InMemoryDaemon, id_token: str) -> Reply:
         """The answer to a code for which Authentik gives this id token."""
         tokens = {"access_token": "an access token", "token_type": "Bearer", "id_token": id_token}
-        daemon.authentik.instead[TOKEN] = json.dumps(tokens).encode()
+        daemon.authentik.overrides[TOKEN] = json.dumps(tokens).encode()
         return daemon.redeem("a code")
 
 
 class CodeTests(RelayTestCase):
-    """What becomes of a request on its way there and back."""
+    """Requests on their way to Authentik and back."""
 
     def test_a_web_login_and_its_refresh(self) -> None:
         """Code and refresh token bring Authentik's tokens, and id tokens under our issuer."""
@@ -118,7 +113,7 @@ class CodeTests(RelayTestCase):
         self.assertEqual(daemon.logged("result"), ["tokens", "tokens"])
 
     def test_only_known_parameters_go_on(self) -> None:
-        """What Authentik reads is handed on as it came, and nothing else is."""
+        """Parameters that Authentik reads are handed on as they came, and nothing else is."""
         known = {
             "grant_type": "authorization_code",
             "client_id": "jamf-connect",
@@ -132,8 +127,8 @@ class CodeTests(RelayTestCase):
         others = {"username": "alice", "password": "canary", "nonce": "n", "client_assertion": "x"}
         daemon = InMemoryDaemon(self)
         daemon.post("/oauth/token", {**others, **known, "scope ": "x"})
-        [heard] = [heard for heard in daemon.authentik.heard if heard.path == TOKEN]
-        self.assertEqual((heard.form, heard.query, heard.authorization), (known, "", None))
+        [received] = [received for received in daemon.authentik.requests if received.path == TOKEN]
+        self.assertEqual((received.form, received.query, received.authorization), (known, "", None))
         self.assertNotIn("canary", repr(daemon.events))
 
     def test_a_confidential_client_is_authenticated_by_authentik(self) -> None:
@@ -154,8 +149,12 @@ class CodeTests(RelayTestCase):
             headers = headers and f"{headers}\r\n"
             reply = daemon.redeem(code, headers, **more)
             self.assertEqual(reply.status, status, (headers, more, reply.body))
-            [heard] = [heard for heard in daemon.authentik.heard if heard.path == TOKEN]
-            self.assertEqual(heard.authorization, headers[len("Authorization: ") :].strip() or None)
+            [received] = [
+                received for received in daemon.authentik.requests if received.path == TOKEN
+            ]
+            self.assertEqual(
+                received.authorization, headers[len("Authorization: ") :].strip() or None
+            )
             if status == 200:
                 daemon.verified(reply.json["id_token"], client_id)
             else:
@@ -182,9 +181,11 @@ class CodeTests(RelayTestCase):
             daemon = InMemoryDaemon(self)
             header = b64encode(f"jamf-connect:{sent}".encode()).decode()
             daemon.redeem("a code", f"Authorization: Basic {header}\r\n", client_id="")
-            [heard] = [heard for heard in daemon.authentik.heard if heard.path == TOKEN]
+            [received] = [
+                received for received in daemon.authentik.requests if received.path == TOKEN
+            ]
             expected = b64encode(f"jamf-connect:{meant}".encode()).decode()
-            self.assertEqual(heard.authorization, f"Basic {expected}", sent)
+            self.assertEqual(received.authorization, f"Basic {expected}", sent)
 
     def test_refusals_come_back_byte_for_byte(self) -> None:
         """Code and text are Authentik's, its status too; its request id is left out."""
@@ -203,26 +204,32 @@ class CodeTests(RelayTestCase):
             self.assertEqual(replies[0].headers["cache-control"], "no-store")
             self.assertEqual(daemon.logged("result")[-1], error)
 
-    def test_a_refusal_may_be_without_a_description(self) -> None:
+    @parametrize(
+        {
+            "without": (400, b'{"error":"invalid_grant"}', (400, "invalid_grant")),
+            "with a request id": (
+                401,
+                b'{"error":"invalid_client","request_id":"x"}',
+                (401, "invalid_client"),
+            ),
+            "an error that is a list": (400, b'{"error":["invalid_grant"]}', LATER),
+            "no error": (400, b'{"detail":"x"}', LATER),
+            "HTML": (400, b"<html>", LATER),
+            "403": (403, b'{"error":"invalid_grant"}', LATER),
+            "429": (429, b'{"error":"slow_down"}', LATER),
+            "a list": (200, b"[]", LATER),
+        }
+    )
+    def test_refusal(self, status: int, body: bytes, expected: tuple[int, str]) -> None:
         """RFC 6749 section 5.2 leaves it out; a body that is no such error is an outage."""
-        for status, body, expected in (
-            (400, b'{"error":"invalid_grant"}', (400, "invalid_grant")),
-            (401, b'{"error":"invalid_client","request_id":"x"}', (401, "invalid_client")),
-            (400, b'{"error":["invalid_grant"]}', LATER),
-            (400, b'{"detail":"x"}', LATER),
-            (400, b"<html>", LATER),
-            (403, b'{"error":"invalid_grant"}', LATER),
-            (429, b'{"error":"slow_down"}', LATER),
-            (200, b"[]", LATER),
-        ):
-            daemon = InMemoryDaemon(self)
+        daemon = InMemoryDaemon(self)
 
-            def answer(request: Any, status: int = status, body: bytes = body) -> bytes:
-                request.setResponseCode(status)
-                return body
+        def answer(request: Any) -> bytes:
+            request.setResponseCode(status)
+            return body
 
-            daemon.authentik.instead[TOKEN] = answer
-            self.assertEqual(self.refused(daemon.redeem("a code")), expected, (status, body))
+        daemon.authentik.overrides[TOKEN] = answer
+        self.assertEqual(self.refused(daemon.redeem("a code")), expected)
 
     def test_grants_that_are_not_served(self) -> None:
         """Any other grant, and one that the client's table leaves out, never reach Authentik."""
@@ -237,7 +244,7 @@ class CodeTests(RelayTestCase):
             daemon = InMemoryDaemon(self, toml)
             reply = daemon.redeem("a code", grant_type=grant)
             self.assertEqual(self.refused(reply), (400, error), grant)
-            self.assertEqual(daemon.authentik.heard, [])
+            self.assertEqual(daemon.authentik.requests, [])
         self.assertEqual(
             self.refused(daemon.redeem("x", client_id="nobody")), (401, "invalid_client")
         )
@@ -247,7 +254,7 @@ class IdTokenTests(RelayTestCase):
     """An id token is put under our issuer only if it is Authentik's, and good."""
 
     def test_what_does_not_verify_is_refused(self) -> None:
-        """One wrong detail is enough for an outage, and the log says so in one word."""
+        """A single wrong detail is enough for an outage, and the log says so in one word."""
         daemon = InMemoryDaemon(self)
         key, other = signing_key(0), signing_key(1)
         past = int(time.time()) - 600
@@ -287,9 +294,9 @@ class IdTokenTests(RelayTestCase):
             self.assertEqual(reply.status, 200, change)
 
     def test_an_answer_without_an_id_token_goes_through(self) -> None:
-        """Who does not ask for ``openid`` gets none."""
+        """A client that does not ask for ``openid`` gets none."""
         daemon = InMemoryDaemon(self)
-        daemon.authentik.instead[TOKEN] = b'{"access_token":"x","token_type":"Bearer"}'
+        daemon.authentik.overrides[TOKEN] = b'{"access_token":"x","token_type":"Bearer"}'
         self.assertEqual(
             daemon.redeem("a code").json, {"access_token": "x", "token_type": "Bearer"}
         )
@@ -362,7 +369,7 @@ class AuthentikRotatesTests(RelayTestCase):
         good = signing_key(0).sign(foreign())
         self.assertEqual(self.brings(daemon, good).status, 200)
         daemon.clock.advance(REFETCH_SECONDS)
-        daemon.authentik.instead[KEYS] = 502
+        daemon.authentik.overrides[KEYS] = 502
         self.assertEqual(self.brings(daemon, good).status, 200)
         reply = self.brings(daemon, signing_key(1).sign(foreign()))
         self.assertEqual(self.refused(reply), LATER)
@@ -372,7 +379,7 @@ class AuthentikRotatesTests(RelayTestCase):
         good = signing_key(0).sign(foreign())
         for keys in ('{"keys":"x"}', '{"keys":[5]}', '{"keys":[{}]}', '{"keys":[{"kty":"oct"}]}'):
             daemon = InMemoryDaemon(self)
-            daemon.authentik.instead[KEYS] = keys.encode()
+            daemon.authentik.overrides[KEYS] = keys.encode()
             self.assertEqual(self.refused(self.brings(daemon, good)), LATER, keys)
             self.assertEqual(daemon.logged("result"), ["provider_token"], keys)
             self.assertEqual(self.flushLoggedErrors(), [], keys)
@@ -392,7 +399,7 @@ class OutageTests(RelayTestCase):
         for fault in (500, 502, 503, 404, 302, b"not JSON", breaks):
             for grant in ("authorization_code", "refresh_token"):
                 daemon = InMemoryDaemon(self)
-                daemon.authentik.instead[TOKEN] = fault
+                daemon.authentik.overrides[TOKEN] = fault
                 reply = daemon.redeem("a code", grant_type=grant)
                 self.assertEqual(self.refused(reply), LATER, fault)
                 self.assertEqual(reply.headers["retry-after"], "30", fault)
@@ -403,12 +410,13 @@ class OutageTests(RelayTestCase):
         """503, or a connection that is cut; the log tells gone from silent."""
         request = post(urlencode({"grant_type": "refresh_token", "client_id": "jamf-connect"}))
         for outage in ("503", "abort"):
-            for fault, reason in (("cut", "upstream_connection"), ("silent", "upstream_timeout")):
+            for silent, reason in ((False, "upstream_connection"), (True, "upstream_timeout")):
                 daemon = InMemoryDaemon(self, ROPG_OUTAGE=outage, ROPG_DEADLINE="5")
-                setattr(daemon.line, fault, True)
-                peer = daemon.peer()
+                daemon.agent.silent = silent
+                daemon.agent.failure = None if silent else ConnectionRefusedError()
+                peer = daemon.connect()
                 peer.send(request)
-                if fault == "silent":
+                if silent:
                     daemon.clock.advance(4.9)
                     self.assertEqual(peer.transport.value(), b"")
                     daemon.clock.advance(0.2)
@@ -421,9 +429,9 @@ class OutageTests(RelayTestCase):
     def test_so_many_at_a_time_and_no_more(self) -> None:
         """The others are told at once to come later, and the log says why."""
         daemon = InMemoryDaemon(self, ROPG_DEADLINE="5")
-        daemon.line.silent = True
+        daemon.agent.silent = True
         request = post(urlencode({"grant_type": "refresh_token", "client_id": "jamf-connect"}))
-        peers = [daemon.peer() for _ in range(MAX_TOKENS)]
+        peers = [daemon.connect() for _ in range(MAX_TOKENS)]
         for peer in peers:
             peer.send(request)
             self.assertEqual(peer.replies, [])
@@ -432,5 +440,5 @@ class OutageTests(RelayTestCase):
         self.assertEqual(self.refused(reply), LATER)
         self.assertEqual(daemon.logged("result"), ["overloaded"])
         daemon.clock.advance(5)
-        daemon.line.silent = False
+        daemon.agent.silent = False
         self.assertEqual(self.refused(daemon.redeem("a code")), (400, "invalid_grant"))

@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
-from tests.fakes import ISSUER, Reply
-from tests.memory import AUTHENTIK, AUTHORIZE, OAUTH, TOKEN, InMemoryDaemon, claims, signing_key
+from tests.client import Reply
+from tests.composition import AUTHENTIK, ISSUER
+from tests.memory import AUTHORIZE, OAUTH, TOKEN, InMemoryDaemon, claims, signing_key
 from tests.sandbox_browser import DEFAULT, EXECUTOR
 
 REDIRECT = "https://127.0.0.1/jamfconnect"
@@ -79,7 +80,7 @@ class ForeignTokensTests(SynchronousTestCase):
                 self.assertEqual(daemon.userinfo(answer["access_token"]).status, 200)
 
     def test_a_client_may_not_have_every_scope(self) -> None:
-        """What its table leaves out is not asked for, whoever wants it."""
+        """A scope that its table leaves out is not asked for, whoever wants it."""
         daemon = InMemoryDaemon(self, CLIENT + 'scopes = "openid email"')
         answer = daemon.password("alice", scope="openid profile offline_access").json
         self.assertEqual(answer["scope"], "openid")
@@ -105,13 +106,13 @@ class ForeignTokensTests(SynchronousTestCase):
         daemon = InMemoryDaemon(self, f'{toml}secret = "{CONFIDENTIAL_SECRET}"')
         seen = set()
         for _ in range(2):
-            daemon.authentik.heard.clear()
+            daemon.authentik.requests.clear()
             reply = daemon.password(
                 "alice", client_id=client_id, client_secret=CONFIDENTIAL_SECRET, scope="openid"
             )
             self.assertEqual(reply.status, 200)
             authorize, token = (
-                next(heard for heard in daemon.authentik.heard if heard.path == path)
+                next(received for received in daemon.authentik.requests if received.path == path)
                 for path in (AUTHORIZE, TOKEN)
             )
             asked = {name: value for name, [value] in parse_qs(authorize.query).items()}
@@ -143,7 +144,7 @@ class ForeignTokensTests(SynchronousTestCase):
         self.assertEqual([text for text in seen if text in repr(daemon.events)], [])
 
     def test_no_code_is_no_verdict(self) -> None:
-        """Whatever comes in the place of the redirect with our code, the answer is *later*."""
+        """Another response than the redirect with our code is answered with *later*."""
         ours = REDIRECT + "?code=x&state={state}"
         answers: list[tuple[str, Any]] = [
             ("a page that refuses", lambda request: b""),
@@ -167,7 +168,7 @@ class ForeignTokensTests(SynchronousTestCase):
         ]
         for name, answer in answers:
             daemon = InMemoryDaemon(self, CLIENT)
-            daemon.authentik.instead[AUTHORIZE] = answer
+            daemon.authentik.overrides[AUTHORIZE] = answer
             self.assertEqual(refused(daemon.password("alice")), LATER, name)
             self.assertEqual(daemon.logged("reason"), ["application_no_code"], name)
             self.assertEqual(daemon.sandbox.sessions.authenticated, [], name)
@@ -187,11 +188,15 @@ class ForeignTokensTests(SynchronousTestCase):
         for path in (ACCESS, AUTHORIZE, TOKEN, "/api/v3/core/users/me/"):
             for fault in (500, 502, b"not JSON"):
                 daemon = InMemoryDaemon(self, CLIENT)
-                daemon.authentik.instead[path] = fault
+                daemon.authentik.overrides[path] = fault
                 self.assertEqual(refused(daemon.password("alice")), LATER, (path, fault))
                 self.assertEqual(len(daemon.logged("reason")), 1)
                 self.assertEqual(daemon.sandbox.sessions.authenticated, [], (path, fault))
-                sent = [heard for heard in daemon.authentik.heard if b'"password"' in heard.body]
+                sent = [
+                    received
+                    for received in daemon.authentik.requests
+                    if b'"password"' in received.body
+                ]
                 self.assertEqual(len(sent), 1, (path, fault))
 
     def test_tokens_that_do_not_verify_are_not_handed_out(self) -> None:
@@ -207,7 +212,7 @@ class ForeignTokensTests(SynchronousTestCase):
         ):
             daemon = InMemoryDaemon(self, toml)
             if answer is not None:
-                daemon.authentik.instead[TOKEN] = answer
+                daemon.authentik.overrides[TOKEN] = answer
             self.assertEqual(refused(daemon.password("alice", **form)), LATER)
             self.assertEqual(daemon.sandbox.sessions.authenticated, [])
 
@@ -227,10 +232,10 @@ class ForeignTokensTests(SynchronousTestCase):
 
 
 class CheckAccessTests(SynchronousTestCase):
-    """Whether the person may use the application."""
+    """Access to the application."""
 
     def test_authentiks_policies_are_asked(self) -> None:
-        """Who is refused is denied, once the password is right; nobody else is asked about."""
+        """A refused user is denied, once the password is right; nobody else is asked about."""
         for environ, username, password, expected, asked in (
             ({}, "alice", "right", 200, 1),
             ({}, "grace", "right", (400, "access_denied"), 1),
@@ -249,7 +254,7 @@ class CheckAccessTests(SynchronousTestCase):
             )
             found = 200 if reply.status == 200 else refused(reply)
             self.assertEqual(found, expected, (environ, username))
-            paths = [heard.path for heard in daemon.authentik.heard]
+            paths = [received.path for received in daemon.authentik.requests]
             self.assertEqual(sum("check_access" in path for path in paths), asked, username)
             self.assertEqual(daemon.sandbox.sessions.authenticated, [], username)
             reason = {"grace": "policy", "bob": "mfa"}.get(username, "verified")
@@ -271,6 +276,6 @@ class CheckAccessTests(SynchronousTestCase):
         """Only ``true`` lets in, and only ``false`` denies."""
         for answer in (b'{"passing":"true"}', b'{"passing":1}', b"{}", b"[]", 403, 500):
             daemon = InMemoryDaemon(self)
-            daemon.authentik.instead[ACCESS] = answer
+            daemon.authentik.overrides[ACCESS] = answer
             self.assertEqual(refused(daemon.password("alice")), LATER, answer)
             self.assertEqual(daemon.sandbox.sessions.authenticated, [], answer)

@@ -8,7 +8,7 @@ from twisted.internet.threads import deferToThread
 
 from ropg_twisted.guard.accepted_passwords import LIFETIME, AcceptedPassword, AcceptedPasswords
 from ropg_twisted.interfaces import LoginAttempt
-from tests.guard.test_rate_limiter import RedisTestCase
+from tests.guard.redis import RedisTestCase
 
 KEY = b"k" * 32
 ALICE = LoginAttempt("Alice@example.com", "hush-1")

@@ -18,13 +18,10 @@ from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.settings.values import rates
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 from tests.fakes import CapturedLog, FixedVerifier, PendingVerifier, outcome
+from tests.guard.fakes import DENIED, MFA, SLOW, TIMEOUT_LATER, WRONG
+from tests.parametrize import parametrize
 
-WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
-STALE = outcome(Verdict.REJECTED, Reason.STALE_PASSWORD)
-MFA = outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA)
-SLOW = outcome(Verdict.UNVERIFIABLE, Reason.REFUSAL_TOO_SLOW)
 IMPLAUSIBLE = Reason.REFUSALS_IMPLAUSIBLE
-TIMEOUT = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), name_sent=True)
 NAMES = [f"user{number}" for number in range(30)]
 
 
@@ -89,7 +86,7 @@ class ImplausibleRefusalsTests(SynchronousTestCase):
     def test_other_results_pass(self) -> None:
         """They are not about the password."""
         self.begin_outage()
-        for result in (TIMEOUT, outcome(Verdict.DENIED, Reason.POLICY)):
+        for result in (TIMEOUT_LATER, DENIED):
             self.assertEqual(self.check("user20", result), result)
 
     def test_guesses_cause_nothing(self) -> None:
@@ -214,14 +211,12 @@ class ChainTests(SynchronousTestCase):
             self.clock.advance(SHORT_LIFETIME)
         self.assertEqual(self.check("guess"), Reason.WRONG_CREDENTIALS)
 
-    def test_guesses_are_counted_while_refusals_are_not_believed(self) -> None:
+    @parametrize({"implausible": (IMPLAUSIBLE,), "too slow": (Reason.REFUSAL_TOO_SLOW,)})
+    def test_guesses_are_counted_while_refusals_are_not_believed(self, reason: Reason) -> None:
         """An outage gives nobody more guesses."""
-        for reason in (IMPLAUSIBLE, Reason.REFUSAL_TOO_SLOW):
-            with self.subTest(reason=reason):
-                name = f"user of {reason}"
-                self.verifier.check = outcome(Verdict.UNVERIFIABLE, reason)
-                reasons = [self.check(f"guess {number}", name) for number in range(4)]
-                self.assertEqual(reasons, [reason, reason, reason, Reason.THROTTLED])
+        self.verifier.check = outcome(Verdict.UNVERIFIABLE, reason)
+        reasons = [self.check(f"guess {number}", "bob") for number in range(4)]
+        self.assertEqual(reasons, [reason, reason, reason, Reason.THROTTLED])
 
     def test_a_refusal_that_is_not_believed_is_not_remembered(self) -> None:
         """The next check asks Authentik again."""

@@ -18,6 +18,7 @@ from ropg_twisted.guard.plausibility import (
     USERS_PER_ALLOWANCE,
     Plausibility,
 )
+from tests.parametrize import parametrize
 
 USERS = 200
 NAMES = [f"user{number}" for number in range(USERS)]
@@ -58,7 +59,7 @@ class PlausibilityTests(SynchronousTestCase):
         self.assertFalse(self.plausibility.implausible)
 
     def test_the_allowance_grows_with_the_fleet(self) -> None:
-        """One in a hundred of the known users."""
+        """The allowance is one in a hundred of the known users."""
         known = 10 * USERS_PER_ALLOWANCE
         self.assertEqual(self.refuse(*NAMES[:11], known=known), [*[True] * 10, False])
 
@@ -81,7 +82,7 @@ class PlausibilityTests(SynchronousTestCase):
         self.assertEqual(self.refuse("user9"), [True])
 
     def test_refusals_out_of_proportion(self) -> None:
-        """One acceptance less."""
+        """An acceptance less is too few."""
         self.refuse(*NAMES[:MIN_ALLOWANCE])
         self.accept(*NAMES[10 : 10 + MAX_RATIO * (MIN_ALLOWANCE + 1)])
         self.assertEqual(self.refuse("user9"), [False])
@@ -126,7 +127,7 @@ class PlausibilityTests(SynchronousTestCase):
         self.assertFalse(self.plausibility.implausible)
 
     def test_a_refusal_in_between_sets_the_recovery_back(self) -> None:
-        """One of two servers may be down."""
+        """A directory may have two servers, of which one is down."""
         needed = RECOVERED * (MIN_ALLOWANCE + 1)
         self.begin_episode()
         self.refuse(*NAMES[:50])
@@ -163,16 +164,14 @@ class PlausibilityTests(SynchronousTestCase):
         self.accept("user1", changed=True)
         self.assertFalse(self.plausibility.implausible)
 
-    def test_proofs_raise_the_allowance(self) -> None:
+    @parametrize({"at once": (0, 2 * ALLOWANCE_PER_PROOF), "hours later": (MASS_CHANGE_SECONDS, 0)})
+    def test_proofs_raise_the_allowance(self, pause: float, bonus: int) -> None:
         """More users are told in the next round, for some hours."""
-        for pause, bonus in ((0, 2 * ALLOWANCE_PER_PROOF), (MASS_CHANGE_SECONDS, 0)):
-            with self.subTest(pause=pause):
-                self.setUp()
-                self.begin_episode()
-                self.accept("user0", "user1", changed=True)
-                self.clock.advance(pause)
-                told = self.refuse(*NAMES[50:80]).index(False)
-                self.assertEqual(told, MIN_ALLOWANCE + bonus)
+        self.begin_episode()
+        self.accept("user0", "user1", changed=True)
+        self.clock.advance(pause)
+        told = self.refuse(*NAMES[50:80]).index(False)
+        self.assertEqual(told, MIN_ALLOWANCE + bonus)
 
     def test_a_changed_password_of_a_user_who_was_not_refused_is_no_proof(self) -> None:
         """Only what follows a refusal shows that it was true."""
@@ -187,7 +186,7 @@ class PlausibilityTests(SynchronousTestCase):
         self.assertTrue(self.plausibility.implausible)
 
     def test_an_episode_ends_after_a_day(self) -> None:
-        """Whatever has happened."""
+        """No acceptance is needed."""
         self.begin_episode()
         self.clock.advance(MAX_EPISODE - 1)
         self.assertTrue(self.plausibility.implausible)

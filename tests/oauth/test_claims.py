@@ -10,27 +10,33 @@ from ropg_twisted.interfaces import User
 from ropg_twisted.oauth.claims import CLAIMS, claims_of
 from ropg_twisted.oauth.scopes import SCOPES, granted_scope
 from ropg_twisted.settings.model import Client
+from tests.parametrize import parametrize
+
+NAMES = {"preferred_username": "alice", "name": "Alice Ä.", "given_name": "Alice Ä."}
+EMAIL = {"email": "alice@example.com", "email_verified": False}
+GROUPS = {"groups": ["staff", "admins"]}
 
 ALICE = User("uid-1", "alice", "Alice Ä.", "alice@example.com", ("staff", "admins"))
 
 
 class ScopeTests(SynchronousTestCase):
-    """Which scopes a client gets."""
+    """The scopes that a client gets."""
 
-    def test_the_table(self) -> None:
+    @parametrize(
+        {
+            "none": ((), ("openid", "profile", "email")),
+            "openid": (("openid",), ("openid",)),
+            "twice": (("groups", "openid", "groups"), ("openid", "groups")),
+            "unknown ones": (("openid", "offline_access", "OPENID"), ("openid",)),
+            "in another order": (("email", "profile"), ("profile", "email")),
+            "only unknown ones": (("offline_access",), ()),
+            "all": (SCOPES, SCOPES),
+        }
+    )
+    def test_granted(self, asked: tuple[str, ...], granted: tuple[str, ...]) -> None:
         """Known scopes are granted once and in one order, unknown ones are ignored."""
-        rows: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
-            ((), ("openid", "profile", "email")),
-            (("openid",), ("openid",)),
-            (("groups", "openid", "groups"), ("openid", "groups")),
-            (("openid", "offline_access", "OPENID"), ("openid",)),
-            (("email", "profile"), ("profile", "email")),
-            (("offline_access",), ()),
-            (SCOPES, SCOPES),
-        ]
-        for asked, granted in rows:
-            self.assertEqual(granted_scope(asked, Client("mac")), granted, asked)
-            self.assertEqual(granted_scope((word for word in asked), Client("mac")), granted, asked)
+        self.assertEqual(granted_scope(asked, Client("mac")), granted)
+        self.assertEqual(granted_scope((word for word in asked), Client("mac")), granted)
 
     def test_a_client_gets_no_more_than_its_scopes(self) -> None:
         """Neither by asking nor by its extra scopes."""
@@ -40,24 +46,22 @@ class ScopeTests(SynchronousTestCase):
 
 
 class ClaimsTests(SynchronousTestCase):
-    """What is said of a person."""
+    """Claims about a user."""
 
-    def test_the_table(self) -> None:
+    @parametrize(
+        {
+            "none": ((), {}),
+            "openid": (("openid",), {}),
+            "profile": (("profile",), {**NAMES, **GROUPS}),
+            "email": (("email",), EMAIL),
+            "groups": (("groups",), GROUPS),
+            "all": (SCOPES, {**NAMES, **EMAIL, **GROUPS}),
+        }
+    )
+    def test_scope(self, scope: tuple[str, ...], claims: dict[str, Any]) -> None:
         """Each scope brings its claims, and ``sub`` is always there."""
-        names = {"preferred_username": "alice", "name": "Alice Ä.", "given_name": "Alice Ä."}
-        email = {"email": "alice@example.com", "email_verified": False}
-        groups = {"groups": ["staff", "admins"]}
-        rows: list[tuple[tuple[str, ...], dict[str, Any]]] = [
-            ((), {}),
-            (("openid",), {}),
-            (("profile",), {**names, **groups}),
-            (("email",), email),
-            (("groups",), groups),
-            (SCOPES, {**names, **email, **groups}),
-        ]
-        for scope, claims in rows:
-            self.assertEqual(claims_of(ALICE, scope), {"sub": "uid-1", **claims}, scope)
-            self.assertEqual(claims_of(ALICE, iter(scope)), {"sub": "uid-1", **claims}, scope)
+        self.assertEqual(claims_of(ALICE, scope), {"sub": "uid-1", **claims})
+        self.assertEqual(claims_of(ALICE, iter(scope)), {"sub": "uid-1", **claims})
 
     def test_what_is_not_known_is_left_out(self) -> None:
         """No claim has an empty text; a person without groups has none."""

@@ -11,10 +11,11 @@ from ropg_twisted.errors import InvalidClientError
 from ropg_twisted.oauth.clients import Clients
 from ropg_twisted.oauth.request import parse_client
 from ropg_twisted.settings.model import Client
-from tests.rows import Rows
+from tests.parametrize import parametrize
 
 PUBLIC = Client("mac")
-CONFIDENTIAL = Client("web: ä", "a b+c%20:&=ü")
+SECRET = "a b+c%20:&=ü"
+CONFIDENTIAL = Client("web: ä", SECRET)
 
 
 def basic(client_id: str, secret: str) -> str:
@@ -24,45 +25,43 @@ def basic(client_id: str, secret: str) -> str:
 
 
 class ClientsTests(SynchronousTestCase):
-    """Who is let in, by the form and by HTTP Basic."""
+    """Client authentication, by the form and by HTTP Basic."""
 
-    def test_the_table(self) -> None:
+    @parametrize(
+        {
+            "public": (PUBLIC, PUBLIC.id, None),
+            "public with a secret": (PUBLIC, PUBLIC.id, "whatever it sends"),
+            "confidential": (CONFIDENTIAL, CONFIDENTIAL.id, SECRET),
+            "confidential without a secret": (None, CONFIDENTIAL.id, None),
+            "a wrong secret": (None, CONFIDENTIAL.id, "wrong"),
+            "a space after the secret": (None, CONFIDENTIAL.id, SECRET + " "),
+            "a secret that is cut": (None, CONFIDENTIAL.id, SECRET[:-1]),
+            "an encoded secret": (None, CONFIDENTIAL.id, quote_plus(SECRET)),
+            "another case of the id": (None, CONFIDENTIAL.id.upper(), SECRET),
+            "unknown": (None, "nobody", None),
+            "unknown with a secret": (None, "nobody", SECRET),
+            "a space after the id": (None, PUBLIC.id + " ", None),
+        }
+    )
+    def test_client(self, client: Client | None, client_id: str, sent: str | None) -> None:
         """A public client needs its name only, any other its very secret."""
-        rows = Rows(self)
-        secret = CONFIDENTIAL.secret or ""
-        table: list[tuple[Client | None, str, str | None]] = [
-            (PUBLIC, PUBLIC.id, None),
-            (PUBLIC, PUBLIC.id, "whatever it sends"),
-            (CONFIDENTIAL, CONFIDENTIAL.id, secret),
-            (None, CONFIDENTIAL.id, None),
-            (None, CONFIDENTIAL.id, "wrong"),
-            (None, CONFIDENTIAL.id, secret + " "),
-            (None, CONFIDENTIAL.id, secret[:-1]),
-            (None, CONFIDENTIAL.id, quote_plus(secret)),
-            (None, CONFIDENTIAL.id.upper(), secret),
-            (None, "nobody", None),
-            (None, "nobody", secret),
-            (None, PUBLIC.id + " ", None),
-        ]
         clients = Clients([PUBLIC, CONFIDENTIAL])
-        for client, client_id, sent in table:
-            with rows.row(f"{client_id} {sent}"):
-                form = {"client_id": client_id}
-                if sent is not None:
-                    form["client_secret"] = sent
-                for credentials in (
-                    parse_client(form, None),
-                    parse_client({}, basic(client_id, sent or "")),
-                ):
-                    if client is not None:
-                        self.assertEqual(clients.authenticate(credentials), client)
-                        continue
-                    error = self.assertRaises(InvalidClientError, clients.authenticate, credentials)
-                    self.assertEqual(
-                        (error.status, error.code, str(error), error.basic),
-                        (401, "invalid_client", "Client authentication failed", credentials.basic),
-                        f"{client_id} {sent} {credentials.basic}",
-                    )
+        form = {"client_id": client_id}
+        if sent is not None:
+            form["client_secret"] = sent
+        for credentials in (
+            parse_client(form, None),
+            parse_client({}, basic(client_id, sent or "")),
+        ):
+            if client is not None:
+                self.assertEqual(clients.authenticate(credentials), client)
+                continue
+            error = self.assertRaises(InvalidClientError, clients.authenticate, credentials)
+            self.assertEqual(
+                (error.status, error.code, str(error), error.basic),
+                (401, "invalid_client", "Client authentication failed", credentials.basic),
+                f"{client_id} {sent} {credentials.basic}",
+            )
 
     def test_they_are_found_by_their_id(self) -> None:
         """A client is there for its very id only."""

@@ -46,7 +46,7 @@ class RotationTests(SynchronousTestCase):
     """The pure rules."""
 
     def setUp(self) -> None:
-        """One key, that signs."""
+        """A key that signs."""
         self.jwks = [new_key("EdDSA", NOW, signs_from=int(NOW))]
 
     def test_a_new_key_is_published_before_it_signs(self) -> None:
@@ -66,7 +66,7 @@ class RotationTests(SynchronousTestCase):
         self.assertEqual(len(ring(after, last).published), 1)
 
     def test_a_key_that_was_added_needs_to_wait_no_longer(self) -> None:
-        """One that has been published for long enough signs at once."""
+        """A key that has been published for long enough signs at once."""
         added = [*self.jwks, new_key("EdDSA", NOW, signs_from=None)]
         self.assertEqual(ring(added, NOW + 9e6).signing.kid, self.jwks[0]["kid"])
         after = rotate(added, "EdDSA", NOW + PUBLISH_AHEAD)
@@ -93,7 +93,7 @@ class RotationTests(SynchronousTestCase):
 
     @given(st.lists(st.tuples(st.integers(0, 100_000), st.booleans()), max_size=8))
     def test_no_token_is_ever_without_its_key(self, steps: list[tuple[int, bool]]) -> None:
-        """Whatever is rotated and added when, each token verifies until it expires."""
+        """Each token verifies until it expires, under any rotations and additions."""
         jwks, now = self.jwks, NOW
         tokens: list[tuple[str | None, float]] = []
         for seconds, turns in steps:
@@ -127,7 +127,7 @@ class LiveKeysTests(SynchronousTestCase):
         self.ticks = 0
 
     def change(self, change: Callable[..., list[JWK]], *arguments: Any) -> None:
-        """What ``ropg keys`` does."""
+        """The command ``ropg keys``."""
         path = self.folder / KEYS_FILE
         write_keys(path, change(read_keys(path), *arguments))
 
@@ -137,7 +137,7 @@ class LiveKeysTests(SynchronousTestCase):
         return jwt.encode({"sub": "x"}, key.private, key.algorithm, headers={"kid": key.kid})
 
     def verifies(self, token: str) -> bool:
-        """Whether it does with what is published now."""
+        """Return whether the published keys verify it now."""
         published = jwt.PyJWKSet.from_dict(self.store.ring().jwks())
         kid = jwt.get_unverified_header(token)["kid"]
         keys = [key for key in published.keys if key.key_id == kid]
@@ -223,7 +223,7 @@ class LiveKeysTests(SynchronousTestCase):
     def test_no_key_is_worse_than_none(
         self, algorithm: str, changed: dict[str, Any], missing: set[str]
     ) -> None:
-        """Whatever stands in the file, tokens go on being signed, and verify."""
+        """Tokens go on being signed, and verify, with any content of the file."""
         good = stored_key(algorithm)
         jwk = {**{k: v for k, v in good.items() if k not in missing}, **changed}
         for keys in ([jwk], [*read_keys(self.original), jwk], jwk):

@@ -89,7 +89,7 @@ class OpenKeysTests(KeysTestCase):
     """The life of the key file."""
 
     def test_the_first_start_makes_a_key(self) -> None:
-        """One key is made, in a file and a folder that only their owner can read."""
+        """A key is made, in a file and a folder that only their owner can read."""
         for algorithm in SigningAlgorithm:
             self.setUp()
             ring = open_keys(self.state_dir, algorithm)
@@ -165,7 +165,7 @@ class OpenKeysTests(KeysTestCase):
 
 
 class PublishedTests(KeysTestCase):
-    """What everybody may see."""
+    """The published keys."""
 
     def test_only_public_members_are_published(self) -> None:
         """Each published key has exactly the public members of its type, and says its use."""
@@ -268,7 +268,7 @@ class RefusalTests(KeysTestCase):
         self.assertIn("no readable keys", self.refusal(self.state_dir / "pipe"))
 
     def test_a_failed_write_leaves_nothing(self) -> None:
-        """Whatever fails on the way, no half a file and no draft stay behind."""
+        """A failure leaves neither half a file nor a draft behind."""
         for step in ("fsync", "link"):
             self.assert_full_disk(step, "ES256")
             self.assertEqual(os.listdir(self.state_dir), [], step)

@@ -16,6 +16,7 @@ from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.scopes import SCOPES, granted_scope
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
+from tests.parametrize import parametrize
 
 AUTHENTIK = "https://authentik.example.com/sso"
 
@@ -37,7 +38,7 @@ def document(issuer: str = "https://ropg.example.com", algorithm: str = "RS256")
 
 
 class DiscoveryTests(SynchronousTestCase):
-    """What the document says."""
+    """The discovery document."""
 
     def test_required_members(self) -> None:
         """All that the standard requires is there, and no member is empty (section 4.2)."""
@@ -46,19 +47,21 @@ class DiscoveryTests(SynchronousTestCase):
         for name, value in found.items():
             self.assertTrue(value, name)
 
-    def test_issuers(self) -> None:
+    @parametrize(
+        {
+            "plain": ("https://ropg.example.com", "https://ropg.example.com"),
+            "a slash": ("https://ropg.example.com/", "https://ropg.example.com"),
+            "a path": ("https://example.com/ropg", "https://example.com/ropg"),
+            "a path and a slash": ("https://example.com/ropg/", "https://example.com/ropg"),
+            "a port": ("http://127.0.0.1:8580", "http://127.0.0.1:8580"),
+        }
+    )
+    def test_issuer(self, issuer: str, base: str) -> None:
         """The issuer is repeated to the letter; a slash at its end is not doubled."""
-        for issuer, base in (
-            ("https://ropg.example.com", "https://ropg.example.com"),
-            ("https://ropg.example.com/", "https://ropg.example.com"),
-            ("https://example.com/ropg", "https://example.com/ropg"),
-            ("https://example.com/ropg/", "https://example.com/ropg"),
-            ("http://127.0.0.1:8580", "http://127.0.0.1:8580"),
-        ):
-            found = document(issuer)
-            self.assertEqual(found["issuer"], issuer)
-            self.assertEqual(found["token_endpoint"], f"{base}/oauth/token")
-            self.assertEqual(found["jwks_uri"], f"{base}/.well-known/jwks.json")
+        found = document(issuer)
+        self.assertEqual(found["issuer"], issuer)
+        self.assertEqual(found["token_endpoint"], f"{base}/oauth/token")
+        self.assertEqual(found["jwks_uri"], f"{base}/.well-known/jwks.json")
 
     def test_people_log_in_at_authentik(self) -> None:
         """The authorization endpoint is Authentik's, below the path it is served at."""
@@ -69,7 +72,7 @@ class DiscoveryTests(SynchronousTestCase):
 
 
 class TruthTests(SynchronousTestCase):
-    """What is named works."""
+    """Each name in the document works."""
 
     def test_the_endpoints_are_served(self) -> None:
         """Each address on this host is a route, and so is that of the document itself."""

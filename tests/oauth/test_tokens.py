@@ -15,15 +15,17 @@ from ropg_twisted.oauth.keystore import KeyStore
 from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.settings.model import Client
+from tests.composition import ISSUER
+from tests.parametrize import parametrize
 
-ISSUER = "https://ropg.example.com"
 SECRET = "a secret that is shared by both ends"
 NOW = 1_800_000_000.75
+BOTH_TOKENS = {"access_token", "id_token"}
 ALICE = User("uid-1", "alice", "Alice", "alice@example.com", ("staff",))
 
 
 def grant(scope: str = "", nonce: str | None = None) -> PasswordGrant:
-    """What a client has sent."""
+    """The parameters of a client."""
     return PasswordGrant("alice", "hush", tuple(scope.split()), nonce)
 
 
@@ -86,21 +88,19 @@ class TokenTests(SynchronousTestCase):
             wrong = SECRET.upper()
             self.assertRaises(jwt.InvalidSignatureError, read, response[kind], wrong, "HS256")
 
-    def test_the_response(self) -> None:
+    @parametrize(
+        {
+            "default scope": ("", "openid profile email", BOTH_TOKENS),
+            "groups": ("groups openid offline_access", "openid groups", BOTH_TOKENS),
+            "without openid": ("profile", "profile", {"access_token"}),
+        }
+    )
+    def test_the_response(self, asked: str, granted: str, expected: set[str]) -> None:
         """It says kind, lifetime and scopes, and an id token comes with ``openid`` only."""
-        tokens = {"access_token", "id_token"}
-        rows = [
-            ("", "openid profile email", tokens),
-            ("groups openid offline_access", "openid groups", tokens),
-            ("profile", "profile", {"access_token"}),
-        ]
-        for asked, granted, expected in rows:
-            response = issue(self.ring, asked)
-            found = {name for name in tokens if response.pop(name, None)}
-            self.assertEqual(found, expected, asked)
-            self.assertEqual(
-                response, {"token_type": "Bearer", "expires_in": 600, "scope": granted}, asked
-            )
+        response = issue(self.ring, asked)
+        found = {name for name in BOTH_TOKENS if response.pop(name, None)}
+        self.assertEqual(found, expected)
+        self.assertEqual(response, {"token_type": "Bearer", "expires_in": 600, "scope": granted})
 
     def test_the_claims(self) -> None:
         """Whole seconds, one audience, the password as method, and the claims of the scopes."""

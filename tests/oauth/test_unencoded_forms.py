@@ -11,7 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.oauth.forms import Form, parse_form, parse_unencoded_form
 from ropg_twisted.settings.model import Client
-from tests.fakes import FORM, RIGHT, Connection, FixedVerifier, Reply, post, provider_site
+from tests.client import FORM, Connection, Reply, post
+from tests.composition import daemon_site
+from tests.fakes import RIGHT, FixedVerifier
+from tests.parametrize import parametrize
 
 URLENCODED = "application/x-www-form-urlencoded"
 SCOPE = "openid profile email offline_access"
@@ -82,7 +85,7 @@ class PlusTests(SynchronousTestCase):
     """Forms whose sender escapes all but the plus sign."""
 
     def test_every_client_and_every_password(self) -> None:
-        """What is typed arrives from each client, in the way in which it writes a form."""
+        """A typed password arrives from each client, in the way in which it writes a form."""
         for client in (xcreds_5_4, himmelblau, jamf_connect):
             for password in TYPED:
                 pairs = grant(password, secret="s&=%+ " if client is not xcreds_5_4 else "s&=% ")
@@ -104,27 +107,29 @@ class PlusTests(SynchronousTestCase):
 
     @given(st.dictionaries(st.sampled_from(["scope", "username", "x"]), st.text()), PASSWORDS)
     def test_ordinary_forms_stay_as_they_are(self, others: dict[str, str], password: str) -> None:
-        """Where plus signs are escaped, a plus is a blank and nothing else changes."""
+        """A plus is a space if plus signs are escaped, and nothing else changes."""
         pairs = [*others.items(), ("password", password)]
         expected = {name: value for name, value in pairs if value}
         for quoting in (quote, quote_plus):
             self.assertEqual(parse(urlencode(pairs, quote_via=quoting).encode()), expected)
 
-    def test_when_a_plus_sign_is_a_blank(self) -> None:
+    @parametrize(
+        {
+            "nothing else": ("password=a+b", "a b"),
+            "no escapes": ("scope=openid&username=alice&password=a+b", "a b"),
+            "an escape in the password": ("scope=openid&username=alice&password=a%20+b", "a  b"),
+            "a plus in another value": ("scope=openid+email&password=a+b", "a b"),
+            "a plus and an escape": ("scope=openid+email&other=a%20b&password=a+b", "a b"),
+            "an escape in another value": ("scope=openid%20email&password=a+b", "a+b"),
+            "an escaped plus": ("scope=openid%20email&password=a%2Bb+c%20d", "a+b+c d"),
+        }
+    )
+    def test_when_a_plus_sign_is_a_blank(self, body: str, password: str) -> None:
         """Without a ``%20`` in another value, or with a plus there, nothing tells one for sure."""
-        for body, password in (
-            ("password=a+b", "a b"),
-            ("scope=openid&username=alice&password=a+b", "a b"),
-            ("scope=openid&username=alice&password=a%20+b", "a  b"),
-            ("scope=openid+email&password=a+b", "a b"),
-            ("scope=openid+email&other=a%20b&password=a+b", "a b"),
-            ("scope=openid%20email&password=a+b", "a+b"),
-            ("scope=openid%20email&password=a%2Bb+c%20d", "a+b+c d"),
-        ):
-            self.assertEqual(parse(body.encode())["password"], password, body)
+        self.assertEqual(parse(body.encode())["password"], password)
 
     def test_only_values_are_mended(self) -> None:
-        """Whatever looks like a password field but is none keeps its blanks."""
+        """A field that only looks like a password keeps its spaces."""
         form = parse(b"scope=a%20b&password=x+y&client_id=mac")
         self.assertEqual(form, {"scope": "a b", "password": "x+y", "client_id": "mac"})
         form = parse(b"scope=a+b&new_password=x+y&password=z")
@@ -135,7 +140,7 @@ class UndecodedTests(SynchronousTestCase):
     """Forms whose sender escapes nothing."""
 
     def test_every_password(self) -> None:
-        """What is typed arrives, with a client secret behind it and without."""
+        """A typed password arrives, with a client secret behind it and without."""
         for secret in ("", "s3cret", "s&=%+ client_secret=", "&client_secret=x&password=y"):
             for password in TYPED:
                 pairs = grant(password, "alice+mac@example.com", secret)
@@ -156,7 +161,7 @@ class UndecodedTests(SynchronousTestCase):
         self.assertEqual(parse_unencoded_form(xcreds_5_3(pairs.items())), expected)
 
     def test_what_is_ambiguous(self) -> None:
-        """Where two readings fit, the name ends first and the password ends last."""
+        """The name ends first and the password ends last if two readings fit."""
         for change, expected in (
             ({"username": "a&password=b"}, {"username": "a", "password": "b&password=typed"}),
             ({"scope": "a&username=b"}, {"scope": "a", "username": "b&username=alice"}),
@@ -201,17 +206,17 @@ class EndpointTests(SynchronousTestCase):
     def setUp(self) -> None:
         """A client that sends its forms undecoded, and one that does not."""
         self.verifier = FixedVerifier(RIGHT)
-        self.site = provider_site(
+        self.site = daemon_site(
             self.verifier, Client("xcreds", "s3cret", unencoded=True), Client("mac")
         )
 
     def ask(self, body: bytes, headers: str = FORM, target: str = "/oauth/token") -> Reply:
-        """What a token request is answered."""
+        """The response to a token request."""
         [reply] = Connection(self.site).send(post(body, headers, target)).replies
         return reply
 
     def passwords(self) -> list[str]:
-        """What has come through since the last time."""
+        """The passwords that have come through since the last time."""
         asked = [login.password for login in self.verifier.asked]
         self.verifier.asked.clear()
         return asked
@@ -256,7 +261,7 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(self.passwords(), ["a b+c"])
 
     def test_such_a_client_may_have_been_updated(self) -> None:
-        """One whose scope has its blanks escaped escapes its password as well."""
+        """A form whose scope has its spaces escaped escapes its password as well."""
         for password in TYPED:
             reply = self.ask(xcreds_5_4(grant(password, secret="s3cret")))
             self.assertEqual((reply.status, self.passwords()), (200, [password]))

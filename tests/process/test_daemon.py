@@ -20,7 +20,7 @@ from ropg_twisted.sandbox.accounts import ACCOUNTS
 from tests.certificates import make_certificate
 from tests.daemon import (
     TWISTD,
-    Daemon,
+    DaemonProcess,
     Process,
     SandboxProcess,
     end_all_in,
@@ -35,7 +35,7 @@ TAC = CHECKOUT / "ropg.tac"
 
 
 def ask(url: str, username: str, password: str, **more: str) -> requests.Response:
-    """One password check over HTTP."""
+    """A password check over HTTP."""
     form = {
         "grant_type": "password",
         "client_id": "jamf-connect",
@@ -60,7 +60,7 @@ class DaemonTests(SynchronousTestCase):
             "frank": "interaction_required",
             "grace": "access_denied",
         }
-        with Daemon(self.folder) as daemon:
+        with DaemonProcess(self.folder) as daemon:
             for person in ACCOUNTS:
                 right = ask(daemon.url, person.username, person.password)
                 expected = answers.get(person.username)
@@ -100,7 +100,7 @@ class DaemonTests(SynchronousTestCase):
         """requests-oauthlib takes the password grant; PyJWT verifies with the published keys."""
         pem = make_certificate(self.folder)
         for algorithm in ("RS256", "ES256", "EdDSA"):
-            with Daemon(
+            with DaemonProcess(
                 self.folder,
                 listen=f"ssl:{{port}}:privateKey={pem}:certKey={pem}:interface=127.0.0.1",
                 scheme="https",
@@ -146,7 +146,7 @@ class DaemonTests(SynchronousTestCase):
         """With Authentik gone, checks and readiness say later, and health goes on."""
         with (
             SandboxProcess(self.folder) as sandbox,
-            Daemon(self.folder, AUTHENTIK_URL=sandbox.url) as daemon,
+            DaemonProcess(self.folder, AUTHENTIK_URL=sandbox.url) as daemon,
         ):
             self.assertEqual(ask(daemon.url, "alice", RIGHT).status_code, 200)
             self.assertEqual(requests.get(f"{daemon.url}/ready", timeout=30).status_code, 200)
@@ -166,10 +166,10 @@ class DaemonTests(SynchronousTestCase):
 
     def test_keys_survive_a_restart(self) -> None:
         """A token of one run verifies with the keys of the next."""
-        with Daemon(self.folder) as daemon:
+        with DaemonProcess(self.folder) as daemon:
             token = ask(daemon.url, "alice", RIGHT).json()["id_token"]
             self.assertEqual(daemon.end(), 0)
-        with Daemon(self.folder) as daemon:
+        with DaemonProcess(self.folder) as daemon:
             keys = requests.get(f"{daemon.url}/.well-known/jwks.json", timeout=30).json()
         key = jwt.PyJWKSet.from_dict(keys)[jwt.get_unverified_header(token)["kid"]]
         claims = jwt.decode(token, key, algorithms=["RS256"], audience="jamf-connect")
@@ -177,13 +177,13 @@ class DaemonTests(SynchronousTestCase):
 
     def test_the_tac_file_runs_the_same_daemon(self) -> None:
         """``twistd -y ropg.tac`` is configured by the environment alone."""
-        with Daemon(self.folder, command=("-n", "--pidfile=", "-y", str(TAC))) as daemon:
+        with DaemonProcess(self.folder, command=("-n", "--pidfile=", "-y", str(TAC))) as daemon:
             self.assertEqual(ask(daemon.url, "alice", RIGHT).status_code, 200)
             self.assertEqual(daemon.end(), 0)
 
     def test_the_sandbox_says_what_it_is(self) -> None:
         """A daemon on the sandbox warns of it in its log."""
-        with Daemon(self.folder) as daemon:
+        with DaemonProcess(self.folder) as daemon:
             daemon.end()
         self.assertIn("SANDBOX", "".join(daemon.output))
 
@@ -260,9 +260,9 @@ class ProcessTests(SynchronousTestCase):
     """The processes of these tests."""
 
     def test_none_outlives_a_test_that_could_not_begin(self) -> None:
-        """Whatever a test wants of it before its own block."""
+        """The process ends although its test fails before its own block."""
 
-        class Unusable(Daemon):
+        class Unusable(DaemonProcess):
             def begin(self) -> None:
                 raise ZeroDivisionError
 

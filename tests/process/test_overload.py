@@ -20,8 +20,8 @@ from twisted.trial.unittest import TestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
-from tests.daemon import PATIENCE, Daemon
-from tests.fakes import Reply, post
+from tests.client import Reply, post
+from tests.daemon import PATIENCE, DaemonProcess
 from tests.soak.clients import ClientConnection
 from tests.soak.proxy import Proxy
 
@@ -58,7 +58,7 @@ class OverloadTests(TestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(proxy.stop()))
         return f"http://127.0.0.1:{proxy.port}"
 
-    async def ask(self, daemon: Daemon, username: str) -> int:
+    async def ask(self, daemon: DaemonProcess, username: str) -> int:
         """The status that a right password is answered with."""
         factory = Factory.forProtocol(ClientConnection)
         factory.noisy = False
@@ -72,16 +72,16 @@ class OverloadTests(TestCase):
         finally:
             line.close()
 
-    async def client(self, daemon: Daemon, username: str) -> list[int]:
-        """What one client is answered that asks again and again."""
+    async def client(self, daemon: DaemonProcess, username: str) -> list[int]:
+        """The statuses for a client that asks again and again."""
         statuses = []
         for _ in range(CHECKS):
             statuses.append(await self.ask(daemon, username))
             await deferLater(self.reactor, BREAK if statuses[-1] == 503 else 0)
         return statuses
 
-    async def all_at_once(self, daemon: Daemon, names: list[str]) -> list[int]:
-        """What many clients are answered."""
+    async def all_at_once(self, daemon: DaemonProcess, names: list[str]) -> list[int]:
+        """The statuses for many clients."""
         clients = [Deferred.fromCoroutine(self.client(daemon, name)) for name in names]
         return [status for answers in await gatherResults(clients) for status in answers]
 
@@ -94,7 +94,7 @@ class OverloadTests(TestCase):
             for user in ("victor", "alice", "sybil", "peggy", "wendy")
             for name in spellings(user)
         ]
-        with Daemon(
+        with DaemonProcess(
             folder,
             AUTHENTIK_URL=self.slow_authentik(),
             ROPG_DEADLINE=str(DEADLINE),

@@ -1,4 +1,4 @@
-"""One discovery URL for everything, held against clients that were not written here.
+"""A discovery URL for everything, with clients that were not written here.
 
 Each makes the whole journey with all of its checks on: discovery, a web login by code with PKCE
 and a nonce, userinfo, a rotation of the daemon's key, a refresh and a password. The scripts for
@@ -38,7 +38,7 @@ from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
 from tests.certificates import make_certificate
-from tests.daemon import PATIENCE, ROPG, Daemon
+from tests.daemon import PATIENCE, ROPG, DaemonProcess
 from tests.paths import TESTS
 
 NODE = shutil.which("node")
@@ -50,7 +50,7 @@ CONFIDENTIAL = ("jamf-connect-confidential", CONFIDENTIAL_SECRET)
 
 
 def missing() -> str | None:
-    """Why the scripts cannot be run, or None."""
+    """Return why the scripts cannot be run, or None."""
     if NODE is None:
         return "Node.js is not here"
     if not (SCRIPTS / "node_modules").is_dir():
@@ -85,7 +85,7 @@ def browse(url: str) -> str:
     return location
 
 
-class Provider(Daemon):
+class TLSDaemon(DaemonProcess):
     """A daemon on TLS with a key that waits, and has been published for long enough."""
 
     def __init__(self, folder: Path, client: tuple[str, str | None], algorithm: str) -> None:
@@ -132,7 +132,7 @@ class JourneyTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir()
 
-    def assert_arrived(self, daemon: Provider, client_id: str, stations: list[Any]) -> None:
+    def assert_arrived(self, daemon: TLSDaemon, client_id: str, stations: list[Any]) -> None:
         """Assert that the id tokens of all stations were of the same person and issuer."""
         self.assertEqual(len(stations), 3)
         for claims in stations:
@@ -153,7 +153,7 @@ class PythonTests(JourneyTestCase):
         """A public client with PKCE; PyJWT verifies."""
         # The sandbox has no certificate, which oauthlib would want of an authorization endpoint.
         self.patch(os, "environ", {**os.environ, "OAUTHLIB_INSECURE_TRANSPORT": "1"})
-        with Provider(self.folder, PUBLIC, "RS256") as daemon:
+        with TLSDaemon(self.folder, PUBLIC, "RS256") as daemon:
             document = daemon.get("/.well-known/openid-configuration")
             endpoint = document["token_endpoint"]
             keys = jwt.PyJWKSet.from_dict(daemon.get(document["jwks_uri"]))
@@ -205,10 +205,10 @@ class PythonTests(JourneyTestCase):
         for method in ("client_secret_post", "client_secret_basic"):
             folder = self.folder / method
             folder.mkdir()
-            with Provider(folder, CONFIDENTIAL, "ES256") as daemon:
+            with TLSDaemon(folder, CONFIDENTIAL, "ES256") as daemon:
                 self.assert_arrived(daemon, CONFIDENTIAL[0], self.authlib(daemon, method))
 
-    def authlib(self, daemon: Provider, method: str) -> list[Any]:
+    def authlib(self, daemon: TLSDaemon, method: str) -> list[Any]:
         """The claims that Authlib has read on its journey."""
         client_id, secret = CONFIDENTIAL
         document = daemon.get("/.well-known/openid-configuration")
@@ -272,7 +272,7 @@ class NodeTests(JourneyTestCase):
         self, script: str, client: tuple[str, str | None], method: str, algorithm: str
     ) -> None:
         """Run a script, be its person and its administrator, and look at where it has come."""
-        with Provider(self.folder, client, algorithm) as daemon:
+        with TLSDaemon(self.folder, client, algorithm) as daemon:
             settings = {
                 "issuer": daemon.url,
                 "clientId": client[0],
@@ -298,7 +298,7 @@ class NodeTests(JourneyTestCase):
                 stations = self.accompany(child, daemon)
             self.assert_arrived(daemon, client[0], stations)
 
-    def accompany(self, child: subprocess.Popen[str], daemon: Provider) -> Any:
+    def accompany(self, child: subprocess.Popen[str], daemon: TLSDaemon) -> Any:
         """Answer a script line by line until it has arrived; its id tokens' claims."""
         assert child.stdin is not None and child.stdout is not None
         said = []

@@ -22,7 +22,7 @@ from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from tests.daemon import (
     PATIENCE,
     TWISTD,
-    Daemon,
+    DaemonProcess,
     Process,
     SandboxProcess,
     end_all_in,
@@ -57,12 +57,12 @@ def form(password: str) -> str:
 
 
 def is_refused(port: int) -> bool:
-    """Whether nobody listens any more."""
+    """Return whether nobody listens any more."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
-class Activated(Process):
+class ActivatedDaemon(Process):
     """A daemon that is handed a listening socket, as ``front``."""
 
     def __init__(self, folder: Path, listener: socket.socket, where: str, **environ: str) -> None:
@@ -90,7 +90,7 @@ class Activated(Process):
         self.wait_for(lambda line: "listening at" in line)
 
 
-class Client(threading.Thread):
+class CheckingThread(threading.Thread):
     """Checks one password after the other until it is told to end; never two at a time.
 
     ``answers`` counts what came back, ``lost`` tells of each check that was not answered.
@@ -110,7 +110,7 @@ class Client(threading.Thread):
 
     @property
     def asked(self) -> int:
-        """How many checks have come to an end."""
+        """The number of checks that have ended."""
         return sum(self.answers.values()) + len(self.lost)
 
     def run(self) -> None:
@@ -160,7 +160,7 @@ class EndTests(RestartTestCase):
         """No more connections are taken, every check under way is answered, and the status is 0."""
         with (
             SandboxProcess(self.folder) as sandbox,
-            Daemon(self.folder, AUTHENTIK_URL=sandbox.url, ROPG_LIMITS="off") as daemon,
+            DaemonProcess(self.folder, AUTHENTIK_URL=sandbox.url, ROPG_LIMITS="off") as daemon,
         ):
             os.kill(sandbox.pid, signal.SIGSTOP)
             try:
@@ -194,7 +194,7 @@ class EndTests(RestartTestCase):
 
     def test_an_idle_connection_keeps_no_daemon(self) -> None:
         """A connection that is open but asks nothing is closed."""
-        with Daemon(self.folder) as daemon:
+        with DaemonProcess(self.folder) as daemon:
             idle = HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
             idle.request("GET", "/health")
             self.assertEqual(idle.getresponse().read(), b'{"status":"healthy"}')
@@ -215,14 +215,14 @@ class ActivationTests(RestartTestCase):
             environ = self.environ(sandbox.url)
             port = listener.getsockname()[1]
             clients = [
-                Client(port, keeps=keeps, right=right)
+                CheckingThread(port, keeps=keeps, right=right)
                 for keeps in (True, False)
                 for right in (True, False)
             ]
             output: list[str] = []
             for turn, where in enumerate(("index=0", "name=front", "index=0")):
                 endpoint = f"systemd:domain=INET:{where}"
-                with Activated(self.folder, listener, endpoint, **environ) as daemon:
+                with ActivatedDaemon(self.folder, listener, endpoint, **environ) as daemon:
                     if turn == 0:
                         for client in clients:
                             client.start()
@@ -257,7 +257,7 @@ class ActivationTests(RestartTestCase):
         with (
             SandboxProcess(self.folder) as sandbox,
             socket.create_server(("127.0.0.1", 0)) as listener,
-            Activated(
+            ActivatedDaemon(
                 self.folder, listener, "systemd:domain=INET:index=0", **self.environ(sandbox.url)
             ) as daemon,
         ):
@@ -281,7 +281,7 @@ class ActivationTests(RestartTestCase):
             command += ["--listen", "systemd:domain=INET:name=front"]
             with Process(*command, environ=self.environ(sandbox.url), folder=self.folder) as daemon:
                 daemon.wait_for(lambda line: "Listening" in line)
-                client = Client(port, keeps=False, right=True)
+                client = CheckingThread(port, keeps=False, right=True)
                 self.assertEqual(client.check(USUAL_PASSWORD), "200 tokens")
                 self.assertEqual(daemon.end(), 0, daemon.output)
 
@@ -303,7 +303,7 @@ class DaemonizedTests(RestartTestCase):
                 folder=folder,
             ) as parent:
                 self.assertEqual(parent.wait(), 0, parent.output)
-            client = Client(port, keeps=False, right=True)
+            client = CheckingThread(port, keeps=False, right=True)
             self.assertEqual(client.check(USUAL_PASSWORD), "200 tokens")
             os.kill(int(pidfile.read_text()), signal.SIGTERM)
             wait_until(lambda: not processes_in(folder), "the daemon ends")

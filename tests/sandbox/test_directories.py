@@ -16,8 +16,8 @@ from ropg_twisted.sandbox.directory import Directory, DirectoryState, Entry, Ent
 from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.signals import Authentication
 from ropg_twisted.sandbox.http.app import Sandbox
+from tests.parametrize import parametrize
 from tests.recordings import MISSING, recordings
-from tests.rows import Rows
 from tests.sandbox.test_recordings import COMPARED_HEADERS, steady
 from tests.sandbox_browser import DEFAULT, EXECUTOR, ME, Answer, Browser, SandboxTestCase, account
 
@@ -39,11 +39,11 @@ class DirectoryTestCase(SandboxTestCase):
     def log_in(
         self, password: str = USUAL_PASSWORD, name: str = "lea", slug: str = DEFAULT
     ) -> Answer:
-        """What a new browser is answered to the password, followed to where that leads."""
+        """Return the last answer to a new browser that gives the password and follows redirects."""
         return Browser(self.sandbox).walk(slug, name, password)
 
     def accepts(self, password: str = USUAL_PASSWORD, name: str = "lea") -> bool:
-        """Whether Authentik accepts a password; a refusal is that of a wrong one."""
+        """Return whether Authentik accepts a password; a refusal is that of a wrong one."""
         answer = self.log_in(password, name)
         if answer.component == "xak-flow-redirect":
             return True
@@ -209,19 +209,21 @@ class StateTests(DirectoryTestCase):
 class UserTests(DirectoryTestCase):
     """Users whom the directory or Authentik refuses."""
 
-    def test_the_directory_refuses_a_right_password(self) -> None:
-        """Locked and expired are true refusals; who must change the password is accepted."""
-        rows = Rows(self)
-        for state, expected in (
-            (EntryState.LOCKED, REFUSED),
-            (EntryState.EXPIRED, REFUSED),
-            (EntryState.MUST_CHANGE, ACCEPTED),
-            (EntryState.NORMAL, ACCEPTED),
-        ):
-            with rows.row(state):
-                self.lea.state = state
-                self.assertEqual(self.judged(USUAL_PASSWORD), expected)
-                self.assertEqual(self.judged(WRONG), REFUSED)
+    @parametrize(
+        {
+            "locked": (EntryState.LOCKED, REFUSED),
+            "expired": (EntryState.EXPIRED, REFUSED),
+            "must change": (EntryState.MUST_CHANGE, ACCEPTED),
+            "normal": (EntryState.NORMAL, ACCEPTED),
+        }
+    )
+    def test_the_directory_judges_a_right_password(
+        self, state: EntryState, expected: Authentication
+    ) -> None:
+        """Locked and expired are true refusals; a user who must change the password is accepted."""
+        self.lea.state = state
+        self.assertEqual(self.judged(USUAL_PASSWORD), expected)
+        self.assertEqual(self.judged(WRONG), REFUSED)
 
     def test_disabled_in_authentik_the_password_is_accepted(self) -> None:
         """The flow ends, but nobody is logged in, and nobody is to blame in the record."""
@@ -254,7 +256,7 @@ class UserTests(DirectoryTestCase):
 
 
 class FailedBindTests(DirectoryTestCase):
-    """What a wrong password costs at the directories."""
+    """Failed binds at the directories, by wrong passwords."""
 
     def counts(self) -> tuple[int, int, int]:
         """The failed binds of lea, of her directory and of the other one."""
@@ -312,7 +314,7 @@ class FailedBindTests(DirectoryTestCase):
         self.assertTrue(self.accepts())
 
     def test_without_a_threshold_nobody_is_locked(self) -> None:
-        """That is how a directory begins."""
+        """A new directory has no threshold."""
         for _ in range(20):
             self.accepts(WRONG)
         self.assertTrue(self.accepts())
@@ -332,25 +334,33 @@ class RefusalTests(DirectoryTestCase):
         headers = {name: got.headers.getRawHeaders(name) for name in COMPARED_HEADERS}
         return got.code, headers, self.successResultOf(body)
 
-    def test_the_bytes_are_those_of_a_wrong_password(self) -> None:
-        """They do not show whether the directory is down, or who is locked."""
+    @parametrize(
+        {
+            "down": (DirectoryState.DOWN, USUAL_PASSWORD, 0),
+            "hung": (DirectoryState.HUNG, USUAL_PASSWORD, 16),
+            "slow": (DirectoryState.SLOW, WRONG, 5),
+        }
+    )
+    def test_the_bytes_are_those_of_a_wrong_password(
+        self, state: DirectoryState, password: str, seconds: float
+    ) -> None:
+        """They do not show the state of the directory."""
         wrong = self.refusal(WRONG)
-        rows = Rows(self)
-        for state, seconds in ((DirectoryState.DOWN, 0), (DirectoryState.HUNG, 16)):
-            with rows.row(state):
-                self.corp.state = state
-                self.assertEqual(self.refusal(seconds=seconds), wrong)
-        self.corp.state = DirectoryState.SLOW
-        with rows.row(self.corp.state):
-            self.assertEqual(self.refusal(WRONG, 5), wrong)
+        self.corp.state = state
+        self.assertEqual(self.refusal(password, seconds), wrong)
+
+    def test_the_bytes_of_a_sick_directory_are_those_of_a_wrong_password(self) -> None:
+        """A sick directory refuses one of two right passwords like that."""
+        wrong = self.refusal(WRONG)
         self.corp.state = DirectoryState.SICK
-        with rows.row(self.corp.state):
-            self.assertIn(wrong, [self.refusal() for _ in range(2)])
-        self.corp.state = DirectoryState.UP
-        for entry_state in (EntryState.LOCKED, EntryState.EXPIRED):
-            with rows.row(entry_state):
-                self.lea.state = entry_state
-                self.assertEqual(self.refusal(), wrong)
+        self.assertIn(wrong, [self.refusal() for _ in range(2)])
+
+    @parametrize({"locked": (EntryState.LOCKED,), "expired": (EntryState.EXPIRED,)})
+    def test_the_bytes_do_not_show_the_state_of_a_user(self, state: EntryState) -> None:
+        """The refusal of a right password is that of a wrong one."""
+        wrong = self.refusal(WRONG)
+        self.lea.state = state
+        self.assertEqual(self.refusal(), wrong)
 
     def test_the_refusal_is_the_recorded_one(self) -> None:
         """As a real Authentik answered a wrong password, but for the name."""

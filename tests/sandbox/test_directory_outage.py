@@ -8,7 +8,7 @@ import requests
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
-from tests.daemon import Daemon, SandboxProcess, free_port
+from tests.daemon import DaemonProcess, SandboxProcess, free_port
 
 WRONG = "a wrong password"
 CORP = "directories/corp/"
@@ -19,7 +19,7 @@ IDA = f"{BRANCH}users/ida/"
 
 
 class DirectoryOutageTests(SynchronousTestCase):
-    """What clients are told while a directory behind Authentik is in each state."""
+    """Responses to clients while a directory behind Authentik is in each state."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()
@@ -30,8 +30,8 @@ class DirectoryOutageTests(SynchronousTestCase):
         answer = requests.post(f"{sandbox}/sandbox/{form}", data=fields, timeout=30)
         self.assertEqual((answer.status_code, answer.url.partition("#")[0]), (200, f"{sandbox}/"))
 
-    def check(self, daemon: Daemon, username: str, password: str = USUAL_PASSWORD) -> str:
-        """What a password check is answered: an error, or ``tokens``."""
+    def check(self, daemon: DaemonProcess, username: str, password: str = USUAL_PASSWORD) -> str:
+        """Return the error that a password check is answered with, or ``tokens``."""
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": username}
         url = f"{daemon.url}/oauth/token"
         answer = requests.post(url, data={**form, "password": password}, timeout=30)
@@ -46,7 +46,7 @@ class DirectoryOutageTests(SynchronousTestCase):
         """
         with (
             SandboxProcess(self.folder) as sandbox,
-            Daemon(
+            DaemonProcess(
                 self.folder, AUTHENTIK_URL=sandbox.url, ROPG_DEADLINE="2", ROPG_LIMITS="off"
             ) as daemon,
         ):
@@ -83,7 +83,7 @@ class DirectoryOutageTests(SynchronousTestCase):
         """Its directories can be slow, although its clock is not the daemon's."""
         port = free_port()
         sandbox = f"http://127.0.0.1:{port}"
-        with Daemon(self.folder, AUTHENTIK_URL=f"sandbox:{port}") as daemon:
+        with DaemonProcess(self.folder, AUTHENTIK_URL=f"sandbox:{port}") as daemon:
             self.switch(sandbox, CORP, state="slow", slow_seconds="0.3")
             self.assertEqual(self.check(daemon, "lea"), "tokens")
             self.switch(sandbox, CORP, state="down")

@@ -1,4 +1,4 @@
-"""The sandbox's flows: restarts, policies on bindings and flows, and what it says it has judged."""
+"""The sandbox's flows: restarts, denials, and the record of what was judged."""
 
 from __future__ import annotations
 
@@ -10,84 +10,37 @@ from ropg_twisted.sandbox.flow.flows import (
     Binding,
     Captcha,
     Consent,
-    DeniedAction,
     Deny,
-    Dummy,
     Flow,
     Identification,
-    InvalidResponseAction,
-    Login,
     NotConfigured,
     Password,
     Prompt,
     PromptField,
-    Requirement,
     SecondFactor,
-    Stage,
     UserWrite,
 )
 from ropg_twisted.sandbox.flow.policies import (
-    DenyAll,
     HasNoBackend,
-    IsMember,
     Not,
-    Policy,
-    ReputationPolicy,
-    SetRedirect,
     UserIsPending,
 )
 from ropg_twisted.sandbox.flow.signals import Authentication
 from ropg_twisted.sandbox.http.app import Sandbox
 from tests.flows import SLUG, Judgement
-from tests.sandbox_browser import EXECUTOR, Answer, Browser, SandboxTestCase
-
-RETRY = InvalidResponseAction.RETRY
-RESTART = InvalidResponseAction.RESTART
-RESTART_WITH_CONTEXT = InvalidResponseAction.RESTART_WITH_CONTEXT
-
-WHO, PASSWORD, LOGIN, DUMMY = Identification(), Password(), Login(), Dummy()
-HIDDEN = Identification(show_matched_user=False)
-ADDRESS_BELOW_0 = ReputationPolicy(-1, check_ip=True)
-USER_BELOW_0 = ReputationPolicy(-1, check_username=True)
-
-
-def restarting(stage: Stage, action: InvalidResponseAction = RESTART) -> Binding:
-    """Return a binding that restarts the flow where the stage refuses or denies."""
-    return Binding(stage, invalid_response_action=action)
-
-
-class FlowTestCase(SandboxTestCase):
-    """A sandbox that serves one flow of the test's own."""
-
-    def serve(
-        self,
-        *stages: Stage | Binding,
-        policy: Policy | None = None,
-        denied_action: DeniedAction = DeniedAction.MESSAGE_CONTINUE,
-        requires: Requirement = Requirement.NONE,
-    ) -> None:
-        """Serve this flow from now on, to a new browser."""
-        flow = Flow.of(SLUG, *stages, policy=policy, denied_action=denied_action, requires=requires)
-        self.sandbox = Sandbox(self.clock, [flow])
-        self.browser = Browser(self.sandbox)
-
-    def get(self) -> Answer:
-        """GET the flow, and follow 302s."""
-        return self.browser.settle(SLUG, self.browser.get(SLUG))
-
-    def post(self, **fields: object) -> Answer:
-        """POST an answer, and follow 302s."""
-        return self.browser.settle(SLUG, self.browser.post(SLUG, **fields))
-
-    def come_to_the_password(self, name: str = "alice") -> None:
-        """Begin, and give a name."""
-        self.get()
-        answer = self.post(uid_field=name)
-        self.assertEqual(answer.component, "ak-stage-password")
-
-    def components(self, count: int) -> list[str | None]:
-        """The components of so many GETs, None for a 302."""
-        return [self.browser.get(SLUG).component for _ in range(count)]
+from tests.sandbox.flow_cases import (
+    DUMMY,
+    HIDDEN,
+    LOGIN,
+    PASSWORD,
+    RESTART,
+    RESTART_WITH_CONTEXT,
+    RETRY,
+    WHO,
+    FlowTestCase,
+    restarting,
+)
+from tests.sandbox_browser import EXECUTOR, Browser
 
 
 class InvalidResponseTests(FlowTestCase):
@@ -208,7 +161,7 @@ class DenialTests(FlowTestCase):
     """Stages that deny, behind a right password, and what a restart makes of it."""
 
     def test_a_denial_restarts(self) -> None:
-        """Who is denied by a stage with a restart meets the identification again."""
+        """A user who is denied by a stage with a restart meets the identification again."""
         for stage in (
             Deny(),
             UserWrite(),
@@ -255,7 +208,7 @@ class DenialTests(FlowTestCase):
         self.assertIn("restarts without end", page.body.decode())
 
     def test_a_login_outlives_a_restart(self) -> None:
-        """Who is logged in and then denied is asked for a name again, and is not pending."""
+        """A user who is logged in and then denied is asked for a name again, and is not pending."""
         pending = Binding(DUMMY, UserIsPending())
         self.serve(pending, WHO, PASSWORD, LOGIN, restarting(Deny()))
         self.come_to_the_password()
@@ -264,7 +217,7 @@ class DenialTests(FlowTestCase):
         self.assertTrue(self.browser.claims["authenticated"])
 
     def test_an_answer_with_a_login_is_forgery(self) -> None:
-        """Whoever is logged in may look at a stage, and every answer is a flow error."""
+        """A user who is logged in may look at a stage, and every answer is a flow error."""
         self.serve(WHO, LOGIN, PASSWORD)
         self.get()
         self.assertEqual(self.post(uid_field="alice").component, "ak-stage-password")
@@ -294,7 +247,7 @@ class SecondFactorTests(FlowTestCase):
     """Second-factor stages before anybody is known, and the classes of devices."""
 
     def test_a_user_who_is_not_known_may_have_a_passkey(self) -> None:
-        """Where passkeys are allowed one is asked for; else the stage is passed by a 302."""
+        """A passkey is asked for if it is allowed; else the stage is passed by a 302."""
         self.serve(SecondFactor(), WHO)
         answer = self.get()
         self.assertEqual(answer.component, "ak-stage-authenticator-validate")
@@ -314,183 +267,11 @@ class SecondFactorTests(FlowTestCase):
             self.assertEqual(self.browser.get(SLUG).component, component, name)
 
 
-class PolicyTests(FlowTestCase):
-    """Policies on bindings: when they are evaluated, and what they look at."""
-
-    def test_a_policy_is_evaluated_when_its_flags_say(self) -> None:
-        """On the plan nobody is pending yet, at the stage somebody is; without flags it is open."""
-        for on_plan, again, shown in (
-            (False, True, True),
-            (True, False, False),
-            (True, True, False),
-            (False, False, True),
-        ):
-            stage = Binding(
-                DUMMY, UserIsPending(), evaluate_on_plan=on_plan, re_evaluate_policies=again
-            )
-            self.serve(WHO, stage, PASSWORD)
-            self.get()
-            component = self.post(uid_field="alice").component
-            wanted = "ak-stage-dummy" if shown else "ak-stage-password"
-            self.assertEqual(component, wanted, (on_plan, again))
-        unbound = Binding(DUMMY, Not(UserIsPending()), re_evaluate_policies=False)
-        self.serve(WHO, unbound, PASSWORD)
-        self.get()
-        self.assertEqual(self.post(uid_field="alice").component, "ak-stage-dummy")
-
-    def test_a_restart_evaluates_on_plan_with_the_user_it_keeps(self) -> None:
-        """Members of the group, by a child group too, meet a stage that they did not meet first."""
-        bound = Binding(
-            DUMMY, IsMember("mac-users"), evaluate_on_plan=True, re_evaluate_policies=False
-        )
-        for name, component in (
-            ("alice", "ak-stage-dummy"),
-            ("bob", "ak-stage-dummy"),
-            ("victor", "ak-stage-identification"),
-            ("nobody", "ak-stage-identification"),
-        ):
-            self.serve(bound, WHO, restarting(PASSWORD, RESTART_WITH_CONTEXT), LOGIN)
-            self.come_to_the_password(name)
-            self.assertEqual(self.post(password="wrong").component, component, name)
-
-    def test_a_stage_that_was_left_out_does_not_come_back(self) -> None:
-        """Its binding has left the plan when the policy would pass again."""
-        self.serve(Binding(DUMMY, ADDRESS_BELOW_0), WHO, PASSWORD, LOGIN)
-        self.assertEqual(self.get().component, "ak-stage-identification")
-        self.sandbox.reputation["somebody", "127.0.0.1"] = -1
-        self.assertEqual(self.get().component, "ak-stage-identification")
-        self.assertEqual(Browser(self.sandbox).get(SLUG).component, "ak-stage-dummy")
-
-    def test_a_failure_brings_the_stage_that_is_bound_to_the_address(self) -> None:
-        """The captcha comes for everybody at the address, and at no other one."""
-        self.serve(Binding(Captcha(), ADDRESS_BELOW_0), WHO, restarting(PASSWORD), LOGIN)
-        self.come_to_the_password()
-        self.assertEqual(self.post(password="wrong").component, "ak-stage-captcha")
-        self.assertEqual(Browser(self.sandbox).get(SLUG).component, "ak-stage-captcha")
-        elsewhere = Browser(self.sandbox).get(SLUG, **{"X-Forwarded-For": "203.0.113.12"})
-        self.assertEqual(elsewhere.component, "ak-stage-identification")
-
-    def test_a_login_mends_the_reputation(self) -> None:
-        """One failure and one login are a score of 0."""
-        self.serve(WHO, PASSWORD, LOGIN)
-        self.come_to_the_password()
-        self.post(password="wrong")
-        self.assertEqual(self.sandbox.reputation["alice", "127.0.0.1"], -1)
-        self.post(password=USUAL_PASSWORD)
-        self.assertEqual(self.sandbox.reputation["alice", "127.0.0.1"], 0)
-
-    def test_a_stage_may_be_bound_to_the_reputation_of_the_user(self) -> None:
-        """It is that of the pending user, who need not exist."""
-        self.serve(WHO, Binding(PASSWORD, Not(USER_BELOW_0)), DUMMY)
-        self.sandbox.reputation["victor", "203.0.113.7"] = -1
-        for name, component in (
-            ("alice", "ak-stage-password"),
-            ("victor", "ak-stage-dummy"),
-            ("nobody", "ak-stage-dummy"),
-        ):
-            browser = Browser(self.sandbox)
-            browser.get(SLUG)
-            answer = browser.settle(SLUG, browser.post(SLUG, uid_field=name))
-            self.assertEqual(answer.component, component, name)
-
-    def test_a_policy_may_skip_the_password_the_second_time(self) -> None:
-        """Then not even a session that is logged in proves a password."""
-        self.serve(
-            Binding(WHO, Not(UserIsPending())),
-            Binding(PASSWORD, Not(USER_BELOW_0), RESTART_WITH_CONTEXT),
-            LOGIN,
-        )
-        self.come_to_the_password()
-        self.assert_redirect(self.post(password="wrong"))
-        self.assertTrue(self.browser.claims["authenticated"])
-        self.assertEqual(self.sandbox.authentications, [Authentication("alice", False)])
-
-    def test_a_password_is_asked_for_once(self) -> None:
-        """A stage that is bound to *no backend yet* is left out once a password was accepted."""
-        bound = Binding(PASSWORD, HasNoBackend())
-        self.serve(Identification(combined=True), bound, LOGIN)
-        self.get()
-        self.assert_redirect(self.post(uid_field="alice", password=USUAL_PASSWORD))
-        self.serve(WHO, bound, bound, LOGIN)
-        self.come_to_the_password()
-        self.assert_redirect(self.post(password=USUAL_PASSWORD))
-
-    def test_a_policy_may_lead_elsewhere_at_the_end(self) -> None:
-        """The last redirect is the one that it has set."""
-        bound = Binding(LOGIN, SetRedirect("https://elsewhere.example.com/"))
-        self.serve(WHO, PASSWORD, bound)
-        self.come_to_the_password()
-        answer = self.post(password=USUAL_PASSWORD)
-        self.assert_redirect(answer, "https://elsewhere.example.com/")
-        self.assertTrue(self.browser.claims["authenticated"])
-
-
-class FlowPolicyTests(FlowTestCase):
-    """Policies and requirements of a whole flow, at its start and when it restarts."""
-
-    def test_a_flow_that_is_not_for_the_user_does_what_it_is_set_to(self) -> None:
-        """At the start it shows a message, or leads to the root."""
-        for action, component in (
-            (DeniedAction.MESSAGE_CONTINUE, "ak-stage-access-denied"),
-            (DeniedAction.MESSAGE, "ak-stage-access-denied"),
-            (DeniedAction.CONTINUE, "xak-flow-redirect"),
-        ):
-            self.serve(WHO, policy=DenyAll("not today"), denied_action=action)
-            answer = self.get()
-            self.assertEqual(answer.component, component)
-            self.assertEqual(
-                answer.json.get("error_message"), "not today" if "denied" in component else None
-            )
-
-    def test_a_restart_into_a_closed_flow_leads_to_the_root_or_breaks(self) -> None:
-        """The refused password itself has closed it. The old plan stays where it was."""
-        for action, component in (
-            (DeniedAction.CONTINUE, "xak-flow-redirect"),
-            (DeniedAction.MESSAGE, "ak-stage-flow-error"),
-            (DeniedAction.MESSAGE_CONTINUE, "ak-stage-flow-error"),
-        ):
-            self.serve(WHO, restarting(PASSWORD), policy=Not(ADDRESS_BELOW_0), denied_action=action)
-            self.come_to_the_password()
-            answer = self.browser.post(SLUG, password="wrong")
-            self.assertEqual((answer.status, answer.component), (200, component))
-            self.assertEqual(self.get().component, "ak-stage-password")
-            self.assertNotEqual(Browser(self.sandbox).get(SLUG).component, "ak-stage-password")
-
-    def test_a_login_closes_a_flow_that_wants_nobody_logged_in(self) -> None:
-        """A restart behind the login leads to the root, with a session."""
-        self.serve(
-            WHO,
-            PASSWORD,
-            LOGIN,
-            restarting(Deny()),
-            requires=Requirement.UNAUTHENTICATED,
-            denied_action=DeniedAction.CONTINUE,
-        )
-        self.come_to_the_password()
-        self.assert_redirect(self.post(password=USUAL_PASSWORD))
-        self.assertTrue(self.browser.claims["authenticated"])
-
-    def test_a_restart_may_leave_nothing_to_do(self) -> None:
-        """A flow that is planned empty is an error then, and done at its start."""
-        closed = Binding(
-            WHO,
-            Not(UserIsPending()),
-            RESTART_WITH_CONTEXT,
-            evaluate_on_plan=True,
-        )
-        self.serve(replace(closed, stage=Identification(pretend_user_exists=False)))
-        self.get()
-        answer = self.browser.post(SLUG, uid_field="nobody")
-        self.assertEqual(answer.component, "ak-stage-flow-error")
-        self.serve(replace(closed, policy=UserIsPending()))
-        self.assert_redirect(self.get())
-
-
 class JudgementTests(FlowTestCase):
     """The sandbox's own record of what it has judged."""
 
     def judgement(self) -> Judgement:
-        """What it has made of all that it was asked."""
+        """The judgement of all credentials so far."""
         return Judgement.of(self.sandbox.authentications, self.sandbox.events)
 
     def test_every_password_that_is_judged_is_on_record(self) -> None:

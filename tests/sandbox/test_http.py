@@ -67,7 +67,7 @@ class SessionTests(SandboxTestCase):
         self.assertNotIn("authentik_session", self.browser.jar)
 
     def test_the_invalidation_flow_removes_the_row(self) -> None:
-        """One GET with the cookie is enough, and the cookie goes as well."""
+        """A single GET with the cookie is enough, and the cookie goes as well."""
         self.browser.walk(DEFAULT, "alice", USUAL_PASSWORD)
         self.assert_redirect(self.browser.get("default-invalidation-flow"))
         self.assertEqual(self.rows(), (0, 0))

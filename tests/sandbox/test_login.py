@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.http.app import Sandbox
+from tests.parametrize import parametrize
 from tests.sandbox_browser import DEFAULT, EXECUTOR, ME, Browser, SandboxTestCase, account
 
 
@@ -166,34 +167,36 @@ class SecondFactorTests(SandboxTestCase):
         self.assert_redirect(self.browser.settle("mfa-configure-totp", answer))
 
 
+ENDS = {
+    "captcha-flow": ("ak-stage-captcha", False),
+    "captcha-ident": ("ak-stage-identification", False),
+    "consent-flow": ("ak-stage-consent", False),
+    "denied-continue": ("xak-flow-redirect", False),
+    "denied-message": ("ak-stage-access-denied", False),
+    "empty-flow": ("xak-flow-redirect", False),
+    "ident-only": ("xak-flow-redirect", False),
+    "mfa-deny": ("ak-stage-access-denied", False),
+    "prompt-flow": ("ak-stage-prompt", False),
+    "redirect-first": ("xak-flow-redirect", False),
+    "redirect-stage": ("xak-flow-redirect", False),
+    "remember-me": ("ak-stage-user-login", False),
+    "req-outpost": ("ak-stage-access-denied", False),
+    "req-unauth": ("xak-flow-redirect", True),
+    "restart": ("xak-flow-redirect", True),
+    "ropg-nologin": ("xak-flow-redirect", False),
+}
+
+
 class FlowTests(SandboxTestCase):
     """Flows that stop, refuse, or pass a stage over."""
 
-    def test_each_flow_ends_as_its_stages_say(self) -> None:
+    @parametrize({slug: (slug, *end) for slug, end in ENDS.items()})
+    def test_end_of_flow(self, slug: str, component: str, authenticated: bool) -> None:
         """The last answer to a right password, and whether the session is logged in."""
-        table = {
-            "captcha-flow": ("ak-stage-captcha", False),
-            "captcha-ident": ("ak-stage-identification", False),
-            "consent-flow": ("ak-stage-consent", False),
-            "denied-continue": ("xak-flow-redirect", False),
-            "denied-message": ("ak-stage-access-denied", False),
-            "empty-flow": ("xak-flow-redirect", False),
-            "ident-only": ("xak-flow-redirect", False),
-            "mfa-deny": ("ak-stage-access-denied", False),
-            "prompt-flow": ("ak-stage-prompt", False),
-            "redirect-first": ("xak-flow-redirect", False),
-            "redirect-stage": ("xak-flow-redirect", False),
-            "remember-me": ("ak-stage-user-login", False),
-            "req-outpost": ("ak-stage-access-denied", False),
-            "req-unauth": ("xak-flow-redirect", True),
-            "restart": ("xak-flow-redirect", True),
-            "ropg-nologin": ("xak-flow-redirect", False),
-        }
-        for slug, wanted in table.items():
-            browser = Browser(self.sandbox)
-            answer = browser.walk(slug, "alice", USUAL_PASSWORD)
-            got = (answer.component, browser.claims["authenticated"])
-            self.assertEqual(got, wanted, slug)
+        browser = Browser(self.sandbox)
+        answer = browser.walk(slug, "alice", USUAL_PASSWORD)
+        got = (answer.component, browser.claims["authenticated"])
+        self.assertEqual(got, (component, authenticated))
 
     def test_what_a_person_answers_is_taken(self) -> None:
         """Consent, prompt and the question to be remembered lead on to the login."""

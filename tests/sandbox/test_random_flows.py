@@ -27,8 +27,8 @@ ANSWERABLE = {
 """The components that a random walk has an answer for."""
 
 
-class Walk:
-    """A walk through any flow, which answers whatever is shown as well as it can.
+class BestEffortLogin:
+    """A login through any flow, which answers each challenge as well as it can.
 
     ``answers``: all that came. ``refused_in_place``: the answers to passwords that were refused
     at a binding that does not restart.
@@ -87,7 +87,7 @@ class RandomFlowTests(SandboxTestCase):
     )
     def test_no_flow_breaks_the_sandbox(self, flow: Flow, name: str, password: str) -> None:
         """Every answer is a 302 to itself, or a challenge as the vendor's models know it."""
-        walk = Walk(self.clock, flow, name, password, self.code("bob"))
+        walk = BestEffortLogin(self.clock, flow, name, password, self.code("bob"))
         walk.go(25)
         for answer in walk.answers:
             if answer.status == 302:
@@ -101,7 +101,7 @@ class RandomFlowTests(SandboxTestCase):
     @given(flow=flows(), password=st.sampled_from((USUAL_PASSWORD, "wrong")))
     def test_a_refusal_is_seen_unless_the_binding_restarts(self, flow: Flow, password: str) -> None:
         """It is the same component with errors, or access denied."""
-        walk = Walk(self.clock, flow, "alice", password, "000000")
+        walk = BestEffortLogin(self.clock, flow, "alice", password, "000000")
         walk.go(25)
         for answer in walk.refused_in_place:
             self.assertEqual(answer.status, 200)
@@ -111,7 +111,7 @@ class RandomFlowTests(SandboxTestCase):
     @given(flow=flows(), password=st.sampled_from((USUAL_PASSWORD, "wrong")))
     def test_the_record_tells_right_from_wrong(self, flow: Flow, password: str) -> None:
         """However a flow looks from outside, only the right password is ever accepted."""
-        walk = Walk(self.clock, flow, "alice", password, "000000")
+        walk = BestEffortLogin(self.clock, flow, "alice", password, "000000")
         walk.go(25)
         verdicts = {authentication.accepted for authentication in walk.sandbox.authentications}
         self.assertLessEqual(verdicts, {password == USUAL_PASSWORD})

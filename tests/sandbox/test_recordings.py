@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.flow.devices import totp
 from ropg_twisted.sandbox.http.app import Sandbox
+from tests.parametrize import parametrize
 from tests.recordings import MISSING, RecordedRequest, RecordedResponse, Recording, recordings
-from tests.rows import Rows
 from tests.sandbox_browser import Answer, Browser, account, cookie_claims
 
 NOT_REPLAYED = {
@@ -71,7 +71,7 @@ COMPARED_HEADERS = (
 
 
 class Replay:
-    """One recording, played against a sandbox of its own."""
+    """A recording, played against a sandbox of its own."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
@@ -224,6 +224,13 @@ def session_ids(lines: list[str]) -> list[str]:
     return [claim["sid"] for claim in claims if "sid" in claim]
 
 
+LOGIN_EVENTS = {
+    name: (name,)
+    for name, recording in recordings().items()
+    if recording.notes.get("login_event", "").startswith("login|")
+} or {"no recordings": ("",)}
+
+
 class RecordingsTests(SynchronousTestCase):
     """Every recording, exchange by exchange."""
 
@@ -247,21 +254,17 @@ class RecordingsTests(SynchronousTestCase):
                 idle.add(name)
         self.assertEqual(idle, set(NOT_REPLAYED))
 
-    def test_the_address_in_the_event_is_the_recorded_one(self) -> None:
+    @parametrize(LOGIN_EVENTS)
+    def test_address_in_the_event(self, name: str) -> None:
         """The login event names the client as the real event log did."""
-        rows = Rows(self)
-        for name, recording in recordings().items():
-            with rows.row(name):
-                kind, address, username = recording.notes.get("login_event", "||").split("|")[:3]
-                if kind == "login":
-                    replay = Replay(recording)
-                    replay.differences()
-                    event = replay.sandbox.events[-1]
-                    got = (event.kind, event.address, event.username)
-                    self.assertEqual(got, (kind, address, username), name)
-                    self.assertEqual(
-                        replay.sandbox.sessions.authenticated[0].address, address, name
-                    )
+        recording = recordings()[name]
+        kind, address, username = recording.notes["login_event"].split("|")[:3]
+        replay = Replay(recording)
+        replay.differences()
+        event = replay.sandbox.events[-1]
+        got = (event.kind, event.address, event.username)
+        self.assertEqual(got, (kind, address, username))
+        self.assertEqual(replay.sandbox.sessions.authenticated[0].address, address)
 
     def test_failed_logins_lower_the_reputation_as_recorded(self) -> None:
         """The score after the recorded failures is the real one."""
@@ -272,21 +275,21 @@ class RecordingsTests(SynchronousTestCase):
         scores.differences()
         self.assertEqual(scores.sandbox.reputation["nosuchuser", "127.0.0.1"], -4)
 
-    def test_session_rows_come_and_go_as_recorded(self) -> None:
+    @parametrize(
+        {
+            "first GET": ("session-rows", 1, 0),
+            "login": ("success-default", 0, 1),
+            "cancelled logout": ("logout-cancel", 0, 1),
+            "logout": ("logout-executor-get", 0, 0),
+            "deleted session": ("logout-delete-csrf", 0, 0),
+        }
+    )
+    def test_sessions(self, name: str, anonymous: int, authenticated: int) -> None:
         """A first GET leaves an anonymous row, a login turns it, an invalidation removes it."""
-        rows = Rows(self)
-        for name, anonymous, authenticated in (
-            ("session-rows", 1, 0),
-            ("success-default", 0, 1),
-            ("logout-cancel", 0, 1),
-            ("logout-executor-get", 0, 0),
-            ("logout-delete-csrf", 0, 0),
-        ):
-            with rows.row(name):
-                replay = Replay(recordings()[name])
-                replay.differences()
-                left = (
-                    len(replay.sandbox.sessions.anonymous),
-                    len(replay.sandbox.sessions.authenticated),
-                )
-                self.assertEqual(left, (anonymous, authenticated), name)
+        replay = Replay(recordings()[name])
+        replay.differences()
+        left = (
+            len(replay.sandbox.sessions.anonymous),
+            len(replay.sandbox.sessions.authenticated),
+        )
+        self.assertEqual(left, (anonymous, authenticated))

@@ -60,7 +60,7 @@ STAGES: dict[str, flows.Stage] = {
     "user login": flows.Login(),
     "user write": flows.UserWrite(),
 }
-"""What the recordings call the stages. They do not say what a prompt asks for."""
+"""Names of the stages in the recordings. They do not say what a prompt asks for."""
 
 POLICIES: dict[str, policies.Policy] = {
     "a user is pending in the plan": policies.UserIsPending(),
@@ -72,7 +72,7 @@ POLICIES: dict[str, policies.Policy] = {
     "the pending user has no backend yet": policies.HasNoBackend(),
     "the user is in the group mac-users": policies.IsMember("mac-users"),
 }
-"""What the recordings call the policies. ``not: `` before it negates one."""
+"""Names of the policies in the recordings. ``not: `` before it negates one."""
 
 REQUIREMENTS = {
     "none": flows.Requirement.NONE,
@@ -81,7 +81,7 @@ REQUIREMENTS = {
 
 
 class CheckReplay:
-    """One recorded check, made with a sandbox in which nobody has a reputation yet.
+    """A recorded check, made with a sandbox in which nobody has a reputation yet.
 
     That is how they were made: one after the other, and the reputation reset before each. A user
     who logs in has +1 and a failure takes 1, but right after a login of the same user and address

@@ -19,11 +19,11 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD, Account
+from tests.client import Reply
 from tests.daemon import PATIENCE
-from tests.fakes import Reply
 
 APPLICATION: Final = "jamf-connect"
-"""Whose policies count, whichever client asks."""
+"""The application whose policies count, whichever client asks."""
 
 MOST_CHECKS: Final = 200_000
 """After which a run is over in any case."""
@@ -93,7 +93,7 @@ def any_question(chance: Random) -> Question:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How one kind of client writes its requests. ``write``: a question, and its form."""
+    """The requests of one kind of client. ``write``: returns the form for a question."""
 
     client_id: str
     write: Callable[[Question], str]
@@ -167,7 +167,7 @@ class Check:
         return head.encode() + b"\r\n" + body
 
     def fault_of(self, reply: Reply, keys: jwt.PyJWKSet) -> str | None:
-        """What is wrong with an answer, or None. That there will be one later is never wrong."""
+        """The fault of a response, or None. A response that says *later* is never a fault."""
         if reply.body == LATER.get(reply.status):
             return None if "retry-after" in reply.headers else f"{reply.status} without Retry-After"
         person = self.question.person
@@ -256,7 +256,7 @@ class ClientConnection(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """What became of all checks. ``later``: when they were asked and answered, and their ids."""
+    """The results of all checks. ``later``: when they were asked and answered, and their ids."""
 
     sent: int = 0
     right: int = 0
@@ -267,8 +267,8 @@ class Tally:
     lost: list[str] = field(default_factory=list)
 
 
-class Crowd:
-    """All clients of the daemon at ``port``, and what they were told.
+class LoadGenerator:
+    """Clients of the daemon at ``port``, and their results.
 
     ``keys``: what tokens are verified with; to be set before the first check.
     """
@@ -295,7 +295,7 @@ class Crowd:
         return line
 
     async def get(self, request: bytes) -> Reply:
-        """What a request of one line is answered."""
+        """The response to a request of one line."""
         line = await self.connect()
         try:
             line.send(request)
@@ -358,7 +358,7 @@ class Crowd:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is time to stop."""
+        """Return whether it is time to stop."""
         return not self.goes_on or self.tally.sent >= MOST_CHECKS
 
     async def fresh(self) -> None:
@@ -367,7 +367,7 @@ class Crowd:
             (await self.ask(self.next_check(), at_once)).close()
 
     async def keeping(self) -> None:
-        """One connection for as long as it lasts."""
+        """Keep a connection for as long as it lasts."""
         line = None
         while not self.is_over:
             line = await self.ask(self.next_check(), at_once, line)
@@ -429,7 +429,7 @@ class Crowd:
                     await self.judge(check, reply, began)
             line.close()
 
-    MANNERS: ClassVar = (fresh, keeping, trickling, hasty, pipelining)
+    BEHAVIOURS: ClassVar = (fresh, keeping, trickling, hasty, pipelining)
 
 
 Send: TypeAlias = Callable[[ClientConnection, bytes], Awaitable[None]]

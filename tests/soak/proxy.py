@@ -18,7 +18,7 @@ from ropg_twisted.sandbox.flow.sessions import LIFETIME, Session
 
 
 class Fault(StrEnum):
-    """What the proxy does instead of passing a request on and its answer back."""
+    """Faults of the proxy, instead of passing a request on and its answer back."""
 
     REFUSE = "refuses connections"
     RESET_BEFORE = "resets before the request"
@@ -76,7 +76,7 @@ class Proxy(Factory):
         endpoint.connect(factory).addErrback(lambda _: link.far_end_lost())
 
     def draw(self) -> Fault | None:
-        """What befalls the next request."""
+        """The fault of the next request."""
         if self._fault is None or self.chance.random() > self._share:
             return None
         self.counts[self._fault] += 1
@@ -101,7 +101,7 @@ class Proxy(Factory):
         self._fault = None
 
     def excuses(self, row: Session) -> bool:
-        """Whether faults have kept the daemon from removing a session."""
+        """Return whether faults have kept the daemon from removing a session."""
         login = row.expires - LIFETIME
         return row.sid in self.hurt or any(
             fault is Fault.REFUSE and start - self.deadline <= login <= end
@@ -116,7 +116,7 @@ class Proxy(Factory):
 
 
 class ProxiedConnection(Protocol):
-    """One connection of the daemon, and what is under way on it."""
+    """A connection of the daemon, and the requests that are under way on it."""
 
     transport: Any
 

@@ -1,7 +1,7 @@
 """``python -m tests.soak``: the real daemon under load, with an Authentik that keeps failing.
 
 The sandbox and a proxy that injects faults run in this process, the daemon in one of its own,
-behind a listening socket that it inherits. Clients of all manners ask about all people; every
+behind a listening socket that it inherits. Clients of all behaviours ask about all people; every
 answer is right, says that there will be one later, or is WRONG. Faults come by a seeded schedule,
 and a quarter of the time on, the daemon is restarted under load. At the end there is a rush: many
 more checks than a healthy but slow Authentik can take. The exit status is 1 if anything is wrong,
@@ -51,7 +51,7 @@ from tests.soak.clients import (
     SECRET,
     SHAPES,
     Check,
-    Crowd,
+    LoadGenerator,
     Tally,
     about,
     at_once,
@@ -84,7 +84,7 @@ MOST_LAG: Final = 0.5
 """Seconds by which this process may be late before it takes the blame for late answers."""
 
 
-class Daemon(ProcessProtocol):
+class SpawnedDaemon(ProcessProtocol):
     """``twistd -n ropg``, which inherits ``listener`` as systemd would hand it over.
 
     ``log``: what it has logged, an object a line. ``noise``: lines that are none.
@@ -142,7 +142,7 @@ class Daemon(ProcessProtocol):
 
     @property
     def descriptors(self) -> Counter[str]:
-        """How many it has of each kind; the socket that it inherited is a ``listener``."""
+        """Descriptors by their kind; the socket that it inherited is a ``listener``."""
         folder = f"/proc/{self.pid}/fd"
         kinds: Counter[str] = Counter()
         for name in os.listdir(folder):
@@ -197,7 +197,7 @@ class Row:
 
 
 class Soak:
-    """One run. ``trouble``: where errors of this process itself are logged."""
+    """A run. ``trouble``: where errors of this process itself are logged."""
 
     def __init__(self, reactor: Any, seconds: float, clients: int, chance: Random) -> None:
         self.trouble = StringIO()
@@ -205,12 +205,12 @@ class Soak:
         self._seconds = seconds
         self._clients = clients
         self._chance = chance
-        self._daemons: list[Daemon] = []
+        self._daemons: list[SpawnedDaemon] = []
         self._sandbox = Sandbox(reactor)
         port = reactor.listenTCP(0, sandbox_site(self._sandbox), interface="127.0.0.1")
         self._proxy = Proxy(reactor, port.getHost().port, DEADLINE, chance)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._crowd = Crowd(reactor, self._listener.getsockname()[1], chance)
+        self._load = LoadGenerator(reactor, self._listener.getsockname()[1], chance)
         self._rounds: list[str] = []
         self._last_beat = reactor.seconds()
 
@@ -226,16 +226,16 @@ class Soak:
 
     async def _run(self, folder: Path) -> list[Row]:
         first = await self._start(folder)
-        keys = await self._crowd.get(b"GET /.well-known/jwks.json HTTP/1.1\r\n\r\n")
-        self._crowd.keys = jwt.PyJWKSet.from_dict(keys.json)
+        keys = await self._load.get(b"GET /.well-known/jwks.json HTTP/1.1\r\n\r\n")
+        self._load.keys = jwt.PyJWKSet.from_dict(keys.json)
         before = first.descriptors
         before.pop("socket", None)  # It looks at Authentik as it starts.
         await self._ask_everybody("first")
 
-        manners = self._crowd.MANNERS
+        behaviours = self._load.BEHAVIOURS
         begun = self._reactor.seconds()
         clients = [
-            Deferred.fromCoroutine(manners[number % len(manners)](self._crowd))
+            Deferred.fromCoroutine(behaviours[number % len(behaviours)](self._load))
             for number in range(self._clients)
         ]
         weather = Deferred.fromCoroutine(self._weather())
@@ -247,7 +247,7 @@ class Soak:
         await self._sleep_until(begun + self._seconds / 3)
         memory = daemon.memory
         await self._sleep_until(begun + self._seconds)
-        self._crowd.goes_on = False
+        self._load.goes_on = False
         weather.cancel()
         with suppress(CancelledError):
             await weather
@@ -279,8 +279,8 @@ class Soak:
             *self._logs(),
         ]
 
-    async def _start(self, folder: Path, **settings: str) -> Daemon:
-        daemon = Daemon(self._reactor, folder, self._listener, self._proxy.port, settings)
+    async def _start(self, folder: Path, **settings: str) -> SpawnedDaemon:
+        daemon = SpawnedDaemon(self._reactor, folder, self._listener, self._proxy.port, settings)
         self._daemons.append(daemon)
         await daemon.listening.addTimeout(PATIENCE, self._reactor)
         return daemon
@@ -289,9 +289,9 @@ class Soak:
         """Every fault in turn, for few or all requests, with honest times between."""
         while True:
             for fault in self._chance.sample(list(Fault), len(Fault)):
-                await self._crowd.sleep(FINE)
+                await self._load.sleep(FINE)
                 await self._proxy.begin(fault, self._chance.choice((0.1, 0.3, 1)))
-                await self._crowd.sleep(FOUL)
+                await self._load.sleep(FOUL)
                 self._proxy.end()
 
     async def _recovery(self) -> None:
@@ -299,14 +299,14 @@ class Soak:
 
         A probe that is still under way may have met the last fault.
         """
-        ready = await self._crowd.get(b"GET /ready HTTP/1.1\r\n\r\n")
+        ready = await self._load.get(b"GET /ready HTTP/1.1\r\n\r\n")
         if (ready.status, ready.json) != (200, {"status": "ready"}):
             self._rounds.append(f"not ready: {ready.body!r}")
-        await self._crowd.sleep(DEADLINE + BREAKER + 1)
+        await self._load.sleep(DEADLINE + BREAKER + 1)
 
     async def _ask_everybody(self, name: str) -> None:
         """Everybody's right password and a wrong one: with no fault, every answer is right."""
-        right = self._crowd.tally.right
+        right = self._load.tally.right
         questions = [
             question
             for person in ACCOUNTS
@@ -314,8 +314,8 @@ class Soak:
         ]
         for number, question in enumerate(questions):
             check = Check(question, SHAPES[number % len(SHAPES)])
-            (await self._crowd.ask(check, at_once)).close()
-        missing = len(questions) - (self._crowd.tally.right - right)
+            (await self._load.ask(check, at_once)).close()
+        missing = len(questions) - (self._load.tally.right - right)
         if missing:
             self._rounds.append(f"{missing} not right in the {name}")
 
@@ -324,13 +324,13 @@ class Soak:
         settings = {"ROPG_MAX_CHECKS": str(RUSH_CHECKS), "ROPG_DEADLINE": str(RUSH_DEADLINE)}
         daemon = await self._start(folder, **settings)
         self._proxy.slowness = RUSH_SLOWNESS
-        rush = self._another_crowd()
+        rush = self._new_load()
         number = 2 * (1 + QUEUE_FACTOR) * RUSH_CHECKS
         clients = [Deferred.fromCoroutine(rush.fresh()) for _ in range(number)]
         await rush.sleep(self._seconds / 4)
         rush.goes_on = False
         await gatherResults(clients, consumeErrors=True)
-        burst = self._another_crowd()
+        burst = self._new_load()
         questions = [about(person) for person in ACCOUNTS[:RUSH_CHECKS]]
         checks = [burst.ask(Check(question, SHAPES[0]), at_once) for question in questions]
         for line in await gatherResults(map(Deferred.fromCoroutine, checks), consumeErrors=True):
@@ -351,18 +351,18 @@ class Soak:
             Row("rush: places free afterwards", burst.tally.right, burst.tally.right < RUSH_CHECKS),
         ]
 
-    def _another_crowd(self) -> Crowd:
-        crowd = Crowd(self._reactor, self._listener.getsockname()[1], self._chance)
-        crowd.keys = self._crowd.keys
-        return crowd
+    def _new_load(self) -> LoadGenerator:
+        load = LoadGenerator(self._reactor, self._listener.getsockname()[1], self._chance)
+        load.keys = self._load.keys
+        return load
 
     async def _sleep_until(self, moment: float) -> None:
-        await self._crowd.sleep(max(0, moment - self._reactor.seconds()))
+        await self._load.sleep(max(0, moment - self._reactor.seconds()))
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         end = self._reactor.seconds() + seconds
         while not condition() and self._reactor.seconds() < end:
-            await self._crowd.sleep(0.5)
+            await self._load.sleep(0.5)
 
     def _beat(self) -> None:
         """A moment in which this process was late is as good as a fault of Authentik."""
@@ -380,7 +380,7 @@ class Soak:
     # The report.
 
     def _answers(self) -> list[Row]:
-        tally = self._crowd.tally
+        tally = self._load.tally
         reasons = {
             event["request"]: event["reason"]
             for daemon in self._daemons
@@ -409,7 +409,7 @@ class Soak:
         ]
 
     def _is_explained(self, began: float, end: float, reason: str | None) -> bool:
-        """Whether there was a fault while a check went on, or shortly before.
+        """Return whether there was a fault while a check went on, or shortly before.
 
         A check may join one that has begun earlier, and an open breaker outlasts what opened it.
         """
@@ -417,7 +417,7 @@ class Soak:
         return any(start <= end and began - tail <= stop for start, stop, _ in self._proxy.foul)
 
     def _sessions(self) -> list[Row]:
-        """What is left of logins; one was given up if its session was never used afterwards."""
+        """Sessions left by logins; a login was given up if its session was never used later."""
         rows = self._sandbox.sessions.authenticated
         left = [row for row in rows if not self._proxy.excuses(row)]
         given_up = sum(row.sid not in self._proxy.known for row in left)

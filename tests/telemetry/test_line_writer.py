@@ -24,15 +24,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.telemetry.line_writer import MAX_LINES, LineWriter
 from ropg_twisted.telemetry.log import make_observer
-from tests.daemon import PATIENCE, TWISTD, Daemon, free_port, wait_until
-from tests.fakes import GOOD, post
+from tests.client import GOOD, post
+from tests.daemon import PATIENCE, TWISTD, DaemonProcess, free_port, wait_until
 
 SMALLEST = 4096
 """Bytes of the smallest pipe."""
 
 
 def read(descriptor: int) -> bytes:
-    """What comes next. Fails if nothing does in time."""
+    """The next data. Fails if there is none in time."""
     if not select.select([descriptor], [], [], PATIENCE)[0]:
         raise AssertionError("nothing comes")
     return os.read(descriptor, SMALLEST)
@@ -179,7 +179,7 @@ class ProcessTests(SynchronousTestCase):
                 child.kill()
 
     def answers(self) -> bool:
-        """Whether somebody listens."""
+        """Return whether somebody listens."""
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -197,7 +197,7 @@ class ProcessTests(SynchronousTestCase):
                     answers.read(len(REFUSED))
 
     def dropped(self) -> float:
-        """What the metrics say."""
+        """The metrics."""
         url = f"http://127.0.0.1:{self.admin_port}/metrics"
         for line in requests.get(url, timeout=PATIENCE).text.splitlines():
             if line.startswith("ropg_log_lines_dropped_total "):
@@ -259,7 +259,7 @@ class ProcessTests(SynchronousTestCase):
             self.assertEqual(child.wait(PATIENCE), 0)
 
     def test_a_terminal_of_any_encoding_loses_no_line(self) -> None:
-        """What it cannot show is escaped."""
+        """A character that it cannot show is escaped."""
         plain: dict[str, Any] = {
             "PYTHONUTF8": "0",
             "PYTHONCOERCECLOCALE": "0",
@@ -271,7 +271,9 @@ class ProcessTests(SynchronousTestCase):
             ({"PYTHONIOENCODING": "latin-1"}, "latin-1", r"Jürgen \u674e"),
             (plain, "ascii", r"J\xfcrgen \u674e"),
         ):
-            with Daemon(self.folder, ROPG_LOG="text", encoding=encoding, **environ) as daemon:
+            with DaemonProcess(
+                self.folder, ROPG_LOG="text", encoding=encoding, **environ
+            ) as daemon:
                 form = {**GOOD, "client_id": "jamf-connect", "username": "Jürgen 李"}
                 requests.post(f"{daemon.url}/oauth/token", form, timeout=PATIENCE)
                 self.assertEqual(daemon.end(), 0)

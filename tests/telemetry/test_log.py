@@ -17,6 +17,7 @@ from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.telemetry.log import make_observer
+from tests.parametrize import parametrize
 
 SECRET = "typed-secret"
 
@@ -42,7 +43,7 @@ class Terminal(StringIO):
 
 
 def logged(style: str | None, event: dict[str, Any], out: StringIO | None = None) -> str:
-    """What is written for an event."""
+    """The line that is written for an event."""
     out = StringIO() if out is None else out
     make_observer(out, style)(event)
     return out.getvalue()
@@ -99,19 +100,21 @@ class LineTests(SynchronousTestCase):
                 line = content()[before:]
                 self.assertEqual(line, logged(style or fitting, EVENT), f"{out} {style}")
 
-    def test_no_name_forges_a_line(self) -> None:
+    @parametrize(
+        {
+            "LF": ("a\nb", r"a\nb"),
+            "CR LF": ("a\r\nb", r"a\r\nb"),
+            "terminal sequences": ("\x1b[2J\x1b]0;x\x07", r"\x1b[2J\x1b]0;x\x07"),
+            "other line ends": ("a\u2028b\x85\x0b\x0c", r"a\u2028b\x85\x0b\x0c"),
+            "right to left": ("\u202ebob", r"\u202ebob"),
+            "lone surrogate and NUL": ("\udcff\0", r"\udcff\x00"),
+            "other scripts": ("Jürgen 李 😀", "Jürgen 李 😀"),
+        }
+    )
+    def test_no_name_forges_a_line(self, name: str, shown: str) -> None:
         """Line ends and terminal sequences are escaped, and the rest can be read as it is."""
-        for name, shown in (
-            ("a\nb", r"a\nb"),
-            ("a\r\nb", r"a\r\nb"),
-            ("\x1b[2J\x1b]0;x\x07", r"\x1b[2J\x1b]0;x\x07"),
-            ("a\u2028b\x85\x0b\x0c", r"a\u2028b\x85\x0b\x0c"),
-            ("\u202ebob", r"\u202ebob"),
-            ("\udcff\0", r"\udcff\x00"),
-            ("Jürgen 李 😀", "Jürgen 李 😀"),
-        ):
-            line = logged("text", {**EVENT, "username": name})
-            self.assertIn(f" check of {shown}: rejected\n", line)
+        line = logged("text", {**EVENT, "username": name})
+        self.assertIn(f" check of {shown}: rejected\n", line)
 
     @given(st.text(st.characters(exclude_categories=[])))
     def test_an_event_is_one_line(self, name: str) -> None:
@@ -123,7 +126,7 @@ class LineTests(SynchronousTestCase):
 
 
 class ExceptionTests(SynchronousTestCase):
-    """What is said of an exception."""
+    """Exceptions in the log."""
 
     def assert_safe(self, line: str, message: str) -> None:
         """The line says kind and place, and nothing of the exception's text."""
@@ -160,18 +163,22 @@ class ExceptionTests(SynchronousTestCase):
 
 
 class SelectionTests(SynchronousTestCase):
-    """Which events are written."""
+    """Selection of the events that are written."""
 
-    def test_others_are_heard_when_they_warn(self) -> None:
+    @parametrize(
+        {
+            "ours, debug": ("ropg_twisted.service", LogLevel.debug, True),
+            "ours, info": ("ropg_twisted.service", LogLevel.info, True),
+            "site, info": ("twisted.web.server.Site", LogLevel.info, False),
+            "treq, debug": ("treq", LogLevel.debug, False),
+            "legacy, info": ("log_legacy", LogLevel.info, False),
+            "site, warning": ("twisted.web.server.Site", LogLevel.warn, True),
+            "legacy, critical": ("log_legacy", LogLevel.critical, True),
+        }
+    )
+    def test_others_are_heard_when_they_warn(
+        self, namespace: str, level: Any, written: bool
+    ) -> None:
         """All of this program's events are written, and those of others from a warning on."""
-        for namespace, level, written in (
-            ("ropg_twisted.service", LogLevel.debug, True),
-            ("ropg_twisted.service", LogLevel.info, True),
-            ("twisted.web.server.Site", LogLevel.info, False),
-            ("treq", LogLevel.debug, False),
-            ("log_legacy", LogLevel.info, False),
-            ("twisted.web.server.Site", LogLevel.warn, True),
-            ("log_legacy", LogLevel.critical, True),
-        ):
-            line = logged("text", {**EVENT, "log_namespace": namespace, "log_level": level})
-            self.assertEqual(bool(line), written, f"{namespace} {level}")
+        line = logged("text", {**EVENT, "log_namespace": namespace, "log_level": level})
+        self.assertEqual(bool(line), written)

@@ -19,7 +19,8 @@ from ropg_twisted.grants.relay import TOKEN_ERRORS
 from ropg_twisted.settings.model import GRANTS
 from ropg_twisted.telemetry.audit import MAX_ERROR, AuditLog
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import CapturedLog, Connection, post
+from tests.client import Connection, post
+from tests.fakes import CapturedLog
 from tests.memory import TOKEN, InMemoryDaemon
 
 HOSTILE = [f"error-{number}" for number in range(50)]
@@ -55,7 +56,7 @@ class LabelTests(SynchronousTestCase):
                 request.setResponseCode(400)
                 return json.dumps({"error": error}).encode()
 
-            daemon.authentik.instead[TOKEN] = answer
+            daemon.authentik.overrides[TOKEN] = answer
             daemon.redeem("a code")
             text = error.encode("ascii", "replace").decode() or "x"
             daemon.redeem("a code", grant_type=text)
@@ -63,8 +64,8 @@ class LabelTests(SynchronousTestCase):
             daemon.password(text, text, scope=text, nonce=text)
             target = "".join(c for c in text if c.isalnum())
             daemon.get(f"/{target}", f"User-Agent: {target}\r\nX-Request-ID: {target}\r\n")
-            daemon.peer().send(f"{target} / HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            daemon.peer().send(post(error.encode("utf-8", "replace")))
+            daemon.connect().send(f"{target} / HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            daemon.connect().send(post(error.encode("utf-8", "replace")))
         allowed = {
             "verdict": set(Verdict),
             "reason": set(Reason),

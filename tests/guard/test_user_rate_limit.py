@@ -1,15 +1,12 @@
-"""How often a password may be wrong, how often an address may ask, and what both are told."""
+"""The rate limit of a user: how often a password may be wrong."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlencode
 
 from hypothesis import given
 from hypothesis import strategies as st
-from limits import parse
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,133 +14,72 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.guard import accepted_logins
 from ropg_twisted.guard.accepted_logins import LIFETIME, MAX_NETWORKS, AcceptedLogins
 from ropg_twisted.guard.rate_limiter import RateLimiter
-from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
-from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt, Rates, User
-from ropg_twisted.server.site import BoundedSite
-from ropg_twisted.settings.model import Client
+from ropg_twisted.guard.rate_limits import UserRateLimit
+from ropg_twisted.interfaces import CheckResult, LoginAttempt, User
 from ropg_twisted.verdict import Reason, Verdict
-from tests.fakes import (
-    ALICE,
-    RIGHT,
-    CapturedLog,
-    Connection,
-    FailingVerifier,
-    FixedVerifier,
-    PendingVerifier,
-    Reply,
-    outcome,
-    post,
-    provider_site,
+from tests.fakes import ALICE, RIGHT, FailingVerifier, FixedVerifier, PendingVerifier, outcome
+from tests.guard.fakes import MFA, WRONG, WRONG_CODE
+from tests.guard.rate_limits import (
+    ALLOWED,
+    HOME,
+    OFFICE,
+    STRANGER,
+    USER,
+    BothRateLimits,
+    is_throttled,
 )
-
-WRONG = outcome(Verdict.REJECTED, Reason.WRONG_CREDENTIALS)
-WRONG_CODE = outcome(Verdict.REJECTED, Reason.WRONG_CODE)
-MFA = outcome(Verdict.INTERACTION_REQUIRED, Reason.MFA)
-
-USER = Rates(user=parse("3 per 15 minutes"))
-ADDRESS = Rates(address=parse("3 per minute"))
-BOTH = Rates(USER.user, ADDRESS.address)
-OFF = Rates()
-
-ALLOWED = 3
-
-HOME, OFFICE, STRANGER = "198.51.100.1", "2001:db8::1", "192.0.2.7"
-
-
-def limited(verifier: IPasswordVerifier, clock: Clock) -> IPasswordVerifier:
-    """A verifier behind both limits."""
-    limiter = RateLimiter(None, clock)
-    user = UserRateLimit(verifier, limiter, AcceptedLogins(None, clock))
-    return AddressRateLimit(user, limiter)
-
-
-class BothRateLimits:
-    """Both limits on their own, and their answers to one login after the other."""
-
-    def __init__(self, verifier: IPasswordVerifier, rates: Rates) -> None:
-        self.clock = Clock()
-        self._limited = limited(verifier, self.clock)
-        self._rates = rates
-
-    def ask(
-        self,
-        username: str = "alice",
-        address: str | None = STRANGER,
-        code: str | None = None,
-        password: str = "typed",
-    ) -> Deferred[CheckResult]:
-        """What a login comes to."""
-        client = None if address is None else ip_address(address)
-        login = LoginAttempt(username, password, client, code, rates=self._rates)
-        return Deferred.fromCoroutine(self._limited.verify(login))
-
-    def lets_in(
-        self, username: str = "alice", address: str | None = STRANGER, code: str | None = None
-    ) -> bool:
-        """Whether a login is let in; it is answered at once."""
-        answers: list[object] = []
-        self.ask(username, address, code).addBoth(answers.append)
-        [answer] = answers
-        return not is_throttled(answer)
-
-
-def is_throttled(answer: object) -> bool:
-    """Whether an answer is that of a limit, which says when to come again."""
-    if not isinstance(answer, CheckResult) or answer.outcome.reason is not Reason.THROTTLED:
-        return False
-    assert answer.outcome.verdict is Verdict.UNVERIFIABLE
-    assert answer.retry_after is not None
-    assert answer.retry_after >= 1
-    return True
+from tests.parametrize import parametrize
 
 
 class UserRateTests(SynchronousTestCase):
     """Failed checks of one user name."""
 
-    def test_only_refusals_count(self) -> None:
+    @parametrize(
+        {
+            "wrong password": (WRONG, True),
+            "wrong code": (WRONG_CODE, True),
+            "right": (RIGHT, False),
+            "cached refusal": (outcome(Verdict.REJECTED, Reason.STALE_PASSWORD), False),
+            "second factor": (MFA, False),
+            "denied": (outcome(Verdict.DENIED, Reason.POLICY), False),
+            "timeout": (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), False),
+            "breaker open": (outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN), False),
+        }
+    )
+    def test_only_refusals_count(self, check: CheckResult, counted: bool) -> None:
         """No other answer than a refusal by Authentik uses up any of a user's attempts."""
-        for check, counted in (
-            (WRONG, True),
-            (WRONG_CODE, True),
-            (RIGHT, False),
-            (outcome(Verdict.REJECTED, Reason.STALE_PASSWORD), False),
-            (MFA, False),
-            (outcome(Verdict.DENIED, Reason.POLICY), False),
-            (outcome(Verdict.UNVERIFIABLE, Reason.UPSTREAM_TIMEOUT), False),
-            (outcome(Verdict.UNVERIFIABLE, Reason.BREAKER_OPEN), False),
-        ):
-            verifier = FixedVerifier(check)
-            gate = BothRateLimits(verifier, USER)
-            let_in = [gate.lets_in(code="123456") for _ in range(3 * ALLOWED)]
-            expected = ALLOWED if counted else len(let_in)
-            self.assertEqual(let_in.count(True), expected, check)
-            self.assertEqual(len(verifier.asked), expected, check)
-            self.assertEqual(all(let_in[:expected]), True, check)
+        verifier = FixedVerifier(check)
+        limits = BothRateLimits(verifier, USER)
+        let_in = [limits.admits(code="123456") for _ in range(3 * ALLOWED)]
+        expected = ALLOWED if counted else len(let_in)
+        self.assertEqual(let_in.count(True), expected)
+        self.assertEqual(len(verifier.asked), expected)
+        self.assertEqual(all(let_in[:expected]), True)
 
     def test_a_mistake_of_ours_does_not_count(self) -> None:
         """A check that breaks inside leaves a user's attempts as they were."""
-        gate = BothRateLimits(FailingVerifier(RIGHT), USER)
+        limits = BothRateLimits(FailingVerifier(RIGHT), USER)
         for _ in range(3 * ALLOWED):
-            self.failureResultOf(gate.ask(), ZeroDivisionError)
+            self.failureResultOf(limits.ask(), ZeroDivisionError)
 
     def test_after_the_limit_a_right_password_waits_as_well(self) -> None:
-        """Nobody learns by a success which of many guesses was right."""
+        """A success does not show which of many guesses was right."""
         verifier = FixedVerifier(WRONG)
-        gate = BothRateLimits(verifier, USER)
+        limits = BothRateLimits(verifier, USER)
         for _ in range(ALLOWED):
-            self.assertTrue(gate.lets_in())
+            self.assertTrue(limits.admits())
         verifier.check = RIGHT
-        self.assertFalse(gate.lets_in())
-        self.assertTrue(gate.lets_in("bob"))
+        self.assertFalse(limits.admits())
+        self.assertTrue(limits.admits("bob"))
 
     def test_an_address_is_no_way_round(self) -> None:
         """Guesses at one user count from wherever they come."""
-        gate = BothRateLimits(FixedVerifier(WRONG), USER)
-        let_in = [gate.lets_in(address=f"192.0.2.{host}") for host in range(2 * ALLOWED)]
+        limits = BothRateLimits(FixedVerifier(WRONG), USER)
+        let_in = [limits.admits(address=f"192.0.2.{host}") for host in range(2 * ALLOWED)]
         self.assertEqual(let_in.count(True), ALLOWED)
 
     def test_spellings_of_a_name_are_one_name(self) -> None:
-        """Whatever Authentik may take for the same user has the same attempts."""
+        """Names that Authentik may take for the same user share their attempts."""
         for name, *others in (
             ("alice", "ALICE", "Alice", "\uff41lice", "ⒶLICE"),
             ("josé", "jose\u0301", "JOSÉ"),
@@ -152,16 +88,16 @@ class UserRateTests(SynchronousTestCase):
             ("kim", "\u212aim"),
         ):
             for other in others:
-                gate = BothRateLimits(FixedVerifier(WRONG), USER)
+                limits = BothRateLimits(FixedVerifier(WRONG), USER)
                 for _ in range(ALLOWED):
-                    self.assertTrue(gate.lets_in(name), other)
-                self.assertFalse(gate.lets_in(other), other)
+                    self.assertTrue(limits.admits(name), other)
+                self.assertFalse(limits.admits(other), other)
 
     def test_parallel_guesses_are_no_way_round(self) -> None:
-        """What is under way counts as failed, until it turns out to be something else."""
+        """A check under way counts as failed, until it turns out to be something else."""
         verifier = PendingVerifier()
-        gate = BothRateLimits(verifier, USER)
-        checks = [gate.ask(password=f"guess {n}") for n in range(3 * ALLOWED)]
+        limits = BothRateLimits(verifier, USER)
+        checks = [limits.ask(password=f"guess {n}") for n in range(3 * ALLOWED)]
         self.assertEqual(len(verifier.asked), ALLOWED)
         for check in checks[ALLOWED:]:
             self.assertTrue(is_throttled(self.successResultOf(check)))
@@ -169,12 +105,12 @@ class UserRateTests(SynchronousTestCase):
         verifier.waiting.pop().callback(WRONG)
         checks[0].addErrback(lambda _: None).cancel()
         self.assertEqual(verifier.waiting, [])
-        more = [gate.ask(password=f"more {n}") for n in range(ALLOWED)]
+        more = [limits.ask(password=f"more {n}") for n in range(ALLOWED)]
         self.assertEqual(len(verifier.waiting), ALLOWED - 1)
         self.assertTrue(is_throttled(self.successResultOf(more[-1])))
 
     def test_nothing_stays_behind(self) -> None:
-        """Whatever a check comes to, nothing is kept of its having been under way."""
+        """A check that has ended leaves nothing of those under way, whatever its result."""
         for verifier in (
             FixedVerifier(RIGHT),
             FixedVerifier(WRONG),
@@ -190,53 +126,53 @@ class UserRateTests(SynchronousTestCase):
             self.assertFalse(vars(limit)["_running"])
 
     def test_a_check_that_is_given_up_counts_nothing(self) -> None:
-        """One that is cancelled has not been judged, and gives its attempt back."""
+        """A check that is cancelled has not been judged, and gives its attempt back."""
         verifier = PendingVerifier()
-        gate = BothRateLimits(verifier, USER)
+        limits = BothRateLimits(verifier, USER)
         for _ in range(3 * ALLOWED):
-            check = gate.ask()
+            check = limits.ask()
             check.cancel()
             self.failureResultOf(check, CancelledError)
         self.assertEqual(len(verifier.asked), 3 * ALLOWED)
 
     def test_attempts_come_back(self) -> None:
-        """Who waits as long as the answer says, as often as it says so, is let in in the end."""
-        gate = BothRateLimits(FixedVerifier(WRONG), USER)
+        """A client that waits as long and as often as the response says is let in in the end."""
+        limits = BothRateLimits(FixedVerifier(WRONG), USER)
         for _ in range(ALLOWED):
-            self.assertTrue(gate.lets_in())
-        while is_throttled(answer := self.successResultOf(gate.ask())):
+            self.assertTrue(limits.admits())
+        while is_throttled(answer := self.successResultOf(limits.ask())):
             assert answer.retry_after is not None
-            gate.clock.advance(answer.retry_after)
-            self.assertLess(gate.clock.seconds(), 2 * 900)
-        self.assertGreater(gate.clock.seconds(), 800)
+            limits.clock.advance(answer.retry_after)
+            self.assertLess(limits.clock.seconds(), 2 * 900)
+        self.assertGreater(limits.clock.seconds(), 800)
 
     def test_a_window_that_slides_leaves_no_gap(self) -> None:
         """Attempts at the end of one quarter of an hour count in the next."""
-        gate = BothRateLimits(FixedVerifier(WRONG), USER)
-        self.assertTrue(gate.lets_in())
-        gate.clock.advance(895)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True, True, False])
-        gate.clock.advance(10)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True, False, False])
+        limits = BothRateLimits(FixedVerifier(WRONG), USER)
+        self.assertTrue(limits.admits())
+        limits.clock.advance(895)
+        self.assertEqual([limits.admits() for _ in range(ALLOWED)], [True, True, False])
+        limits.clock.advance(10)
+        self.assertEqual([limits.admits() for _ in range(ALLOWED)], [True, False, False])
 
 
 class BudgetTests(SynchronousTestCase):
-    """Whose failures are counted together."""
+    """Failures that are counted together."""
 
     def setUp(self) -> None:
         """A user at home, and strangers."""
         self.verifier = FixedVerifier(WRONG)
-        self.gate = BothRateLimits(self.verifier, USER)
+        self.limits = BothRateLimits(self.verifier, USER)
 
     def answer(
         self, check: CheckResult, username: str, address: str | None, code: str | None = None
     ) -> bool:
-        """Whether a login is let in, if Authentik would say ``check``."""
+        """Return whether a login is let in, if Authentik would say ``check``."""
         self.verifier.check = check
-        return self.gate.lets_in(username, address, code)
+        return self.limits.admits(username, address, code)
 
     def use_up(self, username: str, address: str | None) -> int:
-        """How many wrong guesses are let in until no more is."""
+        """The number of wrong guesses that are let in until no more are."""
         let_in = [self.answer(WRONG, username, address) for _ in range(3 * ALLOWED)]
         self.assertEqual(let_in, sorted(let_in, reverse=True))
         return let_in.count(True)
@@ -286,12 +222,12 @@ class BudgetTests(SynchronousTestCase):
         """A network is known for that long after the last password that was accepted there."""
         self.assertEqual(LIFETIME, 30 * 24 * 3600)
         self.answer(RIGHT, "alice", HOME)
-        self.gate.clock.advance(LIFETIME - 1)
+        self.limits.clock.advance(LIFETIME - 1)
         self.answer(RIGHT, "alice", HOME)
-        self.gate.clock.advance(LIFETIME - 1)
+        self.limits.clock.advance(LIFETIME - 1)
         self.use_up("alice", "192.0.2.1")
         self.assertTrue(self.answer(WRONG, "alice", HOME))
-        self.gate.clock.advance(1)
+        self.limits.clock.advance(1)
         self.use_up("alice", "192.0.2.1")
         self.assertFalse(self.answer(WRONG, "alice", HOME))
 
@@ -329,7 +265,7 @@ class BudgetTests(SynchronousTestCase):
         verifier = PendingVerifier()
         self.verifier.verify = verifier.verify  # type: ignore[method-assign]
         for host in range(3 * ALLOWED):
-            self.gate.ask("alice", f"192.0.2.{host}", f"{host:06}")
+            self.limits.ask("alice", f"192.0.2.{host}", f"{host:06}")
         self.assertEqual(len(verifier.waiting), ALLOWED)
 
     def test_wrong_passwords_do_not_use_up_the_codes(self) -> None:
@@ -364,7 +300,7 @@ class BudgetTests(SynchronousTestCase):
         """Then it stands for itself again, until it is accepted once more."""
         mail = ALICE.email
         self.answer(RIGHT, mail, HOME)
-        self.gate.clock.advance(LIFETIME)
+        self.limits.clock.advance(LIFETIME)
         self.use_up("alice", HOME)
         self.assertEqual(self.use_up(mail, HOME), ALLOWED)
 
@@ -409,13 +345,13 @@ STEPS = st.lists(
 )
 
 
-class Model:
-    """What must come of guesses, answers and hang-ups in any order, while time stands still."""
+class UserRateLimitModel:
+    """A model of guesses, responses and hang-ups in any order, while time stands still."""
 
     def __init__(self, test: SynchronousTestCase) -> None:
         self.test = test
         self.verifier = PendingVerifier()
-        self.gate = BothRateLimits(self.verifier, USER)
+        self.limits = BothRateLimits(self.verifier, USER)
         self.known: set[tuple[str, str]] = set()
         self.failed: list[str] = []
         self.walks: list[tuple[Deferred[CheckResult], list[str], tuple[str, str | None]]] = []
@@ -439,7 +375,7 @@ class Model:
         if code is not None:
             budgets.append(f"codes of {user}")
         used = self.failed + [budget for _, walk, _ in self.walks for budget in walk]
-        check = self.gate.ask(username, address, code)
+        check = self.limits.ask(username, address, code)
         if all(used.count(budget) < ALLOWED for budget in budgets):
             self.test.assertNoResult(check)
             self.walks.append((check, budgets, (user, address)))
@@ -467,110 +403,7 @@ class AnyOrderTests(SynchronousTestCase):
 
     @given(STEPS)
     def test_any_order_of_things(self, steps: list[tuple[Any, ...]]) -> None:
-        """Nobody is let in without room, and nobody is turned away with it."""
-        model = Model(self)
+        """Every login is let in if, and only if, there is room."""
+        model = UserRateLimitModel(self)
         for step in steps:
             model.step(*step)
-
-
-class AddressRateTests(SynchronousTestCase):
-    """Checks of one address."""
-
-    def test_every_check_counts(self) -> None:
-        """An address has so many checks, whoever they are about and whatever they come to."""
-        for check in (RIGHT, WRONG, outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED)):
-            verifier = FixedVerifier(check)
-            gate = BothRateLimits(verifier, ADDRESS)
-            let_in = [gate.lets_in(f"user{number}") for number in range(2 * ALLOWED)]
-            self.assertEqual(let_in, [True] * ALLOWED + [False] * ALLOWED, check)
-            self.assertEqual(len(verifier.asked), ALLOWED)
-
-    def test_who_is_one_party(self) -> None:
-        """IPv4 counts by the address, IPv6 by the /64, and an unknown address not at all."""
-        for addresses, expected in (
-            (["192.0.2.7", "192.0.2.7", "192.0.2.7", "192.0.2.7"], ALLOWED),
-            (["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"], 4),
-            (["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1:2:3", "2001:db8::"], ALLOWED),
-            (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"], 4),
-            ([None, None, None, None], 4),
-        ):
-            gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
-            let_in = [gate.lets_in(address=address) for address in addresses]
-            self.assertEqual(let_in.count(True), expected, addresses)
-
-    def test_refused_checks_do_not_touch_the_user(self) -> None:
-        """A flood from one address does not use up the attempts of the users that it names."""
-        gate = BothRateLimits(
-            FixedVerifier(WRONG), Rates(parse("4 per 15 minutes"), ADDRESS.address)
-        )
-        for _ in range(5 * ALLOWED):
-            gate.lets_in()
-        self.assertTrue(gate.lets_in(address="198.51.100.1"))
-        self.assertFalse(gate.lets_in(address="198.51.100.2"))
-
-    def test_a_minute_later(self) -> None:
-        """A rate per minute is full again two minutes later at the latest."""
-        gate = BothRateLimits(FixedVerifier(RIGHT), ADDRESS)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED + 1)][-1], False)
-        gate.clock.advance(120)
-        self.assertEqual([gate.lets_in() for _ in range(ALLOWED)], [True] * ALLOWED)
-
-
-class WebTests(SynchronousTestCase):
-    """The same, as clients see it."""
-
-    def ask(self, site: BoundedSite, client: str = "mac", username: str = "alice") -> Reply:
-        """What a token request is answered."""
-        fields = {"grant_type": "password", "username": username, "password": "canary"}
-        [reply] = Connection(site).send(post(urlencode({**fields, "client_id": client}))).replies
-        return reply
-
-    def test_the_answer(self) -> None:
-        """Too many attempts: 429, when to come again, bytes that never change, and a log line."""
-        events = CapturedLog(self).events
-        for rates, wait in ((USER, 900), (ADDRESS, 60)):
-            clock = Clock()
-            site = provider_site(limited(FixedVerifier(WRONG), clock), Client("mac", rates=rates))
-            for _ in range(ALLOWED):
-                self.assertEqual(self.ask(site).status, 400)
-            for later in (0, wait // 3):
-                clock.advance(later)
-                reply = self.ask(site)
-                self.assertEqual(reply.status, 429)
-                self.assertEqual(
-                    reply.body,
-                    b'{"error":"slow_down","error_description":"Too many attempts"}',
-                )
-                self.assertEqual(reply.headers["retry-after"], str(wait - later + 1))
-                self.assertEqual(reply.headers["cache-control"], "no-store")
-        lines = [event for event in events if event.get("reason") == "throttled"]
-        self.assertEqual([event["verdict"] for event in lines], ["unverifiable"] * 4)
-        self.assertNotIn("canary", repr(events))
-
-    def test_each_client_has_its_own_rates(self) -> None:
-        """Rates are those of the client that asks; one without any is never told to wait."""
-        site = provider_site(
-            limited(FixedVerifier(WRONG), Clock()),
-            Client("mac", rates=BOTH),
-            Client("server", rates=OFF),
-            Client("xcreds", rates=USER),
-        )
-        for client, username, expected in (
-            ("mac", "alice", [400] * ALLOWED + [429] * ALLOWED),
-            ("server", "alice", [400] * 2 * ALLOWED),
-            ("mac", "bob", [429] * 2 * ALLOWED),
-            ("xcreds", "bob", [400] * ALLOWED + [429] * ALLOWED),
-        ):
-            statuses = [self.ask(site, client, username).status for _ in expected]
-            self.assertEqual(statuses, expected, (client, username))
-
-    def test_a_user_has_the_same_attempts_everywhere(self) -> None:
-        """What a user has failed through one client counts through another of the same rate."""
-        site = provider_site(
-            limited(FixedVerifier(WRONG), Clock()),
-            Client("mac", rates=USER),
-            Client("linux", rates=USER),
-        )
-        clients = ["mac", "linux"] * ALLOWED
-        statuses = [self.ask(site, client).status for client in clients]
-        self.assertEqual(statuses, [400] * ALLOWED + [429] * ALLOWED)
