@@ -49,6 +49,7 @@ from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.metrics import CallbackCollector, RequestMetrics
 from ropg_twisted.telemetry.observers import RequestObservers
+from ropg_twisted.telemetry.user_hash import UserHash
 from ropg_twisted.types import IReactor
 
 log: Final = Logger()
@@ -77,7 +78,7 @@ def make_service(
     provider_metadata = ProviderMetadata(application, client, settings.deadline, reactor)
     tokens = IDTokenVerifier(provider_metadata)
     sessions = _sessions(settings, reactor)
-    observer = RequestObservers(AuditLog(), RequestMetrics(registry))
+    observer = RequestObservers(_audit_log(settings), RequestMetrics(registry))
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
@@ -170,6 +171,10 @@ def metric_readers(
             ),
         },
     )
+
+
+def _audit_log(settings: Settings) -> AuditLog:
+    return AuditLog(UserHash.open(settings.state_dir)) if settings.hash_users else AuditLog()
 
 
 def _password_hash_key(settings: Settings) -> bytes | None:

@@ -127,3 +127,5 @@ class Settings:
     drop_on_outage: bool
     """Drop connections on an outage, for clients without a setting of their own."""
     log: str | None = None
+    hash_users: bool
+    """Log a keyed hash in place of each user name."""

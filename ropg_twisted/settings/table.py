@@ -165,7 +165,7 @@ TABLE: Final = {
             "ROPG_STATE_DIR",
             Path,
             "/var/lib/ropg",
-            "directory of the signing keys",
+            "directory of the signing keys, and of the key for ROPG_LOG_USERS",
             option="state-dir",
         ),
         Setting(
@@ -306,6 +306,14 @@ TABLE: Final = {
             values.one_of("json", "text"),
             "json",
             "json or text; by default text on a terminal, else json",
+        ),
+        Setting(
+            "ROPG_LOG_USERS",
+            values.log_users,
+            "hashed",
+            "hashed: the log has a keyed hash in place of each user name",
+            default="plain",
+            attribute="hash_users",
         ),
     )
 }

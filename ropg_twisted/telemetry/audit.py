@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Final, TypeAlias
 
 from twisted.logger import Logger
@@ -30,9 +31,14 @@ class AuditLog:
     """Logs the results of requests.
 
     Values from outside are quoted in messages, so they cannot pass for words of the daemon.
+
+    ``show_user``: returns what is logged of a user name.
     """
 
     log: ClassVar[Logger] = Logger()
+
+    def __init__(self, show_user: Callable[[str], str] = str) -> None:
+        self._show_user = show_user
 
     def check(self, record: CheckRecord) -> None:
         """See :class:`IRequestObserver`."""
@@ -41,7 +47,7 @@ class AuditLog:
             "check of {username!r} for {client} from {address}: {verdict} ({reason})",
             event="check",
             version=VERSION,
-            username=record.username,
+            username=self._show_user(record.username),
             client=record.context.client,
             address=_text(record.context.address),
             verdict=record.outcome.verdict.value,

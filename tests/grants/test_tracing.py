@@ -14,7 +14,7 @@ from ropg_twisted.interfaces import CheckResult, LoginAttempt
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.trace_context import new_trace_context
 from tests.audit_lines import audit_lines
-from tests.daemon import PATIENCE, Daemon, SandboxProcess
+from tests.daemon import PATIENCE, DaemonProcess, SandboxProcess
 from tests.fakes import RIGHT, PendingVerifier
 from tests.memory import TOKEN, InMemoryDaemon
 
@@ -65,7 +65,7 @@ class CheckTests(SynchronousTestCase):
             seen.append((request.getHeader("traceparent"), request.getHeader("tracestate")))
             return 500
 
-        daemon.authentik.instead[TOKEN] = answer
+        daemon.authentik.overrides[TOKEN] = answer
         reply = daemon.redeem("a code", HEADERS)
         request = reply.headers["x-request-id"]
         self.assertEqual(seen, [(f"00-{TRACE}-{request}-01", None)])
@@ -105,7 +105,10 @@ class ProcessTests(SynchronousTestCase):
         folder.mkdir()
         form = {"grant_type": "password", "client_id": "jamf-connect", "username": "alice"}
         form["password"] = USUAL_PASSWORD
-        with SandboxProcess(folder) as sandbox, Daemon(folder, AUTHENTIK_URL=sandbox.url) as daemon:
+        with (
+            SandboxProcess(folder) as sandbox,
+            DaemonProcess(folder, AUTHENTIK_URL=sandbox.url) as daemon,
+        ):
             answers = [
                 requests.post(f"{daemon.url}/oauth/token", form, headers=headers, timeout=PATIENCE)
                 for headers in ({}, {"traceparent": TRACEPARENT})

@@ -56,6 +56,7 @@ DEFAULTS = Settings(
     limits_store=None,
     drop_on_outage=False,
     log=None,
+    hash_users=False,
 )
 
 
@@ -342,6 +343,11 @@ VALUES = {
     ),
     "ROPG_LOG": Values(
         lambda settings: settings.log, {"json": "json", "text": "text"}, ("xml", "JSON")
+    ),
+    "ROPG_LOG_USERS": Values(
+        lambda settings: settings.hash_users,
+        {"plain": False, "hashed": True},
+        ("none", "Hashed", "on"),
     ),
 }
 
