@@ -47,6 +47,7 @@ from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
+from ropg_twisted.telemetry.log import LogDestination
 from ropg_twisted.telemetry.metrics import CallbackCollector, RequestMetrics
 from ropg_twisted.telemetry.observers import RequestObservers
 from ropg_twisted.telemetry.user_hash import UserHash
@@ -59,11 +60,15 @@ STOP_SECONDS: Final = 2
 
 
 def make_service(
-    settings: Settings, reactor: IReactor, dropped_lines: Callable[[], int] = lambda: 0
+    settings: Settings,
+    reactor: IReactor,
+    dropped_lines: Callable[[], int] = lambda: 0,
+    audit_file: LogDestination | None = None,
 ) -> MultiService:
     """Return the whole daemon, not started yet.
 
     ``dropped_lines``: returns the number of log lines that were dropped because nobody read them.
+    ``audit_file``: gets the lines about requests; ``None`` for the log.
     Raises :exc:`SettingError` for a setting that does not work.
     """
     for warning in warnings(settings):
@@ -78,7 +83,7 @@ def make_service(
     provider_metadata = ProviderMetadata(application, client, settings.deadline, reactor)
     tokens = IDTokenVerifier(provider_metadata)
     sessions = _sessions(settings, reactor)
-    observer = RequestObservers(_audit_log(settings), RequestMetrics(registry))
+    observer = RequestObservers(_audit_log(settings, audit_file), RequestMetrics(registry))
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
@@ -173,8 +178,9 @@ def metric_readers(
     )
 
 
-def _audit_log(settings: Settings) -> AuditLog:
-    return AuditLog(UserHash.open(settings.state_dir)) if settings.hash_users else AuditLog()
+def _audit_log(settings: Settings, out: LogDestination | None) -> AuditLog:
+    show_user = UserHash.open(settings.state_dir) if settings.hash_users else str
+    return AuditLog(show_user, out)
 
 
 def _password_hash_key(settings: Settings) -> bytes | None:

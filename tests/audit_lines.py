@@ -33,7 +33,8 @@ def audit_lines(lines: Iterable[str]) -> list[Any]:
 def check(fields: Any) -> None:
     """Fail unless ``fields`` are an audit line. The error is that of the kind of line it claims."""
     kind = fields.get("event") if isinstance(fields, dict) else None
-    kinds = [{"$ref": f"#/$defs/{kind}"}] if kind in SCHEMA["$defs"] else SCHEMA["oneOf"]
+    of_kind = {"$ref": f"#/$defs/{kind}"}
+    kinds = [of_kind] if of_kind in SCHEMA["oneOf"] else SCHEMA["oneOf"]
     validator = VALIDATOR.evolve(schema={**SCHEMA, "oneOf": kinds})
     for error in validator.iter_errors(fields):
         causes = "; ".join(cause.message for cause in error.context or ())

@@ -308,6 +308,12 @@ TABLE: Final = {
             "json or text; by default text on a terminal, else json",
         ),
         Setting(
+            "ROPG_AUDIT_LOG",
+            values.file,
+            "/var/log/ropg/audit.json",
+            "file of its own for the lines about requests; SIGHUP opens it again",
+        ),
+        Setting(
             "ROPG_LOG_USERS",
             values.log_users,
             "hashed",

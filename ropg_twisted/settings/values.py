@@ -275,6 +275,11 @@ def endpoints(value: str) -> tuple[str, ...]:
     return tuple(value.split())
 
 
+def file(value: str) -> Path:
+    """Return the path of a file, which need not exist yet."""
+    return Path(text(value))
+
+
 def readable(value: str) -> Path:
     """Return the path of a file that can be read."""
     path = Path(value)

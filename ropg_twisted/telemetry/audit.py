@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -12,6 +12,7 @@ from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
 from ropg_twisted.networks import Address
 from ropg_twisted.remedies import help_url
+from ropg_twisted.telemetry.log import LogDestination, make_observer
 from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
 from ropg_twisted.trace_context import TraceContext
 from ropg_twisted.verdict import Reason
@@ -32,13 +33,15 @@ class AuditLog:
 
     Values from outside are quoted in messages, so they cannot pass for words of the daemon.
 
-    ``show_user``: returns what is logged of a user name.
+    ``show_user``: returns what is logged of a user name. ``out``: gets the lines as JSON, in place
+    of the log.
     """
 
-    log: ClassVar[Logger] = Logger()
-
-    def __init__(self, show_user: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, show_user: Callable[[str], str] = str, out: LogDestination | None = None
+    ) -> None:
         self._show_user = show_user
+        self.log = Logger() if out is None else Logger(observer=make_observer(out, "json"))
 
     def check(self, record: CheckRecord) -> None:
         """See :class:`IRequestObserver`."""

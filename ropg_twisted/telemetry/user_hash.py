@@ -20,7 +20,7 @@ KEY_FILE: Final = "user-hash.key"
 KEY_BYTES: Final = 32
 
 DIGITS: Final = 16
-"""Hexadecimal digits of a hash. Two of a million users share one with a chance of 1 in 37 million."""
+"""Hexadecimal digits of a hash. The chance that two of a million users share one is 3 in 10^8."""
 
 MAX_FILE_SIZE: Final = 1024
 
