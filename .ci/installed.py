@@ -115,6 +115,16 @@ def check_help(installed: Installed) -> None:
     step("ropg --help names try", status == 0 and "\n    try " in text, text)
 
 
+def check_schema(installed: Installed) -> None:
+    """The schema of the audit lines is installed."""
+    program = "from importlib.resources import files; import json; print(json.loads("
+    program += (
+        "files('ropg_twisted.telemetry').joinpath('audit.schema.json').read_text())['title'])"
+    )
+    status, text = installed.run("python", "-c", program)
+    step("the schema of the audit lines is there", status == 0 and "Audit line" in text, text)
+
+
 def check_foreground(installed: Installed, *way: str) -> None:
     """In the foreground: it answers, and SIGTERM ends it."""
     print(f"-- twistd {' '.join(way)}")
@@ -146,6 +156,7 @@ def main(venv: str, tac: str | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="ropg-installed-") as folder:
         installed = Installed(Path(venv).absolute(), Path(folder))
         check_help(installed)
+        check_schema(installed)
         check_foreground(installed, *FOREGROUND, "ropg")
         if tac is not None:
             check_foreground(installed, *FOREGROUND, "-y", str(Path(tac).absolute()))
