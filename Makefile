@@ -6,6 +6,8 @@
 # make soak    a daemon under load, with faults, for SECONDS
 # make simulation  outages of a directory in simulated fleets: the table of docs/directories.md
 # make fuzz    hostile input, for SECONDS
+# make generated  the tables of docs/, manual pages and completion, from the code
+# make docs    the documents as a site, in build/docs
 # make clean   remove what these have made
 #
 # PYTHON=...   the Python to use instead of the newest that is found; VENV=... another place than .venv
@@ -18,7 +20,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test coverage exchanges lint soak simulation fuzz clean
+.PHONY: demo test coverage exchanges lint soak simulation fuzz generated docs clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -48,6 +50,12 @@ simulation: $(VENV)/.test
 fuzz: $(VENV)/.test
 	$(VENV)/bin/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
+generated: $(VENV)/.test
+	$(VENV)/bin/python -m tools.generate
+
+docs: $(VENV)/.docs
+	$(VENV)/bin/python -m tools.site build/docs
+
 lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -62,7 +70,8 @@ clean:
 $(VENV)/.run: EXTRAS =
 $(VENV)/.test: EXTRAS = [test]
 $(VENV)/.lint: EXTRAS = [lint]
-$(VENV)/.run $(VENV)/.test $(VENV)/.lint: $(VENV)/.made setup.cfg pyproject.toml
+$(VENV)/.docs: EXTRAS = [docs]
+$(VENV)/.run $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.made setup.cfg pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
 	touch $@
 

@@ -125,6 +125,20 @@ def check_schema(installed: Installed) -> None:
     step("the schema of the audit lines is there", status == 0 and "Audit line" in text, text)
 
 
+def check_share(venv: Path) -> None:
+    """Manual pages and completion are there. An editable install has none."""
+    if any(venv.glob("lib/*/site-packages/__editable__*")):
+        return
+    for name in (
+        "man/man1/ropg.1",
+        "man/man8/twistd-ropg.8",
+        "bash-completion/completions/ropg",
+        "bash-completion/completions/twistd",
+        "zsh/site-functions/_ropg",
+    ):
+        step(f"share/{name} is installed", (venv / "share" / name).is_file())
+
+
 def check_foreground(installed: Installed, *way: str) -> None:
     """In the foreground: it answers, and SIGTERM ends it."""
     print(f"-- twistd {' '.join(way)}")
@@ -157,6 +171,7 @@ def main(venv: str, tac: str | None = None) -> None:
         installed = Installed(Path(venv).absolute(), Path(folder))
         check_help(installed)
         check_schema(installed)
+        check_share(Path(venv))
         check_foreground(installed, *FOREGROUND, "ropg")
         if tac is not None:
             check_foreground(installed, *FOREGROUND, "-y", str(Path(tac).absolute()))

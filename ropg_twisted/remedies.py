@@ -119,14 +119,14 @@ REMEDIES: Final[Mapping[Reason, Remedy]] = {
         "requirement.",
         "If the flow requires an outpost, set ROPG_OUTPOST_TOKEN to a token that Authentik knows; "
         "otherwise remove the policy.",
-        details="*Authentication* of the flow is then *Require Outpost*. If `/ready` is 200 "
-        "meanwhile, the client has no address (a UNIX socket without a trusted proxy).",
+        details="The requirement is *Authentication* of the flow, for example *Require Outpost*. "
+        "If `/ready` is 200 meanwhile, the client has no address (a UNIX socket without a trusted "
+        "proxy).",
     ),
     Reason.FLOW_ENDED_EARLY: Remedy(
-        "The flow ended before a password was accepted: it is empty, redirects, or a policy skips "
-        "the password stage.",
+        "The flow ended before a password was accepted, so it lets nobody in: it is empty, "
+        "redirects, or a policy skips the password stage.",
         "Bind a password stage to the flow that no policy skips.",
-        details="Such a flow lets nobody in.",
     ),
     Reason.FLOW_NOT_HEADLESS: Remedy(
         "A captcha, a second factor or another stage comes before the password, or the flow asks "

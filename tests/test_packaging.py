@@ -66,6 +66,17 @@ class PackagingTests(SynchronousTestCase):
         listed = setup_cfg()["options"]["packages"].split()
         self.assertEqual(sorted(listed), sorted({*packages, "twisted.plugins"}))
 
+    def test_manual_pages_and_completion_are_installed(self) -> None:
+        """setup.cfg names each file in ``share``, for the same place."""
+        listed = {
+            (place, name)
+            for place, names in setup_cfg()["options.data_files"].items()
+            for name in names.split()
+        }
+        files = [path for path in (CHECKOUT / "share").rglob("*") if path.is_file()]
+        paths = [path.relative_to(CHECKOUT) for path in files]
+        self.assertEqual(listed, {(str(path.parent), str(path)) for path in paths})
+
     def test_every_command_is_there(self) -> None:
         """The targets of the console scripts can be imported."""
         for line in setup_cfg()["options.entry_points"]["console_scripts"].strip().splitlines():

@@ -15,6 +15,8 @@ from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
 
 from ropg_twisted.errors import MFARequiredError
+from ropg_twisted.remedies import REMEDIES, help_url
+from ropg_twisted.verdict import Reason
 
 
 class Exit(IntEnum):
@@ -40,10 +42,16 @@ class DaemonResponse:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The result of ``ropg try``. ``text`` contains neither password nor token."""
+    """The result of ``ropg try``. ``text`` contains neither password nor token.
+
+    ``reason``: the one that the response leads to, if it leads to one. ``outage``: the daemon may
+    know a reason, see :func:`readiness_reason`.
+    """
 
     exit: Exit
     text: str
+    reason: Reason | None = None
+    outage: bool = False
 
 
 NOT_OURS: Final = (
@@ -63,12 +71,12 @@ def diagnose(response: DaemonResponse) -> Diagnosis:
                 "Wrong: Authentik rejected this user name with this password. It gives the same "
                 "answer for a wrong password, an unknown user and a disabled user."
             )
-            return Diagnosis(Exit.WRONG, text)
+            return Diagnosis(Exit.WRONG, text, Reason.WRONG_CREDENTIALS)
         case 400, "interaction_required":
-            return Diagnosis(Exit.REFUSED, _interaction(response.payload.get("error_description")))
+            return _interaction(response.payload.get("error_description"))
         case 400, "access_denied":
             text = "Refused by a policy of Authentik; the password may be right."
-            return Diagnosis(Exit.REFUSED, _logged(text, response))
+            return Diagnosis(Exit.REFUSED, _logged(text, response), Reason.POLICY)
         case 403, "access_denied":
             text = "The daemon does not accept requests from the network of this machine."
             return Diagnosis(Exit.BAD_REQUEST, text)
@@ -82,21 +90,38 @@ def diagnose(response: DaemonResponse) -> Diagnosis:
             return Diagnosis(Exit.BAD_REQUEST, text)
         case 429, "slow_down":
             text = "Too many attempts: the password was not checked."
+            return Diagnosis(Exit.UNKNOWN, _later(text, response), Reason.THROTTLED)
         case 503, "temporarily_unavailable":
             text = "Authentik is not available: nothing is known about the password."
+            return Diagnosis(Exit.UNKNOWN, _later(text, response), outage=True)
         case 301 | 302 | 303 | 307 | 308, _:
             text = f"The URL redirects to {response.location}; use the URL of the daemon itself."
             return Diagnosis(Exit.UNKNOWN, text)
         case _:
             return Diagnosis(Exit.UNKNOWN, NOT_OURS.format(status=response.status))
-    if response.retry_after is not None:
-        text += f" Try again in {response.retry_after} seconds."
-    return Diagnosis(Exit.UNKNOWN, _logged(text, response))
+
+
+def readiness_reason(payload: Mapping[str, object]) -> Reason | None:
+    """Return the reason, or the warning, in a response of ``/ready``, if it has a known one."""
+    words = (payload.get("reason"), payload.get("warning"))
+    return next((reason for reason in Reason if reason.value in words), None)
+
+
+def advice(reason: Reason) -> str:
+    """Return the lines that say what to do about a reason, and where to read more."""
+    remedy = REMEDIES[reason].remedy
+    return f"What to do: {remedy}\nMore: {help_url(reason)}"
 
 
 def diagnose_error(error: Exception, url: str) -> Diagnosis:
     """Return the diagnosis of an exception of the HTTP client: no response came from ``url``."""
-    return Diagnosis(Exit.UNKNOWN, f"{_describe(error, url)} Nothing is known about the password.")
+    known = _describe(error, url)
+    text = known or (
+        f"{url} closed the connection without a response: it does not speak HTTP, or the daemon "
+        "reports an outage in this way (ROPG_OUTAGE=abort)."
+    )
+    text = f"{text} Nothing is known about the password."
+    return Diagnosis(Exit.UNKNOWN, text, outage=known is None)
 
 
 def _right(response: DaemonResponse) -> Diagnosis:
@@ -123,10 +148,18 @@ def _right(response: DaemonResponse) -> Diagnosis:
     return Diagnosis(Exit.RIGHT, "\n".join(lines))
 
 
-def _interaction(description: object) -> str:
+def _interaction(description: object) -> Diagnosis:
     if description == MFARequiredError.description:
-        return "The password is right, but a second factor is required."
-    return "The password is right, but Authentik requires user interaction."
+        text = "The password is right, but a second factor is required."
+        return Diagnosis(Exit.REFUSED, text, Reason.MFA)
+    text = "The password is right, but Authentik requires user interaction."
+    return Diagnosis(Exit.REFUSED, text, Reason.INTERACTION)
+
+
+def _later(text: str, response: DaemonResponse) -> str:
+    if response.retry_after is not None:
+        text += f" Try again in {response.retry_after} seconds."
+    return _logged(text, response)
 
 
 def _logged(text: str, response: DaemonResponse) -> str:
@@ -135,7 +168,7 @@ def _logged(text: str, response: DaemonResponse) -> str:
     )
 
 
-def _describe(error: Exception, url: str) -> str:
+def _describe(error: Exception, url: str) -> str | None:
     causes = [error, *(reason.value for reason in getattr(error, "reasons", ()))]
     for cause in causes:
         match cause:
@@ -154,7 +187,4 @@ def _describe(error: Exception, url: str) -> str:
                 if "certificate" in words:
                     return f"The certificate of {url} is not trusted here (--ca-file): {words}."
                 return f"TLS with {url} failed: {words}."
-    return (
-        f"{url} closed the connection without a response: it does not speak HTTP, or the daemon "
-        "reports an outage in this way (ROPG_OUTAGE=abort)."
-    )
+    return None

@@ -17,6 +17,7 @@ from ropg_twisted.oauth.keys import JWK, SigningKey, new_key, read_key, retire, 
 from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
 from ropg_twisted.options import CommandOptions
 from ropg_twisted.settings.errors import SettingError
+from ropg_twisted.settings.model import SigningAlgorithm
 from ropg_twisted.settings.table import TABLE
 from ropg_twisted.types import IReactor
 
@@ -50,6 +51,13 @@ class KeysOptions(CommandOptions):
         ["state-dir", None, None, "Directory of the keys. [default: $ROPG_STATE_DIR, else state]"],
         ["signing-alg", None, None, "Algorithm of a new key. [default: $ROPG_SIGNING_ALG]"],
     ]
+    compData = usage.Completions(
+        optActions={
+            "state-dir": usage.CompleteDirs(),
+            "signing-alg": usage.CompleteList(list(SigningAlgorithm)),
+        },
+        extraActions=[usage.CompleteList(list(CHANGES), descr="action")],
+    )
 
     def parseArgs(self, action: str, kid: str | None = None) -> None:  # type: ignore[override]  # Twisted has *args.
         """Store the action and its key."""

@@ -16,18 +16,22 @@ from twisted.web.client import Agent
 
 from ropg_twisted.cli.diagnosis import (
     DaemonResponse,
+    advice,
     diagnose,
     diagnose_error,
+    readiness_reason,
 )
 from ropg_twisted.oauth.metadata import TOKEN_PATH
 from ropg_twisted.oauth.scopes import DEFAULT_SCOPE
 from ropg_twisted.options import CommandOptions
+from ropg_twisted.remedies import REMEDIES
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import InvalidValueError
 from ropg_twisted.settings.model import PASSWORD_GRANT
 from ropg_twisted.settings.table import TABLE
 from ropg_twisted.tls_trust import tls_policy
 from ropg_twisted.types import IReactor
+from ropg_twisted.verdict import Reason
 
 DEFAULT_URL: Final = "http://127.0.0.1:8580"
 
@@ -65,6 +69,12 @@ class TryOptions(CommandOptions):
         ["ca-file", None, None, "PEM certificates to trust instead of the system's."],
         ["scope", None, " ".join(DEFAULT_SCOPE), "The scope to request."],
     ]
+    compData = usage.Completions(
+        optActions={
+            "client-secret-file": usage.CompleteFiles(),
+            "ca-file": usage.CompleteFiles(),
+        }
+    )
 
     def parseArgs(self, username: str) -> None:  # type: ignore[override]  # Twisted has *args.
         """Store the user name."""
@@ -107,6 +117,13 @@ class TryOptions(CommandOptions):
         except Exception as error:
             diagnosis = diagnose_error(error, check.url)
         print("".join(c for c in diagnosis.text if c.isprintable() or c == "\n"))
+        reason = diagnosis.reason
+        if diagnosis.outage:
+            reason = await request_reason(client, check.url, reactor)
+            if reason is not None:
+                print(f"The daemon says {reason.value}: {REMEDIES[reason].summary}")
+        if reason is not None:
+            print(advice(reason))
         return diagnosis.exit
 
     def _content(self, option: str) -> bytes | None:
@@ -158,3 +175,16 @@ async def request_token(client: HTTPClient, check: PasswordCheck) -> DaemonRespo
         retry_after=header("Retry-After"),
         location=header("Location"),
     )
+
+
+async def request_reason(client: HTTPClient, url: str, reactor: IReactor) -> Reason | None:
+    """Ask ``/ready`` at the base URL of the daemon for the reason of an outage, if it tells one."""
+
+    async def payload() -> object:
+        return await (await client.get(f"{url}/ready", allow_redirects=False)).json()
+
+    try:
+        answer = await Deferred.fromCoroutine(payload()).addTimeout(TIMEOUT, reactor)
+    except Exception:
+        return None
+    return readiness_reason(answer) if isinstance(answer, dict) else None

@@ -8,9 +8,10 @@ from cachetools import TTLCache
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from ropg_twisted.guard.concurrency import OVERLOADED
 from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
 from ropg_twisted.usernames import fold
-from ropg_twisted.verdict import Outcome, Reason, Verdict
+from ropg_twisted.verdict import Reason
 
 PART: Final = 4
 """The checks likely to hang may take one in this many slots."""
@@ -19,8 +20,6 @@ LIFETIME: Final = 600
 """Seconds for which a check that hung is remembered."""
 
 MAX_USERS: Final = 10_000
-
-_OVERLOADED: Final = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED))
 
 
 @implementer(IPasswordVerifier)
@@ -43,7 +42,7 @@ class Bulkhead:
         if user not in self._hung:
             return await self._verify(user, login)
         if not self._free:
-            return _OVERLOADED
+            return OVERLOADED
         self._free -= 1
         try:
             return await self._verify(user, login)

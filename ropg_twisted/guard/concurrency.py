@@ -20,7 +20,7 @@ QUEUE_FACTOR: Final = 4
 MAX_WAIT: Final = 0.5
 """Part of the deadline that a check may wait. The rest is for Authentik."""
 
-_OVERLOADED: Final = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED))
+OVERLOADED: Final = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.OVERLOADED))
 
 
 @implementer(IPasswordVerifier)
@@ -48,7 +48,7 @@ class ConcurrencyLimit:
         """
         started = self._clock.seconds()
         if not self._slots.try_acquire() and not await self._wait():
-            return _OVERLOADED
+            return OVERLOADED
         waited = self._clock.seconds() - started
         left = self._deadline - waited
         check = Deferred.fromCoroutine(self._verifier.verify(login)).addTimeout(left, self._clock)

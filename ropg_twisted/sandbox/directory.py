@@ -63,7 +63,7 @@ class Entry:
         self.state = state
 
     def accepts(self, password: str) -> bool:
-        """Tell whether a bind with this password succeeds."""
+        """Return whether a bind with this password succeeds."""
         usable = self.state in (EntryState.NORMAL, EntryState.MUST_CHANGE)
         return usable and password == self.password
 
@@ -96,7 +96,7 @@ class Directory:
         self._random = Random(self.slug)
 
     def accepts(self, username: str, password: str) -> bool:
-        """Tell whether this directory, if it works, accepts a password. Count nothing."""
+        """Return whether this directory, if it works, accepts a password. Count nothing."""
         entry = self.entries.get(username)
         return entry is not None and entry.accepts(password)
 

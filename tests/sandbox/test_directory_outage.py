@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import requests
@@ -78,6 +79,25 @@ class DirectoryOutageTests(SynchronousTestCase):
             page = requests.get(url, timeout=30).text
             self.assertIn("1 although wrong", page)
             self.assertEqual(daemon.end(), 0)
+
+    def test_a_slow_refusal_is_not_believed(self) -> None:
+        """A hung directory says nothing of a password; a slow one may still accept it."""
+        with (
+            SandboxProcess(self.folder) as sandbox,
+            DaemonProcess(
+                self.folder, AUTHENTIK_URL=sandbox.url, ROPG_LOG="json", ROPG_SLOW_REFUSAL="0.5"
+            ) as daemon,
+        ):
+            self.switch(sandbox.url, CORP, state="hung", hung_seconds="0.7")
+            self.assertEqual(self.check(daemon, "lea"), "temporarily_unavailable")
+            self.switch(sandbox.url, CORP, state="slow", slow_seconds="0.7", hung_seconds="9")
+            self.assertEqual(self.check(daemon, "lea"), "tokens")
+            self.assertEqual(self.check(daemon, "lea", WRONG), "temporarily_unavailable")
+            self.switch(sandbox.url, CORP, state="up")
+            self.assertEqual(self.check(daemon, "lea", WRONG), "invalid_grant")
+            self.assertEqual(daemon.end(), 0)
+        reasons = [json.loads(line).get("reason") for line in daemon.output]
+        self.assertEqual(reasons.count("refusal_too_slow"), 2)
 
     def test_the_embedded_sandbox_has_the_same_page(self) -> None:
         """Its directories can be slow, although its clock is not the daemon's."""

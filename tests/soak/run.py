@@ -4,8 +4,8 @@ The sandbox and a proxy that injects faults run in this process, the daemon in o
 behind a listening socket that it inherits. Clients of all behaviours ask about all people; every
 answer is right, says that there will be one later, or is WRONG. Faults come by a seeded schedule,
 and a quarter of the time on, the daemon is restarted under load. At the end there is a rush: many
-more checks than a healthy but slow Authentik can take. The exit status is 1 if anything is wrong,
-lost or left. It needs ``/proc``.
+more checks than a healthy but slow Authentik can take. Then a fleet of Macs lives through an outage
+of their directory. The exit status is 1 if anything is wrong, lost or left. It needs ``/proc``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from ropg_twisted.guard.concurrency import QUEUE_FACTOR
+from ropg_twisted.guard.plausibility import MIN_ALLOWANCE
+from ropg_twisted.guard.rejected_passwords import SHORT_LIFETIME
 from ropg_twisted.sandbox.accounts import ACCOUNTS
+from ropg_twisted.sandbox.directory import DirectoryState
 from ropg_twisted.sandbox.flow.sessions import LIFETIME
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.telemetry.log import LineObserver, text_line
@@ -56,6 +59,7 @@ from tests.soak.clients import (
     about,
     at_once,
 )
+from tests.soak.fleet import DIRECTORY, FLEET, Fleet, told_wrong
 from tests.soak.proxy import Fault, Proxy
 
 DEADLINE: Final = 3
@@ -79,6 +83,9 @@ RUSH_SLOWNESS: Final = 0.05
 
 IDLE: Final = 45
 """Seconds after which no connection is kept for later any more."""
+
+EXPECTED_ERRORS: Final = ("Authentik is down", "Authentik refuses passwords", "not ready")
+"""Errors in its log that the faults cause."""
 
 MOST_LAG: Final = 0.5
 """Seconds by which this process may be late before it takes the blame for late answers."""
@@ -206,7 +213,7 @@ class Soak:
         self._clients = clients
         self._chance = chance
         self._daemons: list[SpawnedDaemon] = []
-        self._sandbox = Sandbox(reactor)
+        self._sandbox = Sandbox(reactor, accounts=FLEET)
         port = reactor.listenTCP(0, sandbox_site(self._sandbox), interface="127.0.0.1")
         self._proxy = Proxy(reactor, port.getHost().port, DEADLINE, chance)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -264,13 +271,17 @@ class Soak:
         rush = await self._rush(folder)
         self._daemons[-1].signal("TERM")
         statuses.append(await self._daemons[-1].ended.addTimeout(PATIENCE, self._reactor))
+        outage = await self._directory_outage(folder)
+        self._daemons[-1].signal("TERM")
+        statuses.append(await self._daemons[-1].ended.addTimeout(PATIENCE, self._reactor))
         await self._proxy.stop()
         return [
             *self._answers(),
             *rush,
+            *outage,
             Row("rounds of everybody", "; ".join(self._rounds) or "all right", bool(self._rounds)),
             Row("seconds that the restart took", f"{restart:.1f}"),
-            Row("exit statuses", statuses, statuses != [0, 0, 0]),
+            Row("exit statuses", statuses, any(statuses)),
             Row("descriptors before the load", _counted(before)),
             Row("descriptors leaked", _counted(leaked), bool(leaked)),
             Row("memory at a third, MiB", f"{memory:.1f}"),
@@ -349,6 +360,33 @@ class Soak:
             Row("rush: late at a healthy Authentik", late, late > 0),
             Row("rush: circuit breaker opened", opened, opened > 0),
             Row("rush: places free afterwards", burst.tally.right, burst.tally.right < RUSH_CHECKS),
+        ]
+
+    async def _directory_outage(self, folder: Path) -> list[Row]:
+        """Each Mac of a fleet asks again and again, before, during and after an outage."""
+        daemon = await self._start(folder, ROPG_DEADLINE=str(RUSH_DEADLINE))
+        fleet = Fleet(self._reactor, f"http://127.0.0.1:{self._listener.getsockname()[1]}")
+        directory = self._sandbox.directories[DIRECTORY]
+        await fleet.run(lambda username, status, checks: status != 200)
+        directory.state = DirectoryState.DOWN
+        end = self._reactor.seconds() + self._seconds / 4
+        during = await fleet.run(lambda username, status, checks: self._reactor.seconds() < end)
+        directory.state = DirectoryState.UP
+        back = self._reactor.seconds()
+        after = await fleet.run(lambda username, status, checks: status != 200)
+        recovery = self._reactor.seconds() - back
+        await fleet.close()
+        told = told_wrong(during) | told_wrong(after)
+        ended = sum("plausible again" in event["message"] for event in daemon.log)
+        return [
+            Row("outage of a directory: checks", _checks(daemon)),
+            Row("outage of a directory: falsely WRONG", len(told), len(told) > MIN_ALLOWANCE),
+            Row(
+                "outage of a directory: seconds until all are back",
+                f"{recovery:.1f}",
+                recovery > SHORT_LIFETIME + RUSH_DEADLINE,
+            ),
+            Row("outage of a directory: refusals believed again", ended, ended != 1),
         ]
 
     def _new_load(self) -> LoadGenerator:
@@ -433,12 +471,12 @@ class Soak:
             event["message"]
             for event in events
             if event["level"] in ("error", "critical")
-            and not event["message"].startswith(("Authentik is down", "not ready"))
+            and not event["message"].startswith(EXPECTED_ERRORS)
         ]
         noise = [line for daemon in self._daemons for line in daemon.noise]
         text = "\n".join([*map(json.dumps, events), *noise])
         trouble = self.trouble.getvalue().splitlines()
-        typed = {SECRET, CLIENT_SECRET, *(person.password for person in ACCOUNTS)}
+        typed = {SECRET, CLIENT_SECRET, *(person.password for person in (*ACCOUNTS, *FLEET))}
         shown = sum(json.dumps(secret)[1:-1] in text or secret in text for secret in typed)
         return [
             Row("errors in its log", _some(errors), bool(errors)),
@@ -446,6 +484,11 @@ class Soak:
             Row("secrets in its log", shown, shown > 0),
             Row("errors of this process", _some(trouble), bool(trouble)),
         ]
+
+
+def _checks(daemon: SpawnedDaemon) -> str:
+    """Return the number of checks of a daemon by their reasons."""
+    return _counted(Counter(event["reason"] for event in daemon.log if "verdict" in event))
 
 
 def _counted(counts: Counter[Any]) -> str:

@@ -37,14 +37,14 @@ class LDAPBackend:
         }
 
     async def authenticate(self, account: Account, password: str) -> bool:
-        """Tell whether the bind at a source succeeds. A user may be unknown to a source."""
+        """Return whether the bind at a source succeeds. A user may be unknown to a source."""
         for source in self.sources.values():
             if source.enabled and await self._bind(source.directory, account.username, password):
                 return True
         return False
 
     def should_accept(self, account: Account, password: str) -> bool:
-        """Tell whether the directory of this user accepts the password while it works."""
+        """Return whether the directory of this user accepts the password while it works."""
         directory = self.directories.get(account.directory or "")
         return directory is not None and directory.accepts(account.username, password)
 

@@ -1,0 +1,1 @@
+"""Programs for developers: they make documents from the code."""
