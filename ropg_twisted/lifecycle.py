@@ -16,7 +16,7 @@ from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.server.site import BoundedSite
-from ropg_twisted.server.tls import listening_endpoint
+from ropg_twisted.server.tls import TLSEndpoint, listening_endpoint
 from ropg_twisted.settings.errors import ListenError, SettingError
 from ropg_twisted.types import IReactor
 
@@ -38,6 +38,11 @@ class Listener(Service):
             self._endpoint = listening_endpoint(reactor, where)
         except Exception as error:
             raise self._unusable(SettingError, error) from None
+
+    @property
+    def certificate_expires(self) -> float | None:
+        """The end of its certificate, in seconds since the epoch; ``None`` without TLS."""
+        return self._endpoint.expires if isinstance(self._endpoint, TLSEndpoint) else None
 
     def privilegedStartService(self) -> None:
         """Listen, before the process drops the privilege to bind low ports.

@@ -11,8 +11,8 @@ from typing import Final
 
 from ropg_twisted.verdict import Reason
 
-DOCUMENTATION: Final = "https://ropg-twisted.github.io/ropg-twisted/"
-"""The base URL of the published documents."""
+DOCUMENTATION: Final = "https://github.com/ropg-twisted/ropg-twisted/blob/main/docs/"
+"""The base URL of the documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,4 +253,4 @@ REMEDIES: Final[Mapping[Reason, Remedy]] = {
 
 def help_url(reason: Reason) -> str:
     """Return the URL of the part of the documents about a reason."""
-    return f"{DOCUMENTATION}answers.html#{reason.value}"
+    return f"{DOCUMENTATION}answers.md#{reason.value}"

@@ -15,9 +15,15 @@ class Semaphore:
     """
 
     def __init__(self, slots: int) -> None:
+        self._slots = slots
         self._free = slots
         self._queue: deque[Deferred[None]] = deque()
         self._admitting = False
+
+    @property
+    def taken(self) -> int:
+        """The number of slots that are taken."""
+        return self._slots - self._free
 
     @property
     def waiting(self) -> int:

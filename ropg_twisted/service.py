@@ -34,6 +34,7 @@ from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.guard.chain import guarded
 from ropg_twisted.guard.plausibility import Plausibility
 from ropg_twisted.guard.shared_store import SharedStore
+from ropg_twisted.interfaces import UpstreamRequest
 from ropg_twisted.lifecycle import Lifecycle, Listener
 from ropg_twisted.oauth.access_tokens import AccessTokens
 from ropg_twisted.oauth.clients import Clients
@@ -43,12 +44,13 @@ from ropg_twisted.oauth.metadata import IssuerInfo
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.tokens import TokenIssuer
 from ropg_twisted.server.site import BoundedSite, QuietSite
+from ropg_twisted.service_metrics import metric_readers
 from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.log import LogDestination
-from ropg_twisted.telemetry.metrics import CallbackCollector, RequestMetrics
+from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, add_build_info
 from ropg_twisted.telemetry.observers import RequestObservers
 from ropg_twisted.telemetry.user_hash import UserHash
 from ropg_twisted.types import IReactor
@@ -75,7 +77,8 @@ def make_service(
         log.warn(warning)
     keys, algorithm = _keys(settings)
     registry = CollectorRegistry()
-    client = _client(settings, reactor)
+    add_build_info(registry)
+    client = _client(settings, reactor, UpstreamMetrics(registry).observe)
     flow = FlowExecutor(
         settings.authentik_url, settings.flow_slug, settings.login_stage, settings.slow_refusal
     )
@@ -83,12 +86,13 @@ def make_service(
     provider_metadata = ProviderMetadata(application, client, settings.deadline, reactor)
     tokens = IDTokenVerifier(provider_metadata)
     sessions = _sessions(settings, reactor)
-    observer = RequestObservers(_audit_log(settings, audit_file), RequestMetrics(registry))
+    request_metrics = RequestMetrics(registry, time.time)
+    observer = RequestObservers(_audit_log(settings, audit_file), request_metrics)
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
     plausibility = Plausibility(reactor)
-    verifier = guarded(
+    guards = guarded(
         AuthentikVerifier(
             flow,
             evidence,
@@ -106,7 +110,7 @@ def make_service(
         store,
         _password_hash_key(settings),
     )
-    canary = Canary(verifier, evidence)
+    canary = Canary(guards, evidence)
     readiness = ReadinessProbe(
         flow,
         canary,
@@ -138,7 +142,6 @@ def make_service(
         drop_on_outage=settings.drop_on_outage,
     )
     site = BoundedSite(provider.app.resource(), reactor)
-    registry.register(metric_readers(site, sessions, plausibility, dropped_lines))
 
     daemon = MultiService()
     Lifecycle(site, sessions, readiness, store, settings.deadline + STOP_SECONDS).setServiceParent(
@@ -146,36 +149,32 @@ def make_service(
     )
     if settings.sandbox_port is not None:
         _sandbox(settings.sandbox_port, reactor).setServiceParent(daemon)
-    for where in settings.listen:
-        Listener("ROPG_LISTEN", where, site, reactor).setServiceParent(daemon)
+    listeners = {
+        str(number): Listener("ROPG_LISTEN", where, site, reactor)
+        for number, where in enumerate(settings.listen, 1)
+    }
     if settings.admin_listen is not None:
         admin = QuietSite(Admin(readiness, registry).app.resource(), reactor=reactor)
         where = settings.admin_listen
-        Listener("ROPG_ADMIN_LISTEN", where, admin, reactor).setServiceParent(daemon)
-    return daemon
-
-
-def metric_readers(
-    site: BoundedSite,
-    sessions: SessionRemover,
-    plausibility: Plausibility,
-    dropped_lines: Callable[[], int],
-) -> CallbackCollector:
-    """Return the metrics that are read from other objects at each scrape."""
-    return CallbackCollector(
-        counters={
-            "ropg_sessions_removed": ("Sessions removed.", lambda: sessions.removed),
-            "ropg_sessions_left": ("Sessions left at Authentik.", lambda: sessions.failed),
-            "ropg_log_lines_dropped": ("Lines of the log that nobody read.", dropped_lines),
-        },
-        gauges={
-            "ropg_connections": ("Connections of clients.", lambda: site.connections),
-            "ropg_refusals_implausible": (
-                "1 while no refusal by Authentik is believed.",
-                lambda: plausibility.implausible,
-            ),
-        },
+        listeners["admin"] = Listener("ROPG_ADMIN_LISTEN", where, admin, reactor)
+    for listener in listeners.values():
+        listener.setServiceParent(daemon)
+    registry.register(
+        metric_readers(
+            guards,
+            evidence,
+            sessions,
+            readiness,
+            plausibility,
+            request_metrics,
+            keys,
+            site,
+            listeners,
+            dropped_lines,
+            time.time,
+        )
     )
+    return daemon
 
 
 def _audit_log(settings: Settings, out: LogDestination | None) -> AuditLog:
@@ -223,11 +222,13 @@ def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:
     return SessionRemover(flow, settings.deadline, reactor, settings.max_checks)
 
 
-def _client(settings: Settings, reactor: IReactor) -> AuthentikClient:
+def _client(
+    settings: Settings, reactor: IReactor, on_request: Callable[[UpstreamRequest], None]
+) -> AuthentikClient:
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
         client_ip = ClientIPHeaders(settings.outpost_token)
-        return make_client(reactor, ca_pem, client_ip, settings.max_checks)
+        return make_client(reactor, ca_pem, client_ip, settings.max_checks, on_request)
     except ValueError:
         raise SettingError(
             "ROPG_CA_FILE", "contains no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"

@@ -16,9 +16,13 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[K, T]):
-    """Calls that run now, by their keys."""
+    """Calls that run now, by their keys.
+
+    ``joined``: the number of callers that have joined a running call.
+    """
 
     def __init__(self) -> None:
+        self.joined = 0
         self._calls: dict[K, _Call[T]] = {}
 
     def join(self, key: K, work: Callable[[], DeferredCoroutine[T]]) -> Deferred[T]:
@@ -30,6 +34,7 @@ class SingleFlight(Generic[K, T]):
         """
         running = self._calls.get(key)
         if running is not None:
+            self.joined += 1
             return running.join()
         call = _Call(work, lambda: self._calls.pop(key))
         self._calls[key] = call

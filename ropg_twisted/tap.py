@@ -22,7 +22,7 @@ class Options(CommandOptions):
     synopsis = "[options]"
     longdesc = (
         "Checks passwords (OAuth2 password grant) against the login flow of Authentik. "
-        f"All settings: {DOCUMENTATION}settings.html"
+        f"All settings: {DOCUMENTATION}settings.md"
     )
     optParameters: ClassVar = [
         [row.option, None, None, f"{row.help} [{row.name}]"]

@@ -36,9 +36,17 @@ class Identity:
 
 
 def identity(
-    name: str, issuer: Identity | None = None, *, authority: bool = False, rsa_key: bool = False
+    name: str,
+    issuer: Identity | None = None,
+    *,
+    authority: bool = False,
+    rsa_key: bool = False,
+    days: int = 1,
 ) -> Identity:
-    """A new identity for a host called ``name``, signed by ``issuer`` or by itself."""
+    """A new identity for a host called ``name``, signed by ``issuer`` or by itself.
+
+    ``days``: until the certificate ends.
+    """
     key: Key = rsa.generate_private_key(65537, 2048) if rsa_key else ec.generate_private_key(_CURVE)
     subject = _named(name)
     signer = key if issuer is None else issuer.private
@@ -53,7 +61,7 @@ def identity(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
         .add_extension(x509.BasicConstraints(authority or issuer is None, None), True)
         .add_extension(x509.KeyUsage(**usages), True)

@@ -24,7 +24,7 @@ from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
 from ropg_twisted.guard.chain import guarded
-from ropg_twisted.interfaces import IPasswordVerifier, IReadinessProbe
+from ropg_twisted.interfaces import IPasswordVerifier, IReadinessProbe, UpstreamRequest
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.settings.model import Client, Settings
 from ropg_twisted.settings.sources import read_settings
@@ -37,7 +37,8 @@ AUTHENTIK = "http://authentik.example.com"
 OWN_ADDRESS = ip_address("192.0.2.1")
 """Address of the daemon, as Authentik sees it."""
 
-MakeClient = Callable[[ClientIPHeaders, IReactorTime], AuthentikClient]
+OnRequest = Callable[[UpstreamRequest], None]
+MakeClient = Callable[[ClientIPHeaders, IReactorTime, OnRequest], AuthentikClient]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ def proven_flow(clock: IReactorTime) -> FlowEvidence:
 
 def client_with(agent: IAgent) -> MakeClient:
     """A function that makes a client of Authentik with this agent."""
-    return lambda client_ip, clock: AuthentikClient(
-        agent, agent, client_ip, clock, own_address=lambda: OWN_ADDRESS
+    return lambda client_ip, clock, on_request: AuthentikClient(
+        agent, agent, client_ip, clock, on_request, own_address=lambda: OWN_ADDRESS
     )
 
 
@@ -98,7 +99,9 @@ def build_daemon(
     # make_service takes its parts from its module, and only while it runs.
     with patch.multiple(
         service,
-        make_client=lambda clock, _, client_ip, *__: make_client(client_ip, clock),
+        make_client=lambda clock, _, client_ip, __, on_request: make_client(
+            client_ip, clock, on_request
+        ),
         FlowEvidence=keep("evidence", make_evidence),
         AuthentikVerifier=keep(
             "unguarded",

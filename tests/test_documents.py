@@ -43,7 +43,11 @@ class GeneratedTests(SynchronousTestCase):
         self.assertEqual(Counter(rows_chosen(settings, "settings")), Counter([*TABLE, CONFIG.name]))
 
 
-PAGES: Final = (*sorted(CHECKOUT.glob("*.md")), *sorted(CHECKOUT.glob("docs/*.md")))
+PAGES: Final = [
+    path
+    for glob in ("*.md", "docs/*.md", "contrib/**/*.md")
+    for path in sorted(CHECKOUT.glob(glob))
+]
 
 FOREIGN_WORDS: Final = frozenset(
     (
@@ -157,5 +161,5 @@ class LinkTests(SynchronousTestCase):
     def test_every_reason(self) -> None:
         """The help of each reason is a part of a page."""
         for reason in Reason:
-            page, _, anchor = help_url(reason).removeprefix(DOCUMENTATION).partition(".html#")
+            page, _, anchor = help_url(reason).removeprefix(DOCUMENTATION).partition(".md#")
             self.assertIn(anchor, anchors((CHECKOUT / f"docs/{page}.md").read_text("utf-8")))

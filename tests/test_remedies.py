@@ -38,5 +38,5 @@ class RemediesTests(SynchronousTestCase):
     def test_help_url(self) -> None:
         """The URL leads to the anchor of the reason."""
         self.assertEqual(
-            help_url(Reason.WRONG_CREDENTIALS), f"{DOCUMENTATION}answers.html#wrong_credentials"
+            help_url(Reason.WRONG_CREDENTIALS), f"{DOCUMENTATION}answers.md#wrong_credentials"
         )

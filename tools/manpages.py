@@ -88,7 +88,7 @@ def _see_also(pages: str, document: str) -> Iterator[str]:
     yield ".SH SEE ALSO"
     yield _text(pages)
     yield ".PP"
-    yield _text(f"{DOCUMENTATION}{document}.html")
+    yield _text(f"{DOCUMENTATION}{document}.md")
 
 
 def _setting(row: Setting) -> Iterable[str]:

@@ -82,7 +82,8 @@ def problems(site: Path) -> Iterator[str]:
                 yield f"{name} links to {address}, which does not exist"
     first = site / "index.html"
     for reason in REMEDIES:
-        if not _exists(help_url(reason).removeprefix(DOCUMENTATION), first, page):
+        address = help_url(reason).removeprefix(DOCUMENTATION).replace(".md", ".html")
+        if not _exists(address, first, page):
             yield f"the help of {reason.value} does not exist"
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 from twisted.internet.testing import MemoryReactorClock
 
 from ropg_twisted.remedies import REMEDIES
@@ -121,22 +122,34 @@ def _meaning(row: Setting) -> str:
 
 def _metrics(_: list[str]) -> Iterable[Row]:
     yield "metric", "type", "labels", "meaning"
-    reactor: Any = MemoryReactorClock()
-    registry = CollectorRegistry()
+    for collector in _collectors():
+        for family in collector.collect():
+            # Without samples, labels are in an attribute of the metric, or else of its family.
+            source = collector if hasattr(collector, "_labelnames") else family
+            labels = getattr(source, "_labelnames", ())
+            if family.type == "info":
+                labels = sorted(family.samples[0].labels)
+            suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+            yield (
+                f"`{family.name}{suffix}`",
+                family.type,
+                ", ".join(f"`{label}`" for label in labels),
+                _code(family.documentation),
+            )
+
+
+def _collectors() -> list[Collector]:
+    """Return what the daemon registers for its metrics."""
     environ = {
         "AUTHENTIK_URL": "https://authentik.example.com",
         "PROXY_ISSUER": "https://ropg.example.com",
         "JWT_SECRET": "0" * 32,
     }
-    with patch("ropg_twisted.service.CollectorRegistry", return_value=registry):
+    reactor: Any = MemoryReactorClock()
+    collectors: list[Collector] = []
+    with patch.object(CollectorRegistry, "register", lambda _, each: collectors.append(each)):
         make_service(read_settings({}, environ), reactor)
-    # Samples alone have the labels in public, and there are none before the first check.
-    for collector in list(registry._collector_to_names):
-        for family in collector.collect():
-            source = collector if hasattr(collector, "_labelnames") else family
-            labels = ", ".join(f"`{label}`" for label in getattr(source, "_labelnames", ()))
-            name = family.name + ("_total" if family.type == "counter" else "")
-            yield f"`{name}`", family.type, labels, _code(family.documentation)
+    return collectors
 
 
 def _audit(_: list[str]) -> Iterable[Row]:

@@ -48,6 +48,11 @@ class FlowEvidence:
         return self._current
 
     @property
+    def age(self) -> float | None:
+        """Seconds since the evidence was gathered or confirmed, ``None`` if there is none yet."""
+        return None if self._current is None else self._age(self._confirmed)
+
+    @property
     def due(self) -> bool:
         """True if a canary must run before the next verdict."""
         if self._current is None or self._contradicted:

@@ -27,8 +27,12 @@ class ReadinessProbe:
     for a day. Concurrent probes are one. A probe runs a canary only if one is due. If Authentik is
     told the address of its client, it is that of loopback.
 
-    ``refusals_implausible``: returns whether no refusal is believed. ``deadline``: seconds for one
-    probe.
+    Args:
+        refusals_implausible: returns whether no refusal is believed.
+        deadline: seconds for one probe.
+
+    Attributes:
+        last: the result of the last probe, ``None`` before the first.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -43,6 +47,7 @@ class ReadinessProbe:
         deadline: float,
         clock: IReactorTime,
     ) -> None:
+        self.last: Readiness | None = None
         self._canary = canary
         self._metadata = metadata
         self._refusals_implausible = refusals_implausible
@@ -60,9 +65,10 @@ class ReadinessProbe:
 
     async def _probe_with_deadline(self) -> Readiness:
         try:
-            return await with_deadline(self._probe(), self._deadline, self._clock)
+            self.last = await with_deadline(self._probe(), self._deadline, self._clock)
         except UpstreamError as error:
-            return Readiness(error.reason)
+            self.last = Readiness(error.reason)
+        return self.last
 
     async def _probe(self) -> Readiness:
         reason, token_refused = await self._probe_flow()

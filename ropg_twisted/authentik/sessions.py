@@ -59,6 +59,11 @@ class SessionRemover:
         self._unlogged = 0
         self._next_line = -inf
 
+    @property
+    def waiting(self) -> int:
+        """The number of sessions in the queue."""
+        return len(self._queue)
+
     def remove(self, session: FlowSession) -> None:
         """Start to remove ``session``, if its login is complete."""
         if self._flow is None or not session.cookie.authenticated:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -21,9 +21,12 @@ from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.request import PasswordGrant, TokenRequest, split_code
 from ropg_twisted.oauth.scopes import allowed_scope
 from ropg_twisted.oauth.tokens import TokenIssuer, TokenResponse
-from ropg_twisted.settings.model import SecondFactor
+from ropg_twisted.settings.model import Client, SecondFactor
 from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
 from ropg_twisted.verdict import Outcome, Reason, Verdict
+
+_CLIENT_GONE: Final = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE))
+_INTERNAL_ERROR: Final = CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR))
 
 
 class PasswordGrantHandler:
@@ -48,37 +51,62 @@ class PasswordGrantHandler:
     ) -> TokenResponse | UpstreamTokenResponse:
         """Return the token response. Raises :exc:`OAuthError` for every other answer."""
         client = request.client
-        check = await self._check(request, _login(grant, request))
-        if check.tokens is not None:
-            return self._reissuer.reissue(check.tokens, client)
+        login = _login(grant, request)
+        started = monotonic()
+        try:
+            check = await self._check(request, login)
+        except CancelledError:
+            self._record(request, login, _CLIENT_GONE, monotonic() - started)
+            raise
+        seconds = monotonic() - started
         user = check.user
         if check.outcome.reason is Reason.MFA and client.second_factor is SecondFactor.TOKENS:
             user = User.from_username(grant.username)
         if user is None:
+            self._record(request, login, check, seconds)
             raise check_error(check, drop_on_outage=client.drop_on_outage)
-        with_code = check.outcome.reason is Reason.VERIFIED_WITH_CODE
-        methods = ["pwd", "otp"] if with_code else ["pwd"]
-        return self._issuer.issue(client, grant, user, amr=methods)
+        verified = monotonic()
+        try:
+            return self._respond(client, grant, check, user)
+        finally:
+            self._record(request, login, check, seconds, monotonic() - verified)
 
     async def _check(self, request: TokenRequest, login: LoginAttempt) -> CheckResult:
-        """Check the password and record the result. An internal error is ``unverifiable``."""
-        started = monotonic()
-
-        def record(check: CheckResult) -> CheckResult:
-            seconds = monotonic() - started
-            self._observer.check(
-                CheckRecord(request.context, login.username, check.outcome, seconds, check.trace)
-            )
-            return check
-
+        """Check the password. An internal error is ``unverifiable``."""
         try:
-            return record(await self._verifier.verify(login))
+            return await self._verifier.verify(login)
         except CancelledError:
-            record(CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.CLIENT_GONE)))
             raise
         except Exception:
             self.log.failure("internal_error", request=request.context.id)
-            return record(CheckResult(Outcome(Verdict.UNVERIFIABLE, Reason.INTERNAL_ERROR)))
+            return _INTERNAL_ERROR
+
+    def _respond(
+        self, client: Client, grant: PasswordGrant, check: CheckResult, user: User
+    ) -> TokenResponse | UpstreamTokenResponse:
+        if check.tokens is not None:
+            return self._reissuer.reissue(check.tokens, client)
+        with_code = check.outcome.reason is Reason.VERIFIED_WITH_CODE
+        return self._issuer.issue(client, grant, user, amr=["pwd", "otp"] if with_code else ["pwd"])
+
+    def _record(
+        self,
+        request: TokenRequest,
+        login: LoginAttempt,
+        check: CheckResult,
+        seconds: float,
+        signing_seconds: float | None = None,
+    ) -> None:
+        self._observer.check(
+            CheckRecord(
+                request.context,
+                login.username,
+                check.outcome,
+                seconds,
+                check.trace,
+                signing_seconds,
+            )
+        )
 
 
 def _login(grant: PasswordGrant, request: TokenRequest) -> LoginAttempt:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from ropg_twisted.guard.accepted_logins import AcceptedLogins
 from ropg_twisted.guard.accepted_passwords import AcceptedPasswords
@@ -16,7 +19,24 @@ from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.rate_limits import AddressRateLimit, UserRateLimit
 from ropg_twisted.guard.rejected_passwords import RejectedPasswords
 from ropg_twisted.guard.shared_store import SharedStore
-from ropg_twisted.interfaces import IPasswordVerifier
+from ropg_twisted.interfaces import CheckResult, IPasswordVerifier, LoginAttempt
+
+
+@implementer(IPasswordVerifier)
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The guards around a verifier that count what they do, from the outside in."""
+
+    address_limit: AddressRateLimit
+    coalesced: CoalescedChecks
+    user_limit: UserRateLimit
+    rejected: RejectedPasswords
+    breaker: CircuitBreaker
+    concurrency: ConcurrencyLimit
+
+    async def verify(self, login: LoginAttempt) -> CheckResult:
+        """See :class:`IPasswordVerifier`."""
+        return await self.address_limit.verify(login)
 
 
 def guarded(
@@ -27,7 +47,7 @@ def guarded(
     plausibility: Plausibility,
     store: SharedStore | None = None,
     hash_key: bytes | None = None,
-) -> IPasswordVerifier:
+) -> Guards:
     """Wrap ``verifier`` in all guards.
 
     A login attempt passes them from the outside in:
@@ -51,10 +71,12 @@ def guarded(
         store: counts shared with other daemons, if any.
         hash_key: shares the hashes of accepted passwords with the daemons that have the same key.
     """
-    concurrent = ConcurrencyLimit(verifier, max_checks, deadline, clock)
+    concurrency = ConcurrencyLimit(verifier, max_checks, deadline, clock)
     accepted = AcceptedPasswords(clock, store if hash_key else None, hash_key)
-    breaker = CircuitBreaker(Bulkhead(concurrent, max_checks, clock), clock)
+    breaker = CircuitBreaker(Bulkhead(concurrency, max_checks, clock), clock)
     rejected = RejectedPasswords(ImplausibleRefusals(breaker, accepted, plausibility), clock)
     limiter = RateLimiter(store, clock)
-    limited = UserRateLimit(rejected, limiter, AcceptedLogins(store, clock))
-    return AddressRateLimit(CoalescedChecks(limited), limiter)
+    user_limit = UserRateLimit(rejected, limiter, AcceptedLogins(store, clock))
+    coalesced = CoalescedChecks(user_limit)
+    address_limit = AddressRateLimit(coalesced, limiter)
+    return Guards(address_limit, coalesced, user_limit, rejected, breaker, concurrency)

@@ -49,7 +49,7 @@ class CircuitBreaker:
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`."""
-        if not self._is_open:
+        if not self.is_open:
             check = await self._verifier.verify(login)
         elif self._probing or self._clock.seconds() < self._next_probe:
             return _OPEN
@@ -62,7 +62,8 @@ class CircuitBreaker:
         return check
 
     @property
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
+        """True while Authentik is known to be down."""
         return self._failures >= OUTAGES_TO_OPEN
 
     async def _probe(self, login: LoginAttempt) -> CheckResult:
@@ -76,7 +77,7 @@ class CircuitBreaker:
         return check
 
     def _count_failure(self, login: LoginAttempt, check: CheckResult) -> None:
-        if self._is_open:
+        if self.is_open:
             return
         if check.name_sent:
             sources = _sources(login)
@@ -84,13 +85,13 @@ class CircuitBreaker:
                 return
             self._failed_sources |= sources
         self._failures += 1
-        if self._is_open:
+        if self.is_open:
             self._next_probe = self._clock.seconds() + SECONDS_OPEN
             reason = check.outcome.reason.value
             self.log.error("Authentik is down ({reason}): breaker open", reason=reason)
 
     def _close(self) -> None:
-        if self._is_open:
+        if self.is_open:
             self.log.info("Authentik is back: breaker closed")
         self._failures = 0
         self._failed_sources.clear()

@@ -25,6 +25,11 @@ class CoalescedChecks:
         self._verifier = verifier
         self._checks: SingleFlight[Hashable, CheckResult] = SingleFlight()
 
+    @property
+    def joined(self) -> int:
+        """The number of checks that have joined another."""
+        return self._checks.joined
+
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`. Checks that fetch tokens never join another."""
         key: Hashable = (login.username, login.password, login.code, login.network, login.rates)

@@ -28,17 +28,32 @@ class ConcurrencyLimit:
     """Lets at most ``max_checks`` checks run at a time. More wait in a bounded queue, in order.
 
     A check that finds the queue full, or waits in it for too long, is ``overloaded``. Authentik was
-    not asked. ``deadline``: seconds for one check, including its wait.
+    not asked.
+
+    Args:
+        max_checks: the number of slots.
+        deadline: seconds for one check, including its wait.
     """
 
     def __init__(
         self, verifier: IPasswordVerifier, max_checks: int, deadline: float, clock: IReactorTime
     ) -> None:
+        self.max_checks = max_checks
         self._verifier = verifier
         self._deadline = deadline
         self._clock = clock
         self._slots = Semaphore(max_checks)
         self._max_queue = QUEUE_FACTOR * max_checks
+
+    @property
+    def running(self) -> int:
+        """The number of checks that have a slot."""
+        return self._slots.taken
+
+    @property
+    def waiting(self) -> int:
+        """The number of checks in the queue."""
+        return self._slots.waiting
 
     async def verify(self, login: LoginAttempt) -> CheckResult:
         """See :class:`IPasswordVerifier`.

@@ -18,9 +18,13 @@ from ropg_twisted.verdict import Outcome, Reason, Verdict
 
 @implementer(IPasswordVerifier)
 class AddressRateLimit:
-    """Limits the checks of one address, with any verdict. IPv6 addresses are counted by /64."""
+    """Limits the checks of one address, with any verdict. IPv6 addresses are counted by /64.
+
+    ``throttled``: the number of checks above the limit.
+    """
 
     def __init__(self, verifier: IPasswordVerifier, limiter: RateLimiter) -> None:
+        self.throttled = 0
         self._verifier = verifier
         self._limiter = limiter
 
@@ -30,6 +34,7 @@ class AddressRateLimit:
         if rate is not None and login.network is not None:
             key = ("address", str(login.network))
             if not await self._limiter.hit(rate, key):
+                self.throttled += 1
                 return _throttled(await self._limiter.seconds_left(rate, key))
         return await self._verifier.verify(login)
 
@@ -45,11 +50,17 @@ class UserRateLimit:
     A running check counts as refused until it has ended, so concurrent guesses do not exceed the
     limit. When a budget is used up, the right password has to wait too. A password that was last
     accepted for the user is no guess, and is not counted.
+
+    Attributes:
+        throttled: the number of checks above the limit of wrong passwords.
+        throttled_codes: the number of checks above the limit of wrong codes.
     """
 
     def __init__(
         self, verifier: IPasswordVerifier, limiter: RateLimiter, accepted: AcceptedLogins
     ) -> None:
+        self.throttled = 0
+        self.throttled_codes = 0
         self._verifier = verifier
         self._limiter = limiter
         self._accepted = accepted
@@ -70,6 +81,10 @@ class UserRateLimit:
             for key in [budget] if login.code is None else [budget, codes]:
                 cost = reserved.enter_context(self._reserve(key))
                 if not await self._limiter.has_room(rate, key, cost=cost):
+                    if key is codes:
+                        self.throttled_codes += 1
+                    else:
+                        self.throttled += 1
                     return _throttled(await self._limiter.seconds_left(rate, key))
             check = await self._verifier.verify(login)
         # No await before these are counted locally, or a reservation would be free too early.

@@ -33,9 +33,12 @@ class RejectedPasswords:
 
     Macs repeat a stale password for days. Each attempt costs Authentik most of a second, and lowers
     the user's reputation score. Only keyed hashes are kept; the key lives as long as the process.
+
+    ``hits``: the number of checks that were rejected without Authentik.
     """
 
     def __init__(self, verifier: IPasswordVerifier, clock: IReactorTime) -> None:
+        self.hits = 0
         self._verifier = verifier
         self._clock = clock
         self._key = token_bytes(32)
@@ -46,6 +49,7 @@ class RejectedPasswords:
         user = fold(login.username)
         digest = blake2b(f"{login.username}\0{login.password}".encode(), key=self._key).digest()
         if digest in self._rejected.get(user, ()):
+            self.hits += 1
             return _STALE
         began = self._clock.seconds()
         check = await self._verifier.verify(login)

@@ -13,9 +13,15 @@ from OpenSSL.crypto import X509
 from OpenSSL.crypto import Error as CryptoError
 from OpenSSL.SSL import Connection, Context
 from OpenSSL.SSL import Error as TLSError
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP6ServerEndpoint, serverFromString, wrapServerTLS
 from twisted.internet.error import VerifyError
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, PrivateCertificate
 from twisted.logger import Logger
 
@@ -47,7 +53,7 @@ def listening_endpoint(reactor: IReactor, description: str) -> IStreamServerEndp
         files = dict(_named(part) for part in parts if part.startswith(_FILES))
         tcp = ":".join(["tcp", *(part for part in parts if not part.startswith(_FILES))])
         creator = ReloadingConnectionCreator(partial(CertificateFiles, **files), files.values)
-        return wrapServerTLS(creator, serverFromString(reactor, tcp))
+        return TLSEndpoint(creator, serverFromString(reactor, tcp))
     if kind == "tls":
         positional = [_unescaped(part) for part in parts if not _NAMED.search(part)]
         named = dict(_named(part) for part in parts if _NAMED.search(part))
@@ -65,7 +71,7 @@ def _folder_endpoint(
         lambda: (entry.path for entry in os.scandir(path)),
     )
     tcp = TCP6ServerEndpoint(reactor, int(port), int(backlog), interface)
-    return wrapServerTLS(creator, tcp)
+    return TLSEndpoint(creator, tcp)
 
 
 _FILES: Final = ("privateKey=", "certKey=", "extraCertChain=")
@@ -82,10 +88,36 @@ def _unescaped(value: str) -> str:
 
 
 class ConnectionCreator(Protocol):
-    """The type of an :class:`IOpenSSLServerConnectionCreator`."""
+    """The type of an :class:`IOpenSSLServerConnectionCreator` with certificates.
+
+    ``expires``: the earliest end of its certificates, in seconds since the epoch.
+    """
+
+    expires: float
 
     def serverConnectionForTLS(self, protocol: object) -> Connection:
         """Return a connection for the server side of TLS."""
+
+
+@implementer(IStreamServerEndpoint)
+class TLSEndpoint:
+    """TLS with the certificates of ``creator`` over the connections of ``endpoint``."""
+
+    def __init__(
+        self, creator: ReloadingConnectionCreator, endpoint: IStreamServerEndpoint
+    ) -> None:
+        self._creator = creator
+        self._endpoint = wrapServerTLS(creator, endpoint)
+
+    @property
+    def expires(self) -> float:
+        """The end of the certificate for the next connection, in seconds since the epoch."""
+        return self._creator.expires
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """See :class:`IStreamServerEndpoint`."""
+        listening: Deferred[IListeningPort] = self._endpoint.listen(factory)
+        return listening
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -102,6 +134,8 @@ class CertificateFolder:
             raise ValueError("no certificate with its key")
         for context in contexts:
             context.set_cipher_list(CIPHERS.encode("ascii"))
+        certificates = [option.certificate for option in options.values()]
+        self.expires = min(_end(each) for each in certificates if each is not None)
         # Each context switches to the right one when the client sends its server name.
         self._context: Context = contexts[0]
 
@@ -127,6 +161,7 @@ class CertificateFiles:
         chain = load_pem_x509_certificates(certificates)[1:]
         if extraCertChain is not None:
             chain += load_pem_x509_certificates(_read(extraCertChain))
+        self.expires = _end(pair.original)
         self._context: Context = CertificateOptions(
             privateKey=pair.privateKey.original,
             acceptableCiphers=AcceptableCiphers.fromOpenSSLCipherString(CIPHERS),
@@ -160,6 +195,16 @@ class ReloadingConnectionCreator:
 
     def serverConnectionForTLS(self, protocol: object) -> Connection:
         """See :class:`IOpenSSLServerConnectionCreator`."""
+        self._reload()
+        return self._current.serverConnectionForTLS(protocol)
+
+    @property
+    def expires(self) -> float:
+        """The end of the certificate for the next connection, in seconds since the epoch."""
+        self._reload()
+        return self._current.expires
+
+    def _reload(self) -> None:
         stamps = self._stamps()
         if stamps != self._loaded:
             self._loaded = stamps
@@ -169,7 +214,6 @@ class ReloadingConnectionCreator:
             except CERTIFICATE_ERRORS as error:
                 kind = type(error).__name__
                 self.log.error("renewed certificate: unusable ({kind}), old one kept", kind=kind)
-        return self._current.serverConnectionForTLS(protocol)
 
     def _stamps(self) -> list[tuple[str, int, int]]:
         """Return a value that changes with the files; an empty one while a file is missing."""
@@ -181,6 +225,10 @@ class ReloadingConnectionCreator:
         except OSError:
             return []
         return stamps
+
+
+def _end(certificate: X509) -> float:
+    return certificate.to_cryptography().not_valid_after_utc.timestamp()
 
 
 def _read(path: str) -> bytes:

@@ -22,6 +22,7 @@ class CheckRecord:
         username: as the user typed it.
         seconds: the duration of the check.
         trace: its course, ``None`` if Authentik was not asked.
+        signing_seconds: the time to make the token response, ``None`` if there is none.
     """
 
     context: RequestContext
@@ -29,6 +30,7 @@ class CheckRecord:
     outcome: Outcome
     seconds: float
     trace: CheckTrace | None = None
+    signing_seconds: float | None = None
 
 
 class IRequestObserver(Interface):

@@ -182,7 +182,9 @@ class FaultTestCase(TestCase):
         daemon = build_daemon(
             settings,
             clock,
-            lambda client_ip, _: make_client(self.reactor, ca_pem, client_ip, PLACES),
+            lambda client_ip, _, on_request: make_client(
+                self.reactor, ca_pem, client_ip, PLACES, on_request
+            ),
         )
         scenario = FaultScenario(authentik, clock, daemon, pool)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.tidy(scenario)))

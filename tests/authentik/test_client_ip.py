@@ -28,7 +28,7 @@ from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
-from tests.composition import build_daemon, make_settings
+from tests.composition import OnRequest, build_daemon, make_settings
 from tests.fakes import CapturedLog
 from tests.memory import UnreliableAgent
 
@@ -93,9 +93,11 @@ class AddressTestCase(SynchronousTestCase):
         self.agent = agent = UnreliableAgent(self.recorder)
         settings = make_settings(Client("nothing"), flow_slug="inbuilt-only", outpost_token=token)
 
-        def make_client(client_ip: ClientIPHeaders, clock: IReactorTime) -> AuthentikClient:
+        def make_client(
+            client_ip: ClientIPHeaders, clock: IReactorTime, on_request: OnRequest
+        ) -> AuthentikClient:
             self.client_ip = client_ip
-            return AuthentikClient(agent, agent, client_ip, clock)
+            return AuthentikClient(agent, agent, client_ip, clock, on_request)
 
         daemon = build_daemon(settings, clock, make_client, guards=False)
         self.verifier = daemon.unguarded

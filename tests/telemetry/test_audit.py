@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import InvalidClientError, SlowDownError
 from ropg_twisted.interfaces import CheckTrace, RequestKind, UpstreamRequest
+from ropg_twisted.remedies import help_url
 from ropg_twisted.telemetry.audit import MAX_ERROR, VERSION, AuditLog
 from ropg_twisted.telemetry.log import make_observer
 from ropg_twisted.telemetry.observers import CheckRecord
@@ -105,7 +106,7 @@ class CheckTests(AuditTestCase):
                 "address": "192.0.2.7",
                 "verdict": "rejected",
                 "reason": "wrong_credentials",
-                "help": "https://ropg-twisted.github.io/ropg-twisted/answers.html#wrong_credentials",
+                "help": help_url(Reason.WRONG_CREDENTIALS),
                 "seconds": 0.25,
                 "queue_seconds": 0.5,
                 "upstream_seconds": 0.35,

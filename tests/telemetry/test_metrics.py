@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,15 +14,22 @@ from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
+import twisted
+from ropg_twisted import __version__
+from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
 from ropg_twisted.grants.relay import TOKEN_ERRORS
+from ropg_twisted.interfaces import RequestKind
 from ropg_twisted.settings.model import GRANTS
 from ropg_twisted.telemetry.audit import MAX_ERROR, AuditLog
+from ropg_twisted.telemetry.metrics import REQUEST_STAGES
 from ropg_twisted.verdict import Reason, Verdict
 from tests.client import Connection, post
 from tests.fakes import CapturedLog
 from tests.memory import TOKEN, InMemoryDaemon
+
+EXECUTOR = "/api/v3/flows/executor/default-authentication-flow/"
 
 HOSTILE = [f"error-{number}" for number in range(50)]
 HOSTILE += ["tokens", "", "x" * 10_000, "a\nb 1", '"} 1', "\u202e\ud800", "invalid_grant "]
@@ -50,11 +58,15 @@ class LabelTests(SynchronousTestCase):
     def test_nobody_can_add_a_series(self) -> None:
         """Errors of Authentik, grants, clients, names, scopes, targets and headers: none does."""
         daemon = InMemoryDaemon(self, ROPG_ADMIN_LISTEN="tcp:8582", ROPG_LIMITS="off")
-        for error in HOSTILE:
+        for number, error in enumerate(HOSTILE):
 
             def answer(request: Request, error: str = error) -> bytes:
                 request.setResponseCode(400)
                 return json.dumps({"error": error}).encode()
+
+            daemon.authentik.overrides[EXECUTOR] = 200 + 31 * number
+            daemon.password("alice")
+            del daemon.authentik.overrides[EXECUTOR]
 
             daemon.authentik.overrides[TOKEN] = answer
             daemon.redeem("a code")
@@ -72,6 +84,15 @@ class LabelTests(SynchronousTestCase):
             "error": every_error(),
             "grant": set(GRANTS),
             "result": {"tokens", "other", *TOKEN_ERRORS, *Reason},
+            "client": {"jamf-connect"},
+            "stage": {"queue", *REQUEST_STAGES, "signing"},
+            "kind": set(RequestKind),
+            "status": {"2xx", "3xx", "4xx", "5xx", "none"},
+            "limit": {"address", "user", "codes"},
+            "evidence": set(Evidence),
+            "version": {__version__},
+            "python": {platform.python_version()},
+            "twisted": {twisted.__version__},
         }
         seen: dict[str, set[str]] = {}
         for name, labels in self.series(daemon):
@@ -81,7 +102,8 @@ class LabelTests(SynchronousTestCase):
                     self.assertIn(value, allowed[label], name)
                     seen.setdefault(label, set()).add(value)
         self.assertEqual(seen["result"], {"other"})
-        self.assertLess(len(self.series(daemon)), 100)
+        self.assertEqual(seen["status"], allowed["status"])
+        self.assertLess(len(self.series(daemon)), 250)
 
     @given(st.text(st.characters(exclude_categories=[])) | st.sampled_from(KNOWN_AND_LONG))
     def test_an_error_that_is_not_known_is_quoted(self, error: str) -> None:
