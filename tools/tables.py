@@ -10,8 +10,10 @@ Words after the name of the table choose its rows.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from importlib.resources import files
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -150,10 +152,27 @@ def _collectors() -> list[Collector]:
     return collectors
 
 
+def _audit(_: list[str]) -> Iterable[Row]:
+    yield "field", "lines", "value"
+    schema = json.loads((files("ropg_twisted.telemetry") / "audit.schema.json").read_text("utf-8"))
+    kinds: dict[Row, list[str]] = {}
+    for kind in schema["oneOf"]:
+        kind = kind["$ref"].rpartition("/")[2]
+        for name, field in schema["$defs"][kind]["properties"].items():
+            field = schema["$defs"][name] if "$ref" in field else field
+            values = [] if name == "reason" else field.get("enum", ())
+            listed = ", ".join(f"`{value}`" for value in values)
+            kinds.setdefault((name, field["description"], listed), []).append(kind)
+    for (name, description, listed), names in kinds.items():
+        lines = "all" if len(names) == len(schema["oneOf"]) else ", ".join(names)
+        yield f"`{name}`", lines, _sentences(_code(description), listed and f"One of {listed}.")
+
+
 TABLES: Final[Mapping[str, Callable[[list[str]], Iterable[Row]]]] = {
     "reasons": _reasons,
     "settings": _settings,
     "clients": _clients,
     "profiles": _profiles,
     "metrics": _metrics,
+    "audit": _audit,
 }

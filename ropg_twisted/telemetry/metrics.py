@@ -25,6 +25,7 @@ from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import CheckTrace, RequestKind, UpstreamRequest
 from ropg_twisted.networks import Address
 from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
+from ropg_twisted.trace_context import TraceContext
 from ropg_twisted.verdict import Verdict
 
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
@@ -116,7 +117,7 @@ class RequestMetrics:
         """See :class:`IRequestObserver`."""
         self._relayed.labels(context.grant, result).inc()
 
-    def refused(self, request_id: str, address: Address | None, error: OAuthError) -> None:
+    def refused(self, trace: TraceContext, address: Address | None, error: OAuthError) -> None:
         """See :class:`IRequestObserver`."""
         self._refused.labels(error.code).inc()
 
