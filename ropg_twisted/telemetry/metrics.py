@@ -68,26 +68,34 @@ class RequestMetrics:
         )
         self._client_checks = Counter(
             "ropg_client_checks",
-            "Password checks by client.",
+            "Password checks by client, of the clients in the settings.",
             ["client", "verdict"],
             registry=registry,
         )
         self._refused = Counter(
-            "ropg_refused", "Requests that could not be served.", ["error"], registry=registry
+            "ropg_refused",
+            "Requests refused before a check, as in the log.",
+            ["error"],
+            registry=registry,
         )
         self._relayed = Counter(
-            "ropg_relayed", "Grants that Authentik answers.", ["grant", "result"], registry=registry
+            "ropg_relayed",
+            "Relayed codes and refresh tokens; result is as in the log.",
+            ["grant", "result"],
+            registry=registry,
         )
         self._seconds = Histogram(
             "ropg_check_seconds",
-            "Time that checks took.",
+            "Duration of checks, from the request to the verdict.",
             ["verdict"],
             registry=registry,
             buckets=BUCKETS,
         )
         self._stage_seconds = Histogram(
             "ropg_check_stage_seconds",
-            "Time that each stage of a check took.",
+            "Time of a check in each stage that it reaches: queue; flow, all requests to the flow "
+            "but the password; password; access; user; tokens, from Authentik; signing, of our own. "
+            "A check that joins another counts its stages.",
             ["stage"],
             registry=registry,
             buckets=BUCKETS,
@@ -128,13 +136,14 @@ class UpstreamMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "ropg_upstream_requests",
-            "Requests to Authentik.",
+            "Requests to Authentik, by their purpose and the class of the status; none without a "
+            "complete response.",
             ["kind", "status"],
             registry=registry,
         )
         self._seconds = Histogram(
             "ropg_upstream_request_seconds",
-            "Time that requests to Authentik took.",
+            "Duration of requests to Authentik, until the end of the response.",
             ["kind"],
             registry=registry,
             buckets=BUCKETS,
