@@ -94,7 +94,7 @@ class RequestMetrics:
         self._stage_seconds = Histogram(
             "ropg_check_stage_seconds",
             "Time of a check in each stage that it reaches: queue; flow, all requests to the flow "
-            "but the password; password; access; user; tokens, from Authentik; signing, of our own. "
+            "but the password; password; access; user; tokens, from Authentik; signing of ours. "
             "A check that joins another counts its stages.",
             ["stage"],
             registry=registry,
