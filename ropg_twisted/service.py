@@ -49,8 +49,10 @@ from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.telemetry.audit import AuditLog
+from ropg_twisted.telemetry.log import LogDestination
 from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, add_build_info
 from ropg_twisted.telemetry.observers import RequestObservers
+from ropg_twisted.telemetry.user_hash import UserHash
 from ropg_twisted.types import IReactor
 
 log: Final = Logger()
@@ -60,11 +62,15 @@ STOP_SECONDS: Final = 2
 
 
 def make_service(
-    settings: Settings, reactor: IReactor, dropped_lines: Callable[[], int] = lambda: 0
+    settings: Settings,
+    reactor: IReactor,
+    dropped_lines: Callable[[], int] = lambda: 0,
+    audit_file: LogDestination | None = None,
 ) -> MultiService:
     """Return the whole daemon, not started yet.
 
     ``dropped_lines``: returns the number of log lines that were dropped because nobody read them.
+    ``audit_file``: gets the lines about requests; ``None`` for the log.
     Raises :exc:`SettingError` for a setting that does not work.
     """
     for warning in warnings(settings):
@@ -81,7 +87,7 @@ def make_service(
     tokens = IDTokenVerifier(provider_metadata)
     sessions = _sessions(settings, reactor)
     request_metrics = RequestMetrics(registry, time.time)
-    observer = RequestObservers(AuditLog(), request_metrics)
+    observer = RequestObservers(_audit_log(settings, audit_file), request_metrics)
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
@@ -138,9 +144,8 @@ def make_service(
     site = BoundedSite(provider.app.resource(), reactor)
 
     daemon = MultiService()
-    Lifecycle(site, sessions, readiness, store, settings.deadline + STOP_SECONDS).setServiceParent(
-        daemon
-    )
+    grace = settings.deadline + STOP_SECONDS
+    Lifecycle(site, guards.concurrency, sessions, readiness, store, grace).setServiceParent(daemon)
     if settings.sandbox_port is not None:
         _sandbox(settings.sandbox_port, reactor).setServiceParent(daemon)
     listeners = {
@@ -169,6 +174,11 @@ def make_service(
         )
     )
     return daemon
+
+
+def _audit_log(settings: Settings, out: LogDestination | None) -> AuditLog:
+    show_user = UserHash.open(settings.state_dir) if settings.hash_users else str
+    return AuditLog(show_user, out)
 
 
 def _password_hash_key(settings: Settings) -> bytes | None:

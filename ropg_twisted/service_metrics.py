@@ -36,16 +36,13 @@ def metric_readers(
     """
     counters = {
         "ropg_checks_joined": Reading(
-            "Checks that joined an identical one under way.", lambda: guards.coalesced.joined
+            "Checks that joined an identical one.", lambda: guards.coalesced.joined
         ),
         "ropg_rejected_passwords_hits": Reading(
-            "Checks of a password that Authentik has rejected recently, rejected without it.",
-            lambda: guards.rejected.hits,
+            "Checks answered from the cache of rejected passwords.", lambda: guards.rejected.hits
         ),
         "ropg_rate_limited": Reading(
-            "Checks above the rate limit of the address, of the user or of the user's codes.",
-            lambda: _rate_limited(guards),
-            "limit",
+            "Checks above a rate limit.", lambda: _rate_limited(guards), "limit"
         ),
         "ropg_sessions_removed": Reading(
             "Sessions removed at Authentik.", lambda: sessions.removed
@@ -54,62 +51,51 @@ def metric_readers(
             "Sessions that could not be removed.", lambda: sessions.failed
         ),
         "ropg_log_lines_dropped": Reading(
-            "Lines of the log that were dropped because the reader stalled.", dropped_lines
+            "Log lines that were dropped because the reader stalled.", dropped_lines
         ),
     }
     gauges = {
         "ropg_checks_in_progress": Reading(
-            "Checks at Authentik now, canaries included.", lambda: guards.concurrency.running
+            "Checks at Authentik now.", lambda: guards.concurrency.running
         ),
         "ropg_checks_waiting": Reading(
             "Checks that wait for a slot.", lambda: guards.concurrency.waiting
         ),
         "ropg_check_slots": Reading(
-            "Checks that can be at Authentik at a time (ROPG_MAX_CHECKS).",
-            lambda: guards.concurrency.max_checks,
+            "Checks that can be at Authentik at a time.", lambda: guards.concurrency.max_checks
         ),
         "ropg_circuit_breaker_open": Reading(
-            "1 while the circuit breaker is open: Authentik is known to be down.",
-            lambda: guards.breaker.is_open,
+            "1 while Authentik is known to be down.", lambda: guards.breaker.is_open
         ),
         "ropg_refusals_implausible": Reading(
-            "1 while no refusal of a password by Authentik is believed.",
-            lambda: plausibility.implausible,
+            "1 while no refusal of a password is believed.", lambda: plausibility.implausible
         ),
         "ropg_flow_evidence": Reading(
-            "1 for the way in which the flow was seen to refuse a password, 0 for the others.",
+            "1 for the way in which the flow was seen to refuse a password.",
             lambda: {each.value: each is evidence.current for each in Evidence},
             "evidence",
         ),
         "ropg_flow_evidence_age_seconds": Reading(
-            "Seconds since the evidence was gathered or confirmed.", lambda: evidence.age
+            "Time since the flow was last seen to refuse.", lambda: evidence.age
         ),
-        "ropg_sessions_waiting": Reading(
-            "Sessions that wait for their removal.", lambda: sessions.waiting
-        ),
+        "ropg_sessions_waiting": Reading("Sessions to be removed.", lambda: sessions.waiting),
         "ropg_signing_key_age_seconds": Reading(
-            "Seconds since the signing key signs. None with a shared secret.",
-            lambda: _signing_key_age(keys(), now()),
+            "Time for which the signing key has signed.", lambda: _signing_key_age(keys(), now())
         ),
         "ropg_certificate_expiry_seconds": Reading(
-            "Seconds until the certificate of a listener expires, for the next connection; by its "
-            "number in ROPG_LISTEN, or admin.",
+            "Time until the certificate of a listener expires.",
             lambda: _seconds_until_expiry(listeners, now()),
             "listener",
         ),
         "ropg_last_verified_timestamp_seconds": Reading(
-            "When a check last had the verdict verified, in seconds since the epoch.",
-            lambda: requests.last_verified,
+            "Time of the last check with the verdict verified.", lambda: requests.last_verified
         ),
         "ropg_ready": Reading(
-            "1 if the last readiness probe found that passwords can be checked, else 0. A scrape "
-            "does not probe.",
+            "1 if the last readiness probe found that passwords can be checked.",
             lambda: None if readiness.last is None else readiness.last.reason is None,
         ),
         "ropg_warning": Reading(
-            "1 for the warning of the last readiness probe, if it had one.",
-            lambda: _warning(readiness),
-            "reason",
+            "1 for the warning of the last readiness probe.", lambda: _warning(readiness), "reason"
         ),
         "ropg_connections": Reading("Open connections of clients.", lambda: site.connections),
     }

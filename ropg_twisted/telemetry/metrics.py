@@ -25,6 +25,7 @@ from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import CheckTrace, RequestKind, UpstreamRequest
 from ropg_twisted.networks import Address
 from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
+from ropg_twisted.trace_context import TraceContext
 from ropg_twisted.verdict import Verdict
 
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
@@ -68,7 +69,7 @@ class RequestMetrics:
         )
         self._client_checks = Counter(
             "ropg_client_checks",
-            "Password checks by client, of the clients in the settings.",
+            "Password checks by client.",
             ["client", "verdict"],
             registry=registry,
         )
@@ -80,22 +81,20 @@ class RequestMetrics:
         )
         self._relayed = Counter(
             "ropg_relayed",
-            "Relayed codes and refresh tokens; result is as in the log.",
+            "Relayed codes and refresh tokens.",
             ["grant", "result"],
             registry=registry,
         )
         self._seconds = Histogram(
             "ropg_check_seconds",
-            "Duration of checks, from the request to the verdict.",
+            "Duration of checks.",
             ["verdict"],
             registry=registry,
             buckets=BUCKETS,
         )
         self._stage_seconds = Histogram(
             "ropg_check_stage_seconds",
-            "Time of a check in each stage that it reaches: queue; flow, all requests to the flow "
-            "but the password; password; access; user; tokens, from Authentik; signing of ours. "
-            "A check that joins another counts its stages.",
+            "Time that each stage of a check took.",
             ["stage"],
             registry=registry,
             buckets=BUCKETS,
@@ -118,7 +117,7 @@ class RequestMetrics:
         """See :class:`IRequestObserver`."""
         self._relayed.labels(context.grant, result).inc()
 
-    def refused(self, request_id: str, address: Address | None, error: OAuthError) -> None:
+    def refused(self, trace: TraceContext, address: Address | None, error: OAuthError) -> None:
         """See :class:`IRequestObserver`."""
         self._refused.labels(error.code).inc()
 
@@ -136,14 +135,13 @@ class UpstreamMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "ropg_upstream_requests",
-            "Requests to Authentik, by their purpose and the class of the status; none without a "
-            "complete response.",
+            "Requests to Authentik.",
             ["kind", "status"],
             registry=registry,
         )
         self._seconds = Histogram(
             "ropg_upstream_request_seconds",
-            "Duration of requests to Authentik, until the end of the response.",
+            "Time that requests to Authentik took.",
             ["kind"],
             registry=registry,
             buckets=BUCKETS,
