@@ -160,8 +160,8 @@ class Process:
 class SandboxProcess(Process):
     """``ropg sandbox``, listening at ``url``: an Authentik that outlives the daemon or does not."""
 
-    def __init__(self, folder: Path) -> None:
-        port = free_port()
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         super().__init__(*(str(ROPG), "sandbox", "--listen", str(port)), environ={}, folder=folder)
 
