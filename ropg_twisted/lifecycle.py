@@ -14,6 +14,7 @@ from twisted.web.server import Site
 
 from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
+from ropg_twisted.guard.concurrency import ConcurrencyLimit
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.server.tls import TLSEndpoint, listening_endpoint
@@ -89,12 +90,14 @@ class Lifecycle(Service):
     def __init__(
         self,
         site: BoundedSite,
+        checks: ConcurrencyLimit,
         sessions: SessionRemover,
         readiness: ReadinessProbe,
         store: SharedStore | None,
         grace: float,
     ) -> None:
         self._site = site
+        self._checks = checks
         self._store = store
         self._grace = grace
         self._sessions = sessions
@@ -108,7 +111,7 @@ class Lifecycle(Service):
         Deferred.fromCoroutine(self._probe())
 
     def stopService(self) -> Deferred[None]:
-        """Answer pending requests, then remove the sessions that are left at Authentik."""
+        """Answer pending requests, finish all checks, then remove the sessions at Authentik."""
         super().stopService()
         return Deferred.fromCoroutine(self._finish())
 
@@ -123,6 +126,8 @@ class Lifecycle(Service):
 
     async def _finish(self) -> None:
         await self._site.drain(self._grace)
+        # A check whose client has hung up goes on, and knows the session to remove.
+        await self._checks.finished()
         await self._sessions.finished()
         if self._store is not None:
             self._store.stop()

@@ -144,9 +144,8 @@ def make_service(
     site = BoundedSite(provider.app.resource(), reactor)
 
     daemon = MultiService()
-    Lifecycle(site, sessions, readiness, store, settings.deadline + STOP_SECONDS).setServiceParent(
-        daemon
-    )
+    grace = settings.deadline + STOP_SECONDS
+    Lifecycle(site, guards.concurrency, sessions, readiness, store, grace).setServiceParent(daemon)
     if settings.sandbox_port is not None:
         _sandbox(settings.sandbox_port, reactor).setServiceParent(daemon)
     listeners = {

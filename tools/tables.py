@@ -70,10 +70,12 @@ def _sentences(*parts: str) -> str:
 
 
 def _reasons(_: list[str]) -> Iterable[Row]:
-    yield "reason", "answer", "meaning", "what to do"
+    yield "reason", "answer", "meaning, and what to do"
     for reason, row in REMEDIES.items():
         anchor = f'<a id="{reason.value}"></a>`{reason.value}`'
-        yield anchor, row.answer, _code(row.summary), _sentences(_code(row.remedy), row.details)
+        remedy = f"**What to do:** {_code(row.remedy)}" if row.remedy else ""
+        meaning = "<br>".join(filter(None, (_code(row.summary), remedy, row.details)))
+        yield anchor, row.answer, meaning
 
 
 def _settings(names: list[str]) -> Iterable[Row]:
@@ -127,9 +129,7 @@ def _metrics(_: list[str]) -> Iterable[Row]:
             # Without samples, labels are in an attribute of the metric, or else of its family.
             source = collector if hasattr(collector, "_labelnames") else family
             labels = getattr(source, "_labelnames", ())
-            if family.type == "info":
-                labels = sorted(family.samples[0].labels)
-            suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+            suffix = "_total" if family.type == "counter" else ""
             yield (
                 f"`{family.name}{suffix}`",
                 family.type,

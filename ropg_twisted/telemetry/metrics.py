@@ -74,14 +74,20 @@ class RequestMetrics:
             registry=registry,
         )
         self._refused = Counter(
-            "ropg_refused", "Requests that could not be served.", ["error"], registry=registry
+            "ropg_refused",
+            "Requests refused before a check, as in the log.",
+            ["error"],
+            registry=registry,
         )
         self._relayed = Counter(
-            "ropg_relayed", "Grants that Authentik answers.", ["grant", "result"], registry=registry
+            "ropg_relayed",
+            "Relayed codes and refresh tokens.",
+            ["grant", "result"],
+            registry=registry,
         )
         self._seconds = Histogram(
             "ropg_check_seconds",
-            "Time that checks took.",
+            "Duration of checks.",
             ["verdict"],
             registry=registry,
             buckets=BUCKETS,
