@@ -8,10 +8,12 @@ import requests
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
+from twisted.web.test.requesthelper import DummyChannel
 
 from ropg_twisted.guard.coalesce import CoalescedChecks
 from ropg_twisted.interfaces import CheckResult, LoginAttempt
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
+from ropg_twisted.server.request import BoundedRequest
 from ropg_twisted.trace_context import new_trace_context
 from tests.audit_lines import audit_lines
 from tests.daemon import PATIENCE, DaemonProcess, SandboxProcess
@@ -94,6 +96,16 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(asked.trace_context, first.trace_context)
         pending.waiting[0].callback(RIGHT)
         self.assertEqual(len(results), 2)
+
+
+class RequestTests(SynchronousTestCase):
+    """The context of one request."""
+
+    def test_it_is_the_same_at_each_reading(self) -> None:
+        """Line and headers have the same trace, also a new one."""
+        request = BoundedRequest(DummyChannel(), False)
+        self.assertEqual(request.trace_context, request.trace_context)
+        self.assertEqual(request.trace_context.span_id, request.id)
 
 
 class ProcessTests(SynchronousTestCase):
