@@ -115,6 +115,16 @@ def check_help(installed: Installed) -> None:
     step("ropg --help names try", status == 0 and "\n    try " in text, text)
 
 
+def check_schema(installed: Installed) -> None:
+    """The schema of the audit lines is installed."""
+    program = "from importlib.resources import files; import json; print(json.loads("
+    program += (
+        "files('ropg_twisted.telemetry').joinpath('audit.schema.json').read_text())['title'])"
+    )
+    status, text = installed.run("python", "-c", program)
+    step("the schema of the audit lines is there", status == 0 and "Audit line" in text, text)
+
+
 def check_share(venv: Path) -> None:
     """Manual pages and completion are there. An editable install has none."""
     if any(venv.glob("lib/*/site-packages/__editable__*")):
@@ -160,6 +170,7 @@ def main(venv: str, tac: str | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="ropg-installed-") as folder:
         installed = Installed(Path(venv).absolute(), Path(folder))
         check_help(installed)
+        check_schema(installed)
         check_share(Path(venv))
         check_foreground(installed, *FOREGROUND, "ropg")
         if tac is not None:

@@ -13,6 +13,8 @@ nitpicky = True
 
 # The theme brings everything that a page needs: nothing is loaded from elsewhere.
 html_theme = "furo"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_title = f"ropg-twisted {release}"
 html_show_sourcelink = False
 html_copy_source = False

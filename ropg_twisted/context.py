@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ropg_twisted.networks import Address
+from ropg_twisted.trace_context import TraceContext, new_trace_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +17,11 @@ class RequestContext:
         client: the ``client_id``.
         grant: the ``grant_type``.
         address: the client's, ``None`` if it is unknown.
+        trace_context: goes to Authentik with each request.
     """
 
     id: str
     client: str
     grant: str
     address: Address | None
+    trace_context: TraceContext = field(default_factory=new_trace_context)

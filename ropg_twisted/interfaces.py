@@ -11,6 +11,7 @@ from limits import RateLimitItem
 from zope.interface import Interface
 
 from ropg_twisted.networks import Address, ClientNetwork, network_of
+from ropg_twisted.trace_context import TraceContext, new_trace_context
 from ropg_twisted.types import DeferredCoroutine
 from ropg_twisted.verdict import Outcome, Reason
 
@@ -45,6 +46,7 @@ class LoginAttempt:
         rates: the rate limits of the client.
         canary: no user typed this. The password is certainly wrong, and shows how the flow refuses
             one.
+        trace_context: goes to Authentik with each request.
     """
 
     username: str
@@ -54,6 +56,7 @@ class LoginAttempt:
     tokens: CodeRequest | None = None
     rates: Rates = field(default=Rates(), compare=False)
     canary: bool = False
+    trace_context: TraceContext = field(default_factory=new_trace_context, compare=False)
 
     @property
     def network(self) -> ClientNetwork | None:
@@ -156,11 +159,13 @@ class CheckTrace:
         queue_seconds: time in the queue of the concurrency limit.
         stages: the components of the challenges that Authentik sent, in order.
         requests: the requests made to Authentik, in order of their ends.
+        context: the trace context of these requests.
     """
 
     queue_seconds: float = 0.0
     stages: list[str] = field(default_factory=list)
     requests: list[UpstreamRequest] = field(default_factory=list)
+    context: TraceContext = field(default_factory=new_trace_context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from ropg_twisted.authentik.sessions import SessionRemover
+from ropg_twisted.guard.concurrency import ConcurrencyLimit
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.interfaces import IReadinessProbe
 from ropg_twisted.server.site import BoundedSite
@@ -94,12 +95,14 @@ class Lifecycle(Service):
     def __init__(
         self,
         site: BoundedSite,
+        checks: ConcurrencyLimit,
         sessions: SessionRemover,
         readiness: IReadinessProbe,
         store: SharedStore | None,
         grace: float,
     ) -> None:
         self._site = site
+        self._checks = checks
         self._store = store
         self._grace = grace
         self._sessions = sessions
@@ -113,7 +116,7 @@ class Lifecycle(Service):
         Deferred.fromCoroutine(self._probe())
 
     def stopService(self) -> Deferred[None]:
-        """Answer pending requests, then remove the sessions that are left at Authentik."""
+        """Answer pending requests, finish all checks, then remove the sessions at Authentik."""
         super().stopService()
         return Deferred.fromCoroutine(self._finish())
 
@@ -128,6 +131,8 @@ class Lifecycle(Service):
 
     async def _finish(self) -> None:
         await self._site.drain(self._grace)
+        # A check whose client has hung up goes on, and knows the session to remove.
+        await self._checks.finished()
         await self._sessions.finished()
         if self._store is not None:
             self._store.stop()

@@ -7,8 +7,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar, Final, NoReturn, cast
 
 from twisted.application.service import Application, IServiceCollection, MultiService
@@ -24,7 +24,8 @@ from ropg_twisted.service import make_service
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
 from ropg_twisted.settings.sources import read_settings
-from ropg_twisted.telemetry.line_writer import LineWriter
+from ropg_twisted.telemetry.audit_file import AuditFile
+from ropg_twisted.telemetry.line_writer import BackgroundWriter, LineWriter
 from ropg_twisted.telemetry.log import make_observer
 from ropg_twisted.types import IReactor
 
@@ -50,7 +51,10 @@ class DaemonService(MultiService):
         self._reactor = reactor
         self._out = log_destination(twistd)
         self._observer = None if self._out is None else make_observer(self._out, settings.log)
-        make_service(settings, reactor, self._dropped_lines).setServiceParent(self)
+        path = settings.audit_log
+        self._audit = None if path is None else AuditFile(path, reactor)
+        daemon = make_service(settings, reactor, self._dropped_lines, self._audit)
+        daemon.setServiceParent(self)
         self._startup = None if in_foreground(twistd) else StartupStatus()
 
     def setServiceParent(self, parent: IServiceCollection | Componentized) -> None:
@@ -65,38 +69,59 @@ class DaemonService(MultiService):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # A core dump would contain passwords.
         _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
-        try:
+        with self._reported_error():
             super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Start, and install the signal handlers.
+
+        SIGTERM and Ctrl-C end the process with exit status 0. The file of the audit log is opened
+        here: twistd has dropped its privileges, so the file belongs to the daemon's user. Logs the
+        cause and raises :exc:`StartError` if that fails.
+        """
+        if self._audit is not None:
+            with self._reported_error():
+                self._audit.open()
+        super().startService()
+        for number in SHUTDOWN_SIGNALS:
+            self._reactor.callWhenRunning(signal.signal, number, self._stop)
+        rotate = [self._out.rotate] if isinstance(self._out, LogFile) else []
+        reopen = [] if self._audit is None else [self._audit.reopen]
+        self._on_signal(signal.SIGHUP, rotate + reopen)
+        self._on_signal(signal.SIGUSR1, rotate)
+        if self._startup is not None:
+            self._startup.succeeded()
+
+    @contextmanager
+    def _reported_error(self) -> Iterator[None]:
+        """Log an invalid setting, report it to the first process, and stop the start."""
+        try:
+            yield
         except SettingError as error:
             self.log.critical("ropg: {error}", error=str(error))
             if self._startup is not None:
                 self._startup.failed(error)
             raise StartError(error.status) from None
 
-    def startService(self) -> None:
-        """Start, and install the signal handlers.
-
-        SIGTERM and Ctrl-C end the process with exit status 0.
-        """
-        super().startService()
-        for number in SHUTDOWN_SIGNALS:
-            self._reactor.callWhenRunning(signal.signal, number, self._stop)
-        if isinstance(self._out, LogFile):
-            for number in (signal.SIGHUP, signal.SIGUSR1):
-                signal.signal(number, partial(self._rotate, self._out))
-        if self._startup is not None:
-            self._startup.succeeded()
-
     def _dropped_lines(self) -> int:
-        return self._out.dropped if isinstance(self._out, LineWriter) else 0
+        writers = (self._out, self._audit)
+        return sum(each.dropped for each in writers if isinstance(each, BackgroundWriter))
 
     def _stop(self, *_: object) -> None:
         for number in SHUTDOWN_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         self._reactor.callFromThread(self._reactor.stop)
 
-    def _rotate(self, log: LogFile, *_: object) -> None:
-        self._reactor.callFromThread(log.rotate)
+    def _on_signal(self, number: int, actions: Iterable[Callable[[], object]]) -> None:
+        """Run ``actions`` on a signal, which keeps its handler if there are none."""
+        actions = tuple(actions)
+
+        def receive(*_: object) -> None:
+            for action in actions:
+                self._reactor.callFromThread(action)
+
+        if actions:
+            signal.signal(number, receive)
 
 
 class StartError(SystemExit, Exception):

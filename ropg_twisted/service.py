@@ -51,8 +51,10 @@ from ropg_twisted.settings.model import Settings
 from ropg_twisted.status.state import Certificate, StateReader
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.history import History, ReadinessHistory
+from ropg_twisted.telemetry.log import LogDestination
 from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, add_build_info
 from ropg_twisted.telemetry.observers import RequestObservers
+from ropg_twisted.telemetry.user_hash import UserHash
 from ropg_twisted.types import IReactor
 
 log: Final = Logger()
@@ -62,11 +64,15 @@ STOP_SECONDS: Final = 2
 
 
 def make_service(
-    settings: Settings, reactor: IReactor, dropped_lines: Callable[[], int] = lambda: 0
+    settings: Settings,
+    reactor: IReactor,
+    dropped_lines: Callable[[], int] = lambda: 0,
+    audit_file: LogDestination | None = None,
 ) -> MultiService:
     """Return the whole daemon, not started yet.
 
     ``dropped_lines``: returns the number of log lines that were dropped because nobody read them.
+    ``audit_file``: gets the lines about requests; ``None`` for the log.
     Raises :exc:`SettingError` for a setting that does not work.
     """
     for warning in warnings(settings):
@@ -84,7 +90,8 @@ def make_service(
     sessions = _sessions(settings, reactor)
     request_metrics = RequestMetrics(registry, time.time)
     history = History(reactor)
-    observer = RequestObservers(AuditLog(), request_metrics, history)
+    audit = _audit_log(settings, audit_file)
+    observer = RequestObservers(audit, request_metrics, history)
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
@@ -142,9 +149,8 @@ def make_service(
     site = BoundedSite(provider.app.resource(), reactor)
 
     daemon = MultiService()
-    Lifecycle(site, sessions, readiness, store, settings.deadline + STOP_SECONDS).setServiceParent(
-        daemon
-    )
+    grace = settings.deadline + STOP_SECONDS
+    Lifecycle(site, guards.concurrency, sessions, readiness, store, grace).setServiceParent(daemon)
     if settings.sandbox_port is not None:
         _sandbox(settings.sandbox_port, reactor).setServiceParent(daemon)
     listeners = {
@@ -194,6 +200,11 @@ def _certificates(listeners: Iterable[Listener]) -> tuple[Certificate, ...]:
     """Return the certificates of the listeners that have one."""
     ends = ((listener.endpoint, listener.certificate_expires) for listener in listeners)
     return tuple(Certificate(endpoint, end) for endpoint, end in ends if end is not None)
+
+
+def _audit_log(settings: Settings, out: LogDestination | None) -> AuditLog:
+    show_user = UserHash.open(settings.state_dir) if settings.hash_users else str
+    return AuditLog(show_user, out)
 
 
 def _password_hash_key(settings: Settings) -> bytes | None:

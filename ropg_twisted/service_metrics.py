@@ -39,14 +39,20 @@ def metric_readers(
             "Checks that joined an identical one.", lambda: guards.coalesced.joined
         ),
         "ropg_rejected_passwords_hits": Reading(
-            "Checks rejected without Authentik.", lambda: guards.rejected.hits
+            "Checks answered from the cache of rejected passwords.", lambda: guards.rejected.hits
         ),
         "ropg_rate_limited": Reading(
             "Checks above a rate limit.", lambda: _rate_limited(guards), "limit"
         ),
-        "ropg_sessions_removed": Reading("Sessions removed.", lambda: sessions.removed),
-        "ropg_sessions_left": Reading("Sessions left at Authentik.", lambda: sessions.failed),
-        "ropg_log_lines_dropped": Reading("Lines of the log that nobody read.", dropped_lines),
+        "ropg_sessions_removed": Reading(
+            "Sessions removed at Authentik.", lambda: sessions.removed
+        ),
+        "ropg_sessions_left": Reading(
+            "Sessions that could not be removed.", lambda: sessions.failed
+        ),
+        "ropg_log_lines_dropped": Reading(
+            "Log lines that were dropped because the reader stalled.", dropped_lines
+        ),
     }
     gauges = {
         "ropg_checks_in_progress": Reading(
@@ -62,7 +68,7 @@ def metric_readers(
             "1 while Authentik is known to be down.", lambda: guards.breaker.is_open
         ),
         "ropg_refusals_implausible": Reading(
-            "1 while no refusal by Authentik is believed.", lambda: plausibility.implausible
+            "1 while no refusal of a password is believed.", lambda: plausibility.implausible
         ),
         "ropg_flow_evidence": Reading(
             "1 for the way in which the flow was seen to refuse a password.",
@@ -74,7 +80,7 @@ def metric_readers(
         ),
         "ropg_sessions_waiting": Reading("Sessions to be removed.", lambda: sessions.waiting),
         "ropg_signing_key_age_seconds": Reading(
-            "Time since the signing key signs.", lambda: _signing_key_age(keys(), now())
+            "Time for which the signing key has signed.", lambda: _signing_key_age(keys(), now())
         ),
         "ropg_certificate_expiry_seconds": Reading(
             "Time until the certificate of a listener expires.",
@@ -91,7 +97,7 @@ def metric_readers(
         "ropg_warning": Reading(
             "1 for the warning of the last readiness probe.", lambda: _warning(readiness), "reason"
         ),
-        "ropg_connections": Reading("Connections of clients.", lambda: site.connections),
+        "ropg_connections": Reading("Open connections of clients.", lambda: site.connections),
     }
     return CallbackCollector(counters, gauges)
 

@@ -23,7 +23,7 @@ from ropg_twisted.authentik.evidence import Evidence, FlowEvidence
 from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
-from ropg_twisted.guard.chain import guarded
+from ropg_twisted.guard.chain import Guards, guarded
 from ropg_twisted.interfaces import IPasswordVerifier, IReadinessProbe, UpstreamRequest
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.settings.model import Client, Settings
@@ -107,7 +107,7 @@ def build_daemon(
             "unguarded",
             AuthentikVerifier if verifier is None else lambda *_, **__: verifier,
         ),
-        guarded=guarded if guards else lambda unguarded, *_: unguarded,
+        guarded=guarded if guards else _unguarded,
         Canary=keep("verifier", Canary if verifier is None else lambda inner, _: inner),
         ReadinessProbe=keep(
             "readiness", ReadinessProbe if readiness is None else lambda *_: readiness
@@ -117,6 +117,11 @@ def build_daemon(
     ):
         daemon = service.make_service(settings, reactor)
     return DaemonParts(service=daemon, **parts)
+
+
+def _unguarded(verifier: Any, *arguments: Any) -> Guards:
+    """The guards of a daemon, which ask ``verifier`` straight away."""
+    return replace(guarded(verifier, *arguments), address_limit=verifier)
 
 
 def make_settings(*clients: Client, **changes: Any) -> Settings:

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.audit_lines import audit_lines
+
 TWISTD = Path(sys.executable).with_name("twistd")
 ROPG = TWISTD.with_name("ropg")
 PATIENCE = 30
@@ -66,7 +68,10 @@ def end_all_in(folder: Path) -> None:
 
 
 class Process:
-    """A child whose output is read line by line, and that is ended with the block of its test."""
+    """A child whose output is read line by line, and that is ended with the block of its test.
+
+    Each audit line of it must be as the schema says.
+    """
 
     def __init__(
         self,
@@ -140,6 +145,8 @@ class Process:
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(GRACE)
         self.end(signal.SIGKILL)
+        if kind is None:
+            audit_lines(self.output)
 
     def _read(self) -> None:
         assert self._child.stdout is not None
@@ -153,8 +160,8 @@ class Process:
 class SandboxProcess(Process):
     """``ropg sandbox``, listening at ``url``: an Authentik that outlives the daemon or does not."""
 
-    def __init__(self, folder: Path) -> None:
-        port = free_port()
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         super().__init__(*(str(ROPG), "sandbox", "--listen", str(port)), environ={}, folder=folder)
 

@@ -117,7 +117,7 @@ class SpellingTests(SynchronousTestCase):
         parsers = {"": cli.Options, **{name: parser for name, _, parser, _ in table}}
         seen = set()
         for line in (line for path in PAGES for line in code(path.read_text("utf-8"))):
-            if words := re.fullmatch(r"(?:\S*/)?ropg(?: ([a-z]+)| (?=--))(.*)", line):
+            if words := re.fullmatch(r"(?:\S*/)?ropg(?: ([a-z][a-z-]*)| (?=--))(.*)", line):
                 command = words[1] or ""
                 self.assertIn(command, parsers, line)
                 self.assert_options(parsers[command](), words[2], line)

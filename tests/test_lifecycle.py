@@ -33,7 +33,7 @@ class StartTests(SynchronousTestCase):
         """Ready is information, a warning is one, and everything else is an error."""
         unused: Any = None
         events = CapturedLog(self).events
-        Lifecycle(unused, unused, probe, None, 0).startService()
+        Lifecycle(unused, unused, unused, probe, None, 0).startService()
         [event] = events
         self.assertEqual(event["log_level"].name, level)
         self.assertIn(words, formatEvent(event))

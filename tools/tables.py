@@ -10,8 +10,10 @@ Words after the name of the table choose its rows.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from importlib.resources import files
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -68,10 +70,12 @@ def _sentences(*parts: str) -> str:
 
 
 def _reasons(_: list[str]) -> Iterable[Row]:
-    yield "reason", "answer", "meaning", "what to do"
+    yield "reason", "answer", "meaning, and what to do"
     for reason, row in REMEDIES.items():
         anchor = f'<a id="{reason.value}"></a>`{reason.value}`'
-        yield anchor, row.answer, _code(row.summary), _sentences(_code(row.remedy), row.details)
+        remedy = f"**What to do:** {_code(row.remedy)}" if row.remedy else ""
+        meaning = "<br>".join(filter(None, (_code(row.summary), remedy, row.details)))
+        yield anchor, row.answer, meaning
 
 
 def _settings(names: list[str]) -> Iterable[Row]:
@@ -125,9 +129,7 @@ def _metrics(_: list[str]) -> Iterable[Row]:
             # Without samples, labels are in an attribute of the metric, or else of its family.
             source = collector if hasattr(collector, "_labelnames") else family
             labels = getattr(source, "_labelnames", ())
-            if family.type == "info":
-                labels = sorted(family.samples[0].labels)
-            suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+            suffix = "_total" if family.type == "counter" else ""
             yield (
                 f"`{family.name}{suffix}`",
                 family.type,
@@ -150,10 +152,27 @@ def _collectors() -> list[Collector]:
     return collectors
 
 
+def _audit(_: list[str]) -> Iterable[Row]:
+    yield "field", "lines", "value"
+    schema = json.loads((files("ropg_twisted.telemetry") / "audit.schema.json").read_text("utf-8"))
+    kinds: dict[Row, list[str]] = {}
+    for kind in schema["oneOf"]:
+        kind = kind["$ref"].rpartition("/")[2]
+        for name, field in schema["$defs"][kind]["properties"].items():
+            field = schema["$defs"][name] if "$ref" in field else field
+            values = [] if name == "reason" else field.get("enum", ())
+            listed = ", ".join(f"`{value}`" for value in values)
+            kinds.setdefault((name, field["description"], listed), []).append(kind)
+    for (name, description, listed), names in kinds.items():
+        lines = "all" if len(names) == len(schema["oneOf"]) else ", ".join(names)
+        yield f"`{name}`", lines, _sentences(_code(description), listed and f"One of {listed}.")
+
+
 TABLES: Final[Mapping[str, Callable[[list[str]], Iterable[Row]]]] = {
     "reasons": _reasons,
     "settings": _settings,
     "clients": _clients,
     "profiles": _profiles,
     "metrics": _metrics,
+    "audit": _audit,
 }

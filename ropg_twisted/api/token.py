@@ -68,11 +68,11 @@ class TokenEndpoint:
                 raise UnauthorizedClientError
             password_grant = parse_password_grant(form) if is_password else None
         except OAuthError as error:
-            self._observer.refused(request.id, address, error)
+            self._observer.refused(request.trace_context, address, error)
             raise
 
         # 5. Answer.
-        context = RequestContext(request.id, client.id, grant_type, address)
+        context = RequestContext(request.id, client.id, grant_type, address, request.trace_context)
         token_request = TokenRequest(context, client, credentials, form)
         if password_grant is None:
             return await self._relayed.answer(token_request)

@@ -31,6 +31,7 @@ from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.interfaces import CheckTrace, RequestKind, UpstreamRequest
 from ropg_twisted.networks import LOOPBACK, Address
 from ropg_twisted.tls_trust import tls_policy
+from ropg_twisted.trace_context import HEADER, TraceContext
 from ropg_twisted.types import DeferredCoroutine, IReactor, JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
@@ -72,13 +73,15 @@ class AuthentikClient:
         fresh: bool = False,
         force: bool = False,
         trace: CheckTrace | None = None,
+        trace_context: TraceContext | None = None,
     ) -> FlowSession:
         """Return a new session without cookies, for a client at ``address``.
 
         Args:
             fresh: make a new connection for each request.
             force: see :meth:`ClientIPHeaders.headers`.
-            trace: records the requests.
+            trace: records the requests, and has their trace context.
+            trace_context: of the requests, if there is no ``trace``.
         """
 
         def on_request(request: UpstreamRequest) -> None:
@@ -87,6 +90,10 @@ class AuthentikClient:
                 trace.requests.append(request)
 
         headers = self.client_ip.headers(address, force=force)
+        if trace is not None:
+            trace_context = trace.context
+        if trace_context is not None:
+            headers[HEADER] = trace_context.traceparent
         agent = self._fresh if fresh else self._pooled
         return FlowSession(agent, headers, self._clock, on_request)
 

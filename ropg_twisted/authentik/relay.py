@@ -13,8 +13,8 @@ from ropg_twisted.authentik.application import Application, read_tokens
 from ropg_twisted.authentik.challenges import Response, parse_json, read_json
 from ropg_twisted.authentik.client import AuthentikClient, with_deadline
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
+from ropg_twisted.context import RequestContext
 from ropg_twisted.interfaces import GrantedTokens
-from ropg_twisted.networks import Address
 from ropg_twisted.semaphore import Semaphore
 from ropg_twisted.types import JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
@@ -71,19 +71,20 @@ class Relay:
 
     async def token(
         self,
-        client_id: str,
+        context: RequestContext,
         form: Mapping[str, str],
         authorization: str | None,
-        address: Address | None,
     ) -> GrantedTokens | ErrorResponse:
-        """Relay a token request of a client at ``address``."""
+        """Relay a token request."""
         relayed = {name: form[name] for name in PARAMETERS if name in form}
-        session = self._client.session(address, fresh=True)
+        session = self._client.session(
+            context.address, fresh=True, trace_context=context.trace_context
+        )
         with _slot(self._token_requests):
             request = self._application.request_tokens(relayed, authorization, session)
             response = await with_deadline(request, self._deadline, self._clock)
         error = _error_response(response)
-        return error or await self._tokens.read(read_tokens(response), client_id)
+        return error or await self._tokens.read(read_tokens(response), context.client)
 
     async def userinfo(self, token: str) -> JSONObject | None:
         """Return the claims for an access token of Authentik; ``None`` if it is not valid."""

@@ -65,7 +65,7 @@ class AuthentikVerifier:
         A transient error before the password was sent is retried once, on a new connection. Only
         the deadline cancels a check here. A canary has our own address as that of its client.
         """
-        trace = CheckTrace()
+        trace = CheckTrace(context=login.trace_context)
         return replace(await self._verify(login, trace), trace=trace)
 
     async def _verify(self, login: LoginAttempt, trace: CheckTrace) -> CheckResult:

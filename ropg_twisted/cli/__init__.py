@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from ropg_twisted.cli.keys import KeysOptions
 from ropg_twisted.cli.sandbox import SandboxOptions
 from ropg_twisted.cli.try_password import TryOptions
+from ropg_twisted.cli.user_hash import UserHashOptions
 from ropg_twisted.options import CommandOptions
 from ropg_twisted.telemetry.log import failure_place
 from ropg_twisted.types import IReactor
@@ -36,6 +37,7 @@ class Options(CommandOptions):
     subCommands: ClassVar = [
         ["try", None, TryOptions, "Test one password against a running daemon."],
         ["keys", None, KeysOptions, "List, add, rotate and retire signing keys."],
+        ["user-hash", None, UserHashOptions, "Print the hash of a user name in the log."],
         ["sandbox", None, SandboxOptions, "Run the Authentik sandbox on its own."],
     ]
 

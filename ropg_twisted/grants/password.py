@@ -17,7 +17,6 @@ from ropg_twisted.interfaces import (
     UpstreamTokenResponse,
     User,
 )
-from ropg_twisted.networks import Address
 from ropg_twisted.oauth.reissue import Reissuer
 from ropg_twisted.oauth.request import PasswordGrant, TokenRequest, split_code
 from ropg_twisted.oauth.scopes import allowed_scope
@@ -52,7 +51,7 @@ class PasswordGrantHandler:
     ) -> TokenResponse | UpstreamTokenResponse:
         """Return the token response. Raises :exc:`OAuthError` for every other answer."""
         client = request.client
-        login = _login(grant, client, request.context.address)
+        login = _login(grant, request)
         started = monotonic()
         try:
             check = await self._check(request, login)
@@ -110,7 +109,8 @@ class PasswordGrantHandler:
         )
 
 
-def _login(grant: PasswordGrant, client: Client, address: Address | None) -> LoginAttempt:
+def _login(grant: PasswordGrant, request: TokenRequest) -> LoginAttempt:
+    client = request.client
     password, code = grant.password, None
     if client.second_factor is SecondFactor.CODE:
         password, code = split_code(grant.password)
@@ -124,4 +124,12 @@ def _login(grant: PasswordGrant, client: Client, address: Address | None) -> Log
             scope=allowed_scope(grant.scope, client),
             nonce=grant.nonce,
         )
-    return LoginAttempt(grant.username, password, address, code, tokens, client.rates)
+    return LoginAttempt(
+        grant.username,
+        password,
+        request.context.address,
+        code,
+        tokens,
+        client.rates,
+        trace_context=request.context.trace_context,
+    )

@@ -44,7 +44,7 @@ class RelayedGrantHandler:
         client = request.client
         try:
             granted = await self._relay.token(
-                client.id, request.form, _authorization(request), request.context.address
+                request.context, request.form, _authorization(request)
             )
         except UpstreamError as error:
             self._observer.relay(request.context, error.reason.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -44,6 +44,7 @@ class ConcurrencyLimit:
         self._clock = clock
         self._slots = Semaphore(max_checks)
         self._max_queue = QUEUE_FACTOR * max_checks
+        self._begun: set[Deferred[CheckResult]] = set()
 
     @property
     def running(self) -> int:
@@ -67,11 +68,16 @@ class ConcurrencyLimit:
         waited = self._clock.seconds() - started
         left = self._deadline - waited
         check = Deferred.fromCoroutine(self._verifier.verify(login)).addTimeout(left, self._clock)
-        check.addBoth(self._release)
+        self._begun.add(check)
+        check.addBoth(self._end, check)
         result = await _shielded(check)
         if result.trace is not None:
             result.trace.queue_seconds = waited
         return result
+
+    async def finished(self) -> None:
+        """Wait for the checks that have begun, also those whose client has hung up."""
+        await DeferredList(list(self._begun))
 
     async def _wait(self) -> bool:
         """Wait in the queue, unless it is full. Return whether a slot came free in time."""
@@ -88,7 +94,10 @@ class ConcurrencyLimit:
             return False
         return True
 
-    def _release(self, result: CheckResult | Failure) -> CheckResult | Failure:
+    def _end(
+        self, result: CheckResult | Failure, check: Deferred[CheckResult]
+    ) -> CheckResult | Failure:
+        self._begun.discard(check)
         self._slots.release()
         return result
 

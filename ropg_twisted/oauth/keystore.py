@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
-from stat import S_IMODE, S_IRGRP, S_IROTH, S_ISREG
+from stat import S_IMODE
 from typing import ClassVar, Final
 
 from twisted.logger import Logger
 
 from ropg_twisted.oauth.keys import JWK, KeyRing, SigningKey, new_key, read_key, ring_at
+from ropg_twisted.private_files import others_can_read, read_private_file, write_private_file
 from ropg_twisted.settings.errors import SettingError
 
 KEYS_FILE: Final = "keys.json"
@@ -96,7 +95,7 @@ class KeyStore:
     def _read(self) -> tuple[SigningKey, ...]:
         self._seen = self._stamp()
         mode = 0 if self._seen is None else S_IMODE(self._seen[2])
-        if mode & (S_IRGRP | S_IROTH):
+        if others_can_read(mode):
             problem = "keys.json has the mode {mode}: others can read it, and make tokens"
             self.log.warn(problem, mode=f"{mode:04o}")
         return tuple(read_key(jwk) for jwk in read_keys(self._path))
@@ -116,13 +115,7 @@ def read_keys(path: Path) -> list[JWK]:
     Raises :exc:`OSError` if it cannot be read, and :exc:`ValueError` if it is not a regular file
     with a JWK Set.
     """
-    # Opening a pipe without a writer would block.
-    with open(path, "rb", opener=_open_nonblocking) as file:
-        if not S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        content = file.read(MAX_FILE_SIZE + 1)
-    if len(content) > MAX_FILE_SIZE:
-        raise ValueError("too large")
+    content = read_private_file(path, MAX_FILE_SIZE)
     try:
         document = json.loads(content.decode("ascii"))
     except RecursionError as error:
@@ -133,33 +126,10 @@ def read_keys(path: Path) -> list[JWK]:
     return keys
 
 
-def _open_nonblocking(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
 def write_keys(path: Path, jwks: Iterable[JWK], *, replace: bool = True) -> None:
     """Write a key file atomically. Raises :exc:`OSError` if that fails.
 
     ``replace``: if false, a file that another daemon has written in the meantime stays.
     """
-    descriptor, draft = tempfile.mkstemp(prefix=".keys-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump({"keys": list(jwks)}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            _copy_owner(path, draft)
-            os.replace(draft, path)
-        else:
-            with suppress(FileExistsError):
-                os.link(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
-
-
-def _copy_owner(path: Path, draft: str) -> None:
-    """Give ``draft`` the owner of ``path``, so that the daemon can read what root writes."""
-    owner = os.stat(path)
-    with suppress(PermissionError):
-        os.chown(draft, owner.st_uid, owner.st_gid)
+    text = json.dumps({"keys": list(jwks)}, indent=1)
+    write_private_file(path, text, replace=replace)

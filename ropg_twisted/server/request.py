@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from io import BytesIO
 from secrets import token_hex
 from typing import Any, Final, cast
@@ -17,6 +18,7 @@ from ropg_twisted.errors import (
     RequestTooLargeError,
 )
 from ropg_twisted.server.responses import error_body
+from ropg_twisted.trace_context import HEADER, TraceContext, read_trace_context
 
 MAX_BODY: Final = 64 * 1024
 """Maximum size of a body in bytes."""
@@ -54,6 +56,12 @@ class BoundedRequest(Request):
         if len(values) > 1:
             raise InvalidRequestError(f"The header {name} is repeated")
         return values[0].decode("latin-1") if values else None
+
+    @cached_property
+    def trace_context(self) -> TraceContext:
+        """The trace context, whose span has the id of the request."""
+        values = self.requestHeaders.getRawHeaders(HEADER.encode("ascii"), [])
+        return read_trace_context(values, self.id)
 
     def abort(self) -> None:
         """Drop the connection without a response."""

@@ -127,3 +127,7 @@ class Settings:
     drop_on_outage: bool
     """Drop connections on an outage, for clients without a setting of their own."""
     log: str | None = None
+    audit_log: Path | None = None
+    """File of the audit lines; ``None`` to have them in the log."""
+    hash_users: bool
+    """Log a keyed hash in place of each user name."""

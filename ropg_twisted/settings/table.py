@@ -190,7 +190,7 @@ TABLE: Final = {
             "ROPG_STATE_DIR",
             Path,
             "/var/lib/ropg",
-            "folder of the signing keys",
+            "folder of the signing keys, and of the key for `ROPG_LOG_USERS=hashed`",
             option="state-dir",
             unset="`$STATE_DIRECTORY`, else `./state`",
             details="It is created if it does not exist. See [keys and their "
@@ -380,6 +380,23 @@ TABLE: Final = {
             "json",
             "format of the log: `json` or `text`",
             unset="`text` on a terminal, else `json`",
+        ),
+        Setting(
+            "ROPG_LOG_USERS",
+            values.log_users,
+            "hashed",
+            "`hashed`: every log has a keyed hash in place of a user name",
+            default="plain",
+            attribute="hash_users",
+            details="See [answers.md](answers.md#user-names).",
+        ),
+        Setting(
+            "ROPG_AUDIT_LOG",
+            values.file,
+            "/var/log/ropg/audit.json",
+            "file of its own for the audit lines, in place of the log",
+            details="SIGHUP opens it again. See "
+            "[answers.md](answers.md#a-file-for-the-audit-lines).",
         ),
     )
 }

@@ -117,6 +117,7 @@ login_stage = choice({"required": True, "none": False})
 claims_from_username = choice({"authentik": False, "typed": True})
 upstream_tokens = choice({"own": False, "authentik": True})
 drop_on_outage = choice({"503": False, "abort": True})
+log_users = choice({"plain": False, "hashed": True})
 unencoded = choice({"form": False, "unencoded": True, "undecoded": True})
 second_factor = choice({factor.value: factor for factor in SecondFactor})
 
@@ -272,6 +273,11 @@ def _is_redis(url: SplitResult) -> bool:
 def endpoints(value: str) -> tuple[str, ...]:
     """Return endpoint strings that are separated by spaces."""
     return tuple(value.split())
+
+
+def file(value: str) -> Path:
+    """Return the path of a file, which need not exist yet."""
+    return Path(text(value))
 
 
 def readable(value: str) -> Path:

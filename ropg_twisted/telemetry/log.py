@@ -90,5 +90,7 @@ _LEGACY: Final = frozenset(
 """Fields that Twisted's legacy log functions add to an event."""
 
 
-def _plain(value: object) -> str | int | float | bool | None:
+def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -25,6 +25,7 @@ from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import CheckTrace, RequestKind, UpstreamRequest
 from ropg_twisted.networks import Address
 from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
+from ropg_twisted.trace_context import TraceContext
 from ropg_twisted.verdict import Verdict
 
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
@@ -73,14 +74,20 @@ class RequestMetrics:
             registry=registry,
         )
         self._refused = Counter(
-            "ropg_refused", "Requests that could not be served.", ["error"], registry=registry
+            "ropg_refused",
+            "Requests refused before a check, as in the log.",
+            ["error"],
+            registry=registry,
         )
         self._relayed = Counter(
-            "ropg_relayed", "Grants that Authentik answers.", ["grant", "result"], registry=registry
+            "ropg_relayed",
+            "Relayed codes and refresh tokens.",
+            ["grant", "result"],
+            registry=registry,
         )
         self._seconds = Histogram(
             "ropg_check_seconds",
-            "Time that checks took.",
+            "Duration of checks.",
             ["verdict"],
             registry=registry,
             buckets=BUCKETS,
@@ -110,7 +117,7 @@ class RequestMetrics:
         """See :class:`IRequestObserver`."""
         self._relayed.labels(context.grant, result).inc()
 
-    def refused(self, request_id: str, address: Address | None, error: OAuthError) -> None:
+    def refused(self, trace: TraceContext, address: Address | None, error: OAuthError) -> None:
         """See :class:`IRequestObserver`."""
         self._refused.labels(error.code).inc()
 

@@ -10,6 +10,7 @@ from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import CheckTrace
 from ropg_twisted.networks import Address
+from ropg_twisted.trace_context import TraceContext
 from ropg_twisted.verdict import Outcome
 
 
@@ -45,8 +46,11 @@ class IRequestObserver(Interface):
         one of RFC 6749; ``result`` is ``other`` then.
         """
 
-    def refused(request_id: str, address: Address | None, error: OAuthError) -> None:
-        """Observe a request that was refused before Authentik was asked."""
+    def refused(trace: TraceContext, address: Address | None, error: OAuthError) -> None:
+        """Observe a request that was refused before Authentik was asked.
+
+        ``trace``: its trace context, whose span has the id of the request.
+        """
 
 
 @implementer(IRequestObserver)
@@ -66,7 +70,7 @@ class RequestObservers:
         for observer in self._observers:
             observer.relay(context, result, error)
 
-    def refused(self, request_id: str, address: Address | None, error: OAuthError) -> None:
+    def refused(self, trace: TraceContext, address: Address | None, error: OAuthError) -> None:
         """See :class:`IRequestObserver`."""
         for observer in self._observers:
-            observer.refused(request_id, address, error)
+            observer.refused(trace, address, error)

@@ -389,6 +389,7 @@ class CheckLogTests(SynchronousTestCase):
                 "client": "mac",
                 "grant": "password",
                 "address": ip_address("192.0.2.7"),
+                "trace_context": context.trace_context,
             },
         )
         self.assertEqual(record.username, "alice")

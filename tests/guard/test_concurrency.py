@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -181,6 +181,18 @@ class ConcurrencyLimitTests(SynchronousTestCase):
         self.clock.advance(self.DEADLINE)
         for check in checks[1:]:
             self.assertEqual(self.successResultOf(check), TIMEOUT)
+        self.expect_empty()
+
+    def test_the_end_waits_for_checks_that_have_begun(self) -> None:
+        """Also for one whose client has hung up, and for one that fails."""
+        first, second = (ask(self.limit, name) for name in "ab")
+        hang_up(first)
+        end = Deferred.fromCoroutine(self.limit.finished())
+        self.verifier.waiting.pop().errback(Failure(ZeroDivisionError()))
+        self.failureResultOf(second, ZeroDivisionError)
+        self.assertNoResult(end)
+        self.verifier.waiting.pop().callback(RIGHT)
+        self.successResultOf(end)
         self.expect_empty()
 
     def test_a_mistake_gives_the_place_back(self) -> None:

@@ -25,6 +25,7 @@ from zope.interface import provider
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN
+from ropg_twisted.telemetry.user_hash import UserHash, read_key
 from tests.daemon import PATIENCE, TWISTD, Process, SandboxProcess, free_port
 from tests.paths import CHECKOUT
 
@@ -43,6 +44,9 @@ RIGHT = {
 }
 
 WRONG = {**RIGHT, "username": "ivan", "password": PASSWORD}
+
+USERS = ("alice", "ivan", "bob", "nobody")
+"""The names in these requests."""
 
 CLIENTS = """
 [[clients]]
@@ -343,6 +347,20 @@ class CanaryTests(SynchronousTestCase):
         )
         self.assertIn("wrong_credentials", log)
         self.assertFalse((self.folder / "state").exists())
+
+    def test_no_user_name_is_in_any_event(self) -> None:
+        """With ``ROPG_LOG_USERS=hashed`` no event has one, of any level and from anywhere."""
+        log = self.look_everywhere(
+            *("--logger", f"{__name__}.make_observer"), ROPG_LOG_USERS="hashed"
+        )
+        self.assertIn("wrong_credentials", log)
+        for name in USERS:
+            self.assertEqual([line for line in log.splitlines() if name in line.lower()], [], name)
+        key = self.folder / "state" / "user-hash.key"
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        self.assertNotIn(key.read_text().strip(), log)
+        for name in USERS:
+            self.assertIn(f"check of '{UserHash(read_key(key))(name)}' for ", log)
 
     def test_the_search_itself_finds_them(self) -> None:
         """As they are, and in the notations of forms, JSON, Python, Basic and tokens."""

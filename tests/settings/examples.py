@@ -56,6 +56,8 @@ DEFAULTS = Settings(
     limits_store=None,
     drop_on_outage=False,
     log=None,
+    audit_log=None,
+    hash_users=False,
 )
 
 
@@ -342,6 +344,16 @@ VALUES = {
     ),
     "ROPG_LOG": Values(
         lambda settings: settings.log, {"json": "json", "text": "text"}, ("xml", "JSON")
+    ),
+    "ROPG_AUDIT_LOG": Values(
+        lambda settings: settings.audit_log,
+        {"/var/log/ropg/audit.json": Path("/var/log/ropg/audit.json")},
+        ("a\nb",),
+    ),
+    "ROPG_LOG_USERS": Values(
+        lambda settings: settings.hash_users,
+        {"plain": False, "hashed": True},
+        ("none", "Hashed", "on"),
     ),
 }
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from io import BytesIO
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from klein import Klein
@@ -57,6 +57,9 @@ from ropg_twisted.types import DeferredCoroutine
 
 T = TypeVar("T")
 
+MAX_TRACED: Final = 100
+"""Requests with a ``traceparent`` that are kept."""
+
 
 class Sandbox:
     """A stand-in for Authentik.
@@ -66,7 +69,8 @@ class Sandbox:
     or user name. Each directory that an account names exists, with a source of the same slug.
 
     ``executor``: the flows in progress, and ``provider``: the codes and tokens of the
-    applications, for tests.
+    applications, for tests. ``traced``: the last requests to the API that belong to a trace, with
+    their ``traceparent``.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -84,6 +88,7 @@ class Sandbox:
         self.provider = Provider(clock, self.accounts, self.sessions)
         self._directory_forms = DirectoryForms(self.accounts, self._ldap)
         self._oauth = OAuth(self.provider, self.sessions)
+        self.traced: deque[tuple[str, str]] = deque(maxlen=MAX_TRACED)
         self.log.warn(
             "This is a SANDBOX in place of Authentik: its passwords are public. "
             "Never let real people log in here."
@@ -128,7 +133,7 @@ class Sandbox:
     @app.route("/api/v3/flows/executor/<slug>/", methods=["GET"])
     def flow_get(self, request: IRequest, slug: str) -> bytes:
         """Return the current challenge of the session."""
-        flow, client = self._flow_of(slug), read_client(request)
+        flow, client = self._flow_of(slug), self._read_client(request)
         flow_request = self._flow_request(request, client)
         respond = self.executor.get if accepts_json(request) else self.executor.fail
         return self._answer(request, client, flow_request, respond(flow_request, flow))
@@ -137,7 +142,7 @@ class Sandbox:
     async def flow_post(self, request: IRequest, slug: str) -> bytes:
         """Accept the response to a challenge."""
         data = read_object(request)
-        flow, client = self._flow_of(slug), read_client(request)
+        flow, client = self._flow_of(slug), self._read_client(request)
         flow_request = self._flow_request(request, client)
         if data is None or not accepts_json(request):
             response = self.executor.fail(flow_request, flow)
@@ -148,7 +153,7 @@ class Sandbox:
     @app.route("/api/v3/core/users/me/", methods=["GET"])
     def me(self, request: IRequest) -> bytes:
         """Return the user who is logged in, 403 without a login."""
-        client = read_client(request)
+        client = self._read_client(request)
         row = self.sessions.find(client.cookie)
         if row is None or row.account is None:
             if row is None and client.cookie is not None:
@@ -161,7 +166,7 @@ class Sandbox:
     @app.route("/api/v3/core/applications/<slug>/check_access/", methods=["GET"])
     def check_access(self, request: IRequest, slug: str) -> bytes:
         """Return whether the user may use an application; always true without a session."""
-        row = self.sessions.find(read_client(request).cookie)
+        row = self.sessions.find(self._read_client(request).cookie)
         if slug not in APPLICATIONS:
             detail = "No Application matches the given query."
             return send_json(request, 404, {"detail": detail}, allow=READ)
@@ -186,7 +191,7 @@ class Sandbox:
     def login_page(self, request: IRequest, slug: str) -> bytes:
         """Show the login page. A user who is logged in is redirected."""
         flow = self._flow_of(slug)
-        row = self.sessions.find(read_client(request).cookie)
+        row = self.sessions.find(self._read_client(request).cookie)
         if row is not None and row.account is not None:
             return send_redirect(request, login.next_url(read_query(request).get("next")))
         return send_html(request, 200, pages.login(flow, ""))
@@ -194,7 +199,7 @@ class Sandbox:
     @app.route("/if/flow/<slug>/", methods=["POST"])
     async def log_in(self, request: IRequest, slug: str) -> bytes:
         """Log in: redirect to where the browser came from, or show the login page again."""
-        flow, client = self._flow_of(slug), read_client(request)
+        flow, client = self._flow_of(slug), self._read_client(request)
         flow_request = self._flow_request(request, client)
         in_progress = login.log_in(self.executor, flow_request, flow, read_form(request))
         response = await _to_its_end(in_progress)
@@ -216,6 +221,7 @@ class Sandbox:
             self._ldap,
             self.authentications,
             self.flows.values(),
+            self.traced,
             self._clock.seconds(),
         )
         return send_html(request, 200, page)
@@ -232,6 +238,14 @@ class Sandbox:
                 request, 405, {"detail": detail}, allow=READ_AND_WRITE if writes else READ
             )
         return send_error(request, failure)
+
+    def _read_client(self, request: IRequest) -> ClientInfo:
+        """Return the client of a request, which is recorded if it belongs to a trace."""
+        traceparent = request.getHeader("traceparent")
+        if traceparent is not None:
+            method, path = request.method.decode("latin-1"), request.path.decode("latin-1")
+            self.traced.append((f"{method} {path}", traceparent))
+        return read_client(request)
 
     def _flow_of(self, slug: str) -> Flow:
         """Return the flow with this slug. Raises ``NotFound``."""

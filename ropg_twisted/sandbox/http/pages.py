@@ -36,11 +36,13 @@ def front(
     ldap: LDAPBackend,
     authentications: Sequence[Authentication],
     flows: Iterable[Flow],
+    traced: Iterable[tuple[str, str]],
     now: float,
 ) -> bytes:
     """Return the front page: users with their passwords, directories, applications and flows.
 
-    ``authentications``: the record of all judgements. ``now``: the sandbox's time in seconds, for
+    ``authentications``: the record of all judgements. ``traced``: the last requests that belong to
+    a trace, with their ``traceparent``. ``now``: the sandbox's time in seconds, for
     the TOTP codes that are right at the moment.
     """
     people = table(
@@ -52,11 +54,16 @@ def front(
         (_application(application) for application in APPLICATIONS.values()),
     )
     stages = table(("Flow", "Stages"), (_flow(flow) for flow in flows))
+    traces = table(
+        ("Request", "traceparent"),
+        ((code(request), code(traceparent)) for request, traceparent in traced),
+    )
     parts = {
         "People": people,
         "Directories": directory_page.section(accounts, ldap, authentications),
         "Applications": applications,
         "Flows": stages,
+        "Traced requests": traces,
     }
     return page("Sandbox", "".join(f"<h2>{head}</h2>{part}" for head, part in parts.items()))
 
