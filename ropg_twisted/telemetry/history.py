@@ -17,6 +17,7 @@ from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import CheckTrace, IReadinessProbe, Readiness, RequestKind
 from ropg_twisted.networks import Address
 from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
+from ropg_twisted.trace_context import TraceContext
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
 
 QUEUE: Final = "queue"
@@ -207,7 +208,7 @@ class History:
         for interval in self._current():
             interval.relayed[result] += 1
 
-    def refused(self, request_id: str, address: Address | None, error: OAuthError) -> None:
+    def refused(self, trace: TraceContext, address: Address | None, error: OAuthError) -> None:
         """See :class:`IRequestObserver`."""
         for interval in self._current():
             interval.refused[error.code] += 1

@@ -33,6 +33,7 @@ from ropg_twisted.telemetry.history import (
     total,
 )
 from ropg_twisted.telemetry.observers import CheckRecord
+from ropg_twisted.trace_context import new_trace_context
 from ropg_twisted.verdict import Outcome, Reason, Verdict
 from tests.fakes import FakeReadiness
 
@@ -176,7 +177,7 @@ class HistoryTests(SynchronousTestCase):
 
     def test_other_requests_are_counted_by_error_and_result(self) -> None:
         """Those refused before a check, and those that Authentik answers."""
-        self.history.refused("1", None, InvalidClientError())
+        self.history.refused(new_trace_context(), None, InvalidClientError())
         self.history.relay(RequestContext("1", "mac", "refresh_token", None), "tokens")
         found = total(self.history.day.intervals)
         self.assertEqual(found.refused, {"invalid_client": 1})
