@@ -12,10 +12,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.guard.concurrency import ConcurrencyLimit
 from ropg_twisted.guard.shared_store import SharedStore
+from ropg_twisted.interfaces import IReadinessProbe
 from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.server.tls import TLSEndpoint, listening_endpoint
 from ropg_twisted.settings.errors import ListenError, SettingError
@@ -39,6 +39,11 @@ class Listener(Service):
             self._endpoint = listening_endpoint(reactor, where)
         except Exception as error:
             raise self._unusable(SettingError, error) from None
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint string without its named parts, such as the paths of certificates."""
+        return ":".join(part for part in self._where.split(":") if "=" not in part)
 
     @property
     def certificate_expires(self) -> float | None:
@@ -92,7 +97,7 @@ class Lifecycle(Service):
         site: BoundedSite,
         checks: ConcurrencyLimit,
         sessions: SessionRemover,
-        readiness: ReadinessProbe,
+        readiness: IReadinessProbe,
         store: SharedStore | None,
         grace: float,
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -48,7 +48,9 @@ from ropg_twisted.service_metrics import metric_readers
 from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
+from ropg_twisted.status.state import Certificate, StateReader
 from ropg_twisted.telemetry.audit import AuditLog
+from ropg_twisted.telemetry.history import History, ReadinessHistory
 from ropg_twisted.telemetry.log import LogDestination
 from ropg_twisted.telemetry.metrics import RequestMetrics, UpstreamMetrics, add_build_info
 from ropg_twisted.telemetry.observers import RequestObservers
@@ -87,7 +89,8 @@ def make_service(
     tokens = IDTokenVerifier(provider_metadata)
     sessions = _sessions(settings, reactor)
     request_metrics = RequestMetrics(registry, time.time)
-    observer = RequestObservers(_audit_log(settings, audit_file), request_metrics)
+    history = History(reactor)
+    observer = RequestObservers(_audit_log(settings, audit_file), request_metrics, history)
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
@@ -111,7 +114,7 @@ def make_service(
         _password_hash_key(settings),
     )
     canary = Canary(guards, evidence)
-    readiness = ReadinessProbe(
+    probe = ReadinessProbe(
         flow,
         canary,
         client,
@@ -120,6 +123,7 @@ def make_service(
         settings.deadline,
         reactor,
     )
+    readiness = ReadinessHistory(probe, reactor)
     clients = Clients(settings.clients)
     relay = Relay(application, client, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
@@ -153,7 +157,22 @@ def make_service(
         for number, where in enumerate(settings.listen, 1)
     }
     if settings.admin_listen is not None:
-        admin = QuietSite(Admin(readiness, registry).app.resource(), reactor=reactor)
+        state = StateReader(
+            settings,
+            readiness,
+            history,
+            evidence,
+            guards,
+            sessions,
+            site,
+            store,
+            keys,
+            lambda: _certificates(listeners.values()),
+            dropped_lines,
+            reactor,
+            time.time,
+        )
+        admin = QuietSite(Admin(readiness, registry, state.read).app.resource(), reactor=reactor)
         where = settings.admin_listen
         listeners["admin"] = Listener("ROPG_ADMIN_LISTEN", where, admin, reactor)
     for listener in listeners.values():
@@ -163,7 +182,7 @@ def make_service(
             guards,
             evidence,
             sessions,
-            readiness,
+            probe,
             plausibility,
             request_metrics,
             keys,
@@ -179,6 +198,12 @@ def make_service(
 def _audit_log(settings: Settings, out: LogDestination | None) -> AuditLog:
     show_user = UserHash.open(settings.state_dir) if settings.hash_users else str
     return AuditLog(show_user, out)
+
+
+def _certificates(listeners: Iterable[Listener]) -> tuple[Certificate, ...]:
+    """Return the certificates of the listeners that have one."""
+    ends = ((listener.endpoint, listener.certificate_expires) for listener in listeners)
+    return tuple(Certificate(endpoint, end) for endpoint, end in ends if end is not None)
 
 
 def _password_hash_key(settings: Settings) -> bytes | None:

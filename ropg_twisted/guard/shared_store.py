@@ -38,6 +38,11 @@ class SharedStore:
         self._failed = False
         self._paused_until = 0.0
 
+    @property
+    def failing(self) -> bool:
+        """True from a failure until the store answers again."""
+        return self._failed
+
     def start(self) -> None:
         """Start the threads."""
         self._threads.start()

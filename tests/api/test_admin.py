@@ -1,19 +1,21 @@
-"""The status page of the admin listener, and mistakes of ours in a route."""
+"""The headers of the admin listener, and mistakes of ours in a route."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 from zope.interface import implementer
 
 from ropg_twisted.api.admin import Admin
 from ropg_twisted.interfaces import IReadinessProbe, Readiness
-from ropg_twisted.verdict import Reason
+from ropg_twisted.status.page import STYLE_PATH
+from ropg_twisted.status.state import State
 from tests.client import Connection
 from tests.composition import daemon_site
 from tests.fakes import RIGHT, FakeReadiness, FixedVerifier
 from tests.parametrize import parametrize
+from tests.status.states import make_state
 
 READY = b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -27,40 +29,42 @@ class BrokenProbe:
         raise ZeroDivisionError("canary")
 
 
-class StatusPageTests(SynchronousTestCase):
-    """The page that an operator sees."""
-
-    def page(self, readiness: FakeReadiness) -> str:
-        """The page of a daemon with two metrics, one of them zero."""
-        registry = CollectorRegistry()
-        Counter("ropg_checks", "Checks.", ["verdict"], registry=registry).labels("<b>").inc()
-        Counter("ropg_nothing", "Nothing.", registry=registry)
-        site = Site(Admin(readiness, registry).app.resource())
-        connection = Connection(site).send(b"GET / HTTP/1.0\r\n\r\n")
-        page: bytes = connection.transport.value()
-        return page.decode()
+class HeaderTests(SynchronousTestCase):
+    """The headers of the admin listener."""
 
     @parametrize(
         {
-            "ready": (FakeReadiness(), "<p>Ready</p>"),
-            "with a warning": (
-                FakeReadiness(warning=Reason.FLOW_UNPROVEN),
-                "<p>Ready, but: flow_unproven</p>",
-            ),
-            "not ready": (FakeReadiness(Reason.FLOW_RESTARTS), "<p>Not ready: flow_restarts</p>"),
+            "page": ("/",),
+            "style": (f"/{STYLE_PATH}",),
+            "ready": ("/ready",),
+            "metrics": ("/metrics",),
         }
     )
-    def test_it_says_whether_passwords_can_be_checked(
-        self, readiness: FakeReadiness, words: str
-    ) -> None:
-        """Ready, ready with a warning, or not, each with its reason word."""
-        self.assertIn(words, self.page(readiness))
+    def test_nothing_may_be_loaded_run_framed_or_kept(self, path: str) -> None:
+        """The strictest policy under which the page has its own style, and no cache."""
 
-    def test_it_has_the_metrics_that_are_not_zero(self) -> None:
-        """A label is text, not markup."""
-        page = self.page(FakeReadiness())
-        self.assertIn("<td>checks total &lt;b&gt;<td>1", page)
-        self.assertNotIn("nothing", page)
+        async def read_state() -> State:
+            return make_state()
+
+        admin = Admin(FakeReadiness(), CollectorRegistry(), read_state)
+        connection = Connection(Site(admin.app.resource()))
+        connection.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        [reply] = connection.replies
+        self.assertEqual(reply.status, 200)
+        policy = reply.headers["content-security-policy"].split("; ")
+        self.assertEqual(
+            policy,
+            [
+                "default-src 'none'",
+                "style-src 'self'",
+                "base-uri 'none'",
+                "form-action 'none'",
+                "frame-ancestors 'none'",
+            ],
+        )
+        self.assertEqual(reply.headers["cache-control"], "no-store")
+        self.assertEqual(reply.headers["referrer-policy"], "no-referrer")
+        self.assertEqual(reply.headers["x-content-type-options"], "nosniff")
 
 
 class MistakeTests(SynchronousTestCase):
