@@ -90,8 +90,7 @@ def make_service(
     sessions = _sessions(settings, reactor)
     request_metrics = RequestMetrics(registry, time.time)
     history = History(reactor)
-    audit = _audit_log(settings, audit_file)
-    observer = RequestObservers(audit, request_metrics, history)
+    observer = RequestObservers(_audit_log(settings, audit_file), request_metrics, history)
     evidence = FlowEvidence(reactor)
     redis = settings.limits_store
     store = None if redis is None else SharedStore(redis, reactor)
@@ -196,15 +195,15 @@ def make_service(
     return daemon
 
 
+def _audit_log(settings: Settings, out: LogDestination | None) -> AuditLog:
+    show_user = UserHash.open(settings.state_dir) if settings.hash_users else str
+    return AuditLog(show_user, out)
+
+
 def _certificates(listeners: Iterable[Listener]) -> tuple[Certificate, ...]:
     """Return the certificates of the listeners that have one."""
     ends = ((listener.endpoint, listener.certificate_expires) for listener in listeners)
     return tuple(Certificate(endpoint, end) for endpoint, end in ends if end is not None)
-
-
-def _audit_log(settings: Settings, out: LogDestination | None) -> AuditLog:
-    show_user = UserHash.open(settings.state_dir) if settings.hash_users else str
-    return AuditLog(show_user, out)
 
 
 def _password_hash_key(settings: Settings) -> bytes | None:
