@@ -29,11 +29,11 @@ class Series:
     """The part of each bar that stands for one thing.
 
     Attributes:
-        key: names its colour and pattern in the style sheet.
+        name: of its colour and pattern in the style sheet.
         value: returns its value in an interval.
     """
 
-    key: str
+    name: str
     label: str
     value: Callable[[Interval], float]
 
@@ -93,9 +93,11 @@ class Chart:
                 height = series.value(interval) / top * (HEIGHT - 1)
                 if height:
                     y -= height
-                    parts.append(_rectangle(f"series {series.key}", left + 1, y, WIDTH - 2, height))
-                    if series.key in _STRIPES:
-                        parts.append(_stripes(series.key, left + 1, y, height))
+                    parts.append(
+                        _rectangle(f"series {series.name}", left + 1, y, WIDTH - 2, height)
+                    )
+                    if series.name in _STRIPES:
+                        parts.append(_stripes(series.name, left + 1, y, height))
         return _svg(
             *parts,
             viewBox=f"0 0 {WIDTH * length} {HEIGHT}",
@@ -105,9 +107,9 @@ class Chart:
         )
 
     def _legend(self, series: Series) -> Tag:
-        swatch = [_rectangle(f"series {series.key}", 0, 0, 16, 16)]
-        if series.key in _STRIPES:
-            swatch.append(_stripes(series.key, 0, 0, 16, 16))
+        swatch = [_rectangle(f"series {series.name}", 0, 0, 16, 16)]
+        if series.name in _STRIPES:
+            swatch.append(_stripes(series.name, 0, 0, 16, 16))
         picture = _svg(*swatch, viewBox="0 0 16 16", **{"aria-hidden": "true"})
         return tags.li(picture, " ", series.label)
 
