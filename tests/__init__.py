@@ -1,6 +1,7 @@
 """The tests. Run them with ``make test``."""
 
 import os
+from typing import Final
 
 from hypothesis import HealthCheck, settings
 
@@ -13,4 +14,8 @@ settings.register_profile("brief", settings.get_profile("suite"), max_examples=1
 settings.register_profile(
     "long", settings.get_profile("suite"), derandomize=False, max_examples=20000
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+_PROFILE: Final = os.environ.get("HYPOTHESIS_PROFILE", "suite")
+settings.load_profile(_PROFILE)
+
+FIRST_PYTHON_ONLY: Final = "runs on the first Python only" if _PROFILE == "brief" else None
+"""Reason to skip a long test whose result does not depend on the version of Python."""

@@ -23,6 +23,7 @@ from ropg_twisted.remedies import REMEDIES, help_url
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.settings.model import MAX_TOKEN_LIFETIME
 from ropg_twisted.verdict import Reason
+from tests import FIRST_PYTHON_ONLY
 from tests.browser.chromium import SCHEMES, SCREENSHOTS, WIDTHS, Chromium, missing
 from tests.certificates import make_certificate
 from tests.daemon import DaemonProcess, SandboxProcess, free_port
@@ -58,7 +59,7 @@ CHOSEN = """
 class StatusPageTestCase(SynchronousTestCase):
     """A browser, and a folder for daemons and pictures."""
 
-    skip = missing()
+    skip = FIRST_PYTHON_ONLY or missing()
     timeout = 120
 
     def setUp(self) -> None:

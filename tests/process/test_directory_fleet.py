@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from ropg_twisted.guard.plausibility import MIN_ALLOWANCE
 from ropg_twisted.sandbox.directory import DirectoryState
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+from tests import FIRST_PYTHON_ONLY
 from tests.daemon import DaemonProcess
 from tests.soak.fleet import DIRECTORY, FLEET, MACS, Fleet, told_wrong
 
@@ -21,6 +22,7 @@ from tests.soak.fleet import DIRECTORY, FLEET, MACS, Fleet, told_wrong
 class FleetTests(TestCase):
     """Each Mac checks the password of its user again and again."""
 
+    skip = FIRST_PYTHON_ONLY
     timeout = 300
     reactor: Any = global_reactor
 

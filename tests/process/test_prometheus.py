@@ -26,6 +26,7 @@ from ropg_twisted.remedies import DOCUMENTATION
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.wire import SERVICE_TOKEN
 from ropg_twisted.verdict import Reason, Verdict
+from tests import FIRST_PYTHON_ONLY
 from tests.certificates import make_certificate
 from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess, free_port, wait_until
 from tests.paths import CHECKOUT
@@ -242,6 +243,8 @@ class AlertTests(SynchronousTestCase):
 
 class MixedLoadTests(SynchronousTestCase):
     """A daemon under a mixed load, whose Authentik is down for a while."""
+
+    skip = FIRST_PYTHON_ONLY
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()

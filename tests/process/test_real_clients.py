@@ -37,6 +37,7 @@ from ropg_twisted.oauth.keys import PUBLISH_AHEAD, new_key
 from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.oauth2.applications import CONFIDENTIAL_SECRET
+from tests import FIRST_PYTHON_ONLY
 from tests.certificates import make_certificate
 from tests.daemon import PATIENCE, ROPG, DaemonProcess
 from tests.paths import TESTS
@@ -266,7 +267,7 @@ class PythonTests(JourneyTestCase):
 class NodeTests(JourneyTestCase):
     """The certified clients of programs for Node.js, Bun, Deno and the like."""
 
-    skip = missing()
+    skip = FIRST_PYTHON_ONLY or missing()
 
     def journey(
         self, script: str, client: tuple[str, str | None], method: str, algorithm: str

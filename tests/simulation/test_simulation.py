@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import FIRST_PYTHON_ONLY
 from tests.parametrize import parametrize
 from tests.simulation.fleet import HOUR
 from tests.simulation.scenarios import CHANGES, OUTAGES, Scenario, most_told, table
@@ -16,6 +17,8 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "directories.md"
 
 class OutageTests(SynchronousTestCase):
     """An outage of a directory tells few users that their password is wrong."""
+
+    skip = FIRST_PYTHON_ONLY
 
     @parametrize({scenario.title: (scenario,) for scenario in OUTAGES})
     def test_at_most_three_users_or_one_in_a_hundred_are_told(self, scenario: Scenario) -> None:
@@ -35,6 +38,8 @@ class OutageTests(SynchronousTestCase):
 
 class ChangeTests(SynchronousTestCase):
     """A user who has set a new password is told that the old one is wrong."""
+
+    skip = FIRST_PYTHON_ONLY
 
     @parametrize({scenario.title: (scenario,) for scenario in CHANGES})
     def test_everybody_is_told(self, scenario: Scenario) -> None:
@@ -65,6 +70,8 @@ class ChangeTests(SynchronousTestCase):
 
 class TableTests(SynchronousTestCase):
     """The table in the documents is what the simulation prints."""
+
+    skip = FIRST_PYTHON_ONLY
 
     def test_the_rows_of_the_smallest_fleet(self) -> None:
         """The rows of 20 users are in the documents, figure by figure."""
