@@ -184,6 +184,7 @@ def make_service(
             sessions,
             probe,
             plausibility,
+            store,
             request_metrics,
             keys,
             site,

@@ -9,6 +9,7 @@ from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.guard.chain import Guards
 from ropg_twisted.guard.plausibility import Plausibility
+from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.lifecycle import Listener
 from ropg_twisted.oauth.keys import KeyRing
 from ropg_twisted.server.site import BoundedSite
@@ -21,6 +22,7 @@ def metric_readers(
     sessions: SessionRemover,
     readiness: ReadinessProbe,
     plausibility: Plausibility,
+    store: SharedStore | None,
     requests: RequestMetrics,
     keys: Callable[[], KeyRing],
     site: BoundedSite,
@@ -66,6 +68,10 @@ def metric_readers(
         ),
         "ropg_circuit_breaker_open": Reading(
             "1 while Authentik is known to be down.", lambda: guards.breaker.is_open
+        ),
+        "ropg_limits_store_failing": Reading(
+            "1 while the shared store fails, and each daemon counts for itself.",
+            lambda: store is not None and store.failing,
         ),
         "ropg_refusals_implausible": Reading(
             "1 while no refusal of a password is believed.", lambda: plausibility.implausible

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlencode
 
 from twisted.internet.defer import Deferred
@@ -17,6 +18,7 @@ from ropg_twisted import __version__, service
 from ropg_twisted.authentik.evidence import LIFETIME
 from ropg_twisted.grants import password as password_grant
 from ropg_twisted.guard.circuit_breaker import OUTAGES_TO_OPEN, SECONDS_OPEN
+from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.oauth import tokens
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from tests.certificates import Identity, identity
@@ -267,6 +269,15 @@ class GuardTests(MetricsTestCase):
         daemon.clock.advance(SECONDS_OPEN)
         daemon.password("alice")
         self.assertEqual(self.value("ropg_circuit_breaker_open"), 0)
+
+    def test_a_shared_store_that_fails(self) -> None:
+        """A daemon without one has none that fails."""
+        self.start()
+        self.assertEqual(self.value("ropg_limits_store_failing"), 0)
+        for failing in (True, False):
+            with patch.object(SharedStore, "failing", failing):
+                self.start(ROPG_LIMITS_STORE="redis://127.0.0.1:1")
+                self.assertEqual(self.value("ropg_limits_store_failing"), failing)
 
     def test_joined_checks(self) -> None:
         """Only a check that is the same as a running one joins it."""
