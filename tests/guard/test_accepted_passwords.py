@@ -46,6 +46,10 @@ class SharedPasswordsTests(RedisTestCase):
         assert last is not None
         self.assertNotEqual(last.digest, second.digest(ALICE))
 
+    async def test_a_user_of_whom_nothing_is_known(self) -> None:
+        """The store has nothing, and the memory neither."""
+        self.assertIsNone(await self.passwords().find("nobody"))
+
     async def test_what_the_store_holds(self) -> None:
         """A hash and names, for thirty days, and no password."""
         await self.passwords().remember(ALICE, "alice")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.guard import plausibility as plausibility_module
 from ropg_twisted.guard.plausibility import (
     ALLOWANCE_PER_PROOF,
     MASS_CHANGE_SECONDS,
@@ -192,6 +193,18 @@ class PlausibilityTests(SynchronousTestCase):
         self.assertTrue(self.plausibility.implausible)
         self.clock.advance(1)
         self.assertFalse(self.plausibility.implausible)
+
+
+class BoundTests(SynchronousTestCase):
+    """A fleet of any size."""
+
+    def test_only_the_latest_users_are_remembered(self) -> None:
+        """The user who was told first is told again, as one who was never told."""
+        self.patch(plausibility_module, "MAX_USERS", 2)
+        plausibility = Plausibility(Clock())
+        told = [plausibility.refuse(name, USERS) for name in ("a", "b", "c", "a", "b", "c")]
+        self.assertEqual(told, [True] * 6)
+        self.assertFalse(plausibility.implausible)
 
 
 Event = tuple[str, int, float]
