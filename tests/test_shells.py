@@ -18,6 +18,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import FIRST_PYTHON_ONLY
 from tests.paths import CHECKOUT
 
 SHARE: Final = CHECKOUT / "share"
@@ -37,6 +38,8 @@ def program(name: str) -> str:
 
 class ManualPageTests(SynchronousTestCase):
     """The manual pages are sound."""
+
+    skip = FIRST_PYTHON_ONLY
 
     def run_(self, *command: str) -> str:
         """What a program prints."""
@@ -96,6 +99,8 @@ class Terminal:
 
 class ShellTestCase(SynchronousTestCase):
     """A shell in a folder with a file, where the commands of this checkout are found."""
+
+    skip = FIRST_PYTHON_ONLY
 
     def open(self, *command: str, setup: str) -> None:
         """Start a shell, and type what sets it up."""

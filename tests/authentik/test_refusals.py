@@ -13,6 +13,7 @@ from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.flow.flows import Flow
 from ropg_twisted.verdict import Outcome, Reason, Verdict
+from tests import FIRST_PYTHON_ONLY
 from tests.authentik.checker import PasswordChecker
 from tests.flows import SLUG, Judgement, flows
 from tests.parametrize import parametrize
@@ -67,7 +68,7 @@ SLUGS = {flow.slug: (flow.slug,) for flow in recorded_flows()} or {"no recording
 class RecordedRefusalTests(SynchronousTestCase):
     """The flows of a real Authentik, each with the checks that were made with it."""
 
-    skip = MISSING
+    skip = FIRST_PYTHON_ONLY or MISSING
 
     def test_no_flow_makes_us_lie(self) -> None:
         """No right one without an acceptance, no wrong one without a refusal."""

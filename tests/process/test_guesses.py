@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.settings.values import STORE_SECONDS
+from tests import FIRST_PYTHON_ONLY
 from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess, free_port
 from tests.guard.guesses import ALLOWED, GUESSES, HOME, STRANGER
 from tests.guard.redis import REDIS
@@ -26,6 +27,8 @@ from tests.guard.redis import REDIS
 
 class DaemonTestCase(SynchronousTestCase):
     """Daemons with the default limits behind a proxy, so that a test can come from anywhere."""
+
+    skip = FIRST_PYTHON_ONLY
 
     def setUp(self) -> None:
         """A folder for each test."""

@@ -20,6 +20,7 @@ from twisted.trial.unittest import TestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
+from tests import FIRST_PYTHON_ONLY
 from tests.client import Reply, post
 from tests.daemon import PATIENCE, DaemonProcess
 from tests.soak.clients import ClientConnection
@@ -47,6 +48,7 @@ def spellings(name: str) -> list[str]:
 class OverloadTests(TestCase):
     """At more than twice the rate that is possible."""
 
+    skip = FIRST_PYTHON_ONLY
     reactor: Any = global_reactor
 
     def slow_authentik(self) -> str:

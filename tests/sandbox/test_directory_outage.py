@@ -9,6 +9,7 @@ import requests
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
+from tests import FIRST_PYTHON_ONLY
 from tests.daemon import DaemonProcess, SandboxProcess, free_port
 
 WRONG = "a wrong password"
@@ -21,6 +22,8 @@ IDA = f"{BRANCH}users/ida/"
 
 class DirectoryOutageTests(SynchronousTestCase):
     """Responses to clients while a directory behind Authentik is in each state."""
+
+    skip = FIRST_PYTHON_ONLY
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()

@@ -7,6 +7,7 @@ from typing import Any
 from authentik_client import models
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
+from tests import FIRST_PYTHON_ONLY
 from tests.sandbox_browser import Browser, SandboxTestCase
 
 MODELS = {
@@ -28,6 +29,8 @@ MODELS = {
 
 class VendorModelTests(SandboxTestCase):
     """Every challenge against the vendor's own models."""
+
+    skip = FIRST_PYTHON_ONLY
 
     def challenges(self) -> list[dict[str, Any]]:
         """Every kind of challenge, with and without errors: all flows, several people."""
