@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, quote_plus, urlencode
 
 import requests
@@ -23,6 +23,7 @@ from twisted.logger import ILogObserver, LogEvent, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
+from ropg_twisted.oauth.keystore import KEYS_FILE
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN
 from ropg_twisted.telemetry.user_hash import UserHash, read_key
@@ -72,10 +73,13 @@ def shapes(secret: str) -> set[bytes]:
     return {text.encode() for text in texts} | aligned
 
 
+TOKEN: Final = b"eyJ"
+"""The beginning of each token and cookie of Authentik: a JSON object in base64."""
+
+
 def found(data: bytes, *more: str) -> list[bytes]:
     """The secrets, tokens and cookies in ``data``."""
-    # All of Authentik's cookies, and all tokens, are JSON objects in base64.
-    marks = {mark for secret in (*SECRETS, *more) for mark in shapes(secret)} | {b"eyJ"}
+    marks = {mark for secret in (*SECRETS, *more) for mark in shapes(secret)} | {TOKEN}
     return [mark for mark in marks if mark in data]
 
 
@@ -308,7 +312,10 @@ class CanaryTests(SynchronousTestCase):
         for path in self.folder.rglob("*"):
             self.assertEqual(found(str(path).encode()), [], path)
             if path.is_file() and self.secrets not in path.parents:
-                self.assertEqual(found(path.read_bytes()), [], path)
+                marks = set(found(path.read_bytes()))
+                if path.name == KEYS_FILE:
+                    marks.discard(TOKEN)  # Its random base64 may hold these letters by chance.
+                self.assertEqual(marks, set(), path)
         self.assertEqual(list(self.temporary.iterdir()), [])
 
     def look_everywhere(self, *options: str, **environ: str) -> str:
