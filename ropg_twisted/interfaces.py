@@ -125,7 +125,7 @@ class RequestKind(StrEnum):
     ACCESS = "access"
     """Whether the user may use the application."""
     USER = "user"
-    """Who the user is."""
+    """The user of the session."""
     TOKENS = "tokens"
     """Authorization codes, and tokens for them."""
     USERINFO = "userinfo"

@@ -27,7 +27,7 @@ class DirectoryState(Enum):
     """No bind is answered: Authentik gives up after ``hung_seconds``."""
 
     SICK = "sick"
-    """One of two servers is down: of each two binds one is refused, drawn at random."""
+    """Of each two binds one is refused, drawn at random: one of two servers is down."""
 
     ACCEPTS_ANY = "accepts-any"
     """Each bind gives result 3, 4, 5, 6 or 14, which Authentik takes for a success."""

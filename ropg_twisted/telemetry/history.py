@@ -14,24 +14,16 @@ from zope.interface import implementer
 
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
-from ropg_twisted.interfaces import CheckTrace, IReadinessProbe, Readiness, RequestKind
+from ropg_twisted.interfaces import CheckTrace, IReadinessProbe, Readiness
 from ropg_twisted.networks import Address
-from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
+from ropg_twisted.telemetry.observers import REQUEST_STAGES, CheckRecord, IRequestObserver
 from ropg_twisted.trace_context import TraceContext
 from ropg_twisted.verdict import OUTAGES, Outcome, Reason, Verdict
 
 QUEUE: Final = "queue"
 SIGNING: Final = "signing"
 
-STAGES: Final = (
-    QUEUE,
-    RequestKind.FLOW.value,
-    RequestKind.PASSWORD.value,
-    RequestKind.ACCESS.value,
-    RequestKind.USER.value,
-    RequestKind.TOKENS.value,
-    SIGNING,
-)
+STAGES: Final = (QUEUE, *(kind.value for kind in REQUEST_STAGES), SIGNING)
 """The stages of a check: the queue, the requests to Authentik by their purpose, and our tokens."""
 
 HOUR: Final = (60, 60)

@@ -22,23 +22,14 @@ import twisted
 from ropg_twisted import __version__
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
-from ropg_twisted.interfaces import CheckTrace, RequestKind, UpstreamRequest
+from ropg_twisted.interfaces import CheckTrace, UpstreamRequest
 from ropg_twisted.networks import Address
-from ropg_twisted.telemetry.observers import CheckRecord, IRequestObserver
+from ropg_twisted.telemetry.observers import REQUEST_STAGES, CheckRecord, IRequestObserver
 from ropg_twisted.trace_context import TraceContext
 from ropg_twisted.verdict import Verdict
 
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 """Seconds. A login at Authentik takes about one; the default deadline is 15."""
-
-REQUEST_STAGES: Final = (
-    RequestKind.FLOW,
-    RequestKind.PASSWORD,
-    RequestKind.ACCESS,
-    RequestKind.USER,
-    RequestKind.TOKENS,
-)
-"""The stages of a check that consist of requests to Authentik."""
 
 NO_STATUS: Final = "none"
 """The status of a request without a complete response, or whose status HTTP does not define."""

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from zope.interface import Interface, implementer
 
 from ropg_twisted.context import RequestContext
 from ropg_twisted.errors import OAuthError
-from ropg_twisted.interfaces import CheckTrace
+from ropg_twisted.interfaces import CheckTrace, RequestKind
 from ropg_twisted.networks import Address
 from ropg_twisted.trace_context import TraceContext
 from ropg_twisted.verdict import Outcome
+
+REQUEST_STAGES: Final = (
+    RequestKind.FLOW,
+    RequestKind.PASSWORD,
+    RequestKind.ACCESS,
+    RequestKind.USER,
+    RequestKind.TOKENS,
+)
+"""The stages of a check that consist of requests to Authentik."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class Chromium:
         return self.driver.execute_script(script, *arguments)
 
     def violations(self) -> list[str]:
-        """What axe-core finds on the page: rule, element and message."""
+        """Return the findings of axe-core on the page: rule, element and message."""
         self.run(AXE.read_text("utf-8"))
         found = self.driver.execute_async_script(
             "const done = arguments[0]; axe.run().then(done, error => done({error: `${error}`}));"
@@ -77,7 +77,7 @@ class Chromium:
         ]
 
     def complaints(self) -> list[str]:
-        """What the browser has written to its console, such as violations of the policy."""
+        """Return the lines of the browser's console, such as violations of the policy."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def save(self, path: Path) -> None:

@@ -47,7 +47,7 @@ OVERFLOW = """
     });
     return [document.documentElement.scrollWidth - width, wide.map(e => e.outerHTML)];
 """
-"""How far the page can be scrolled sideways, and the elements that stick out."""
+"""Script that returns the width to scroll sideways, and the elements that stick out."""
 
 CHOSEN = """
     const element = document.activeElement;

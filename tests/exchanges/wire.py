@@ -33,7 +33,7 @@ _RANDOM = (
     (re.compile('(?<="token":")[0-9a-z]{32}(?=")'), "a" * 32),
     (re.compile("(?<=[?]secret=)[A-Z2-7]{32}(?=&)"), "A" * 32),
 )
-"""What is never the same twice in a body, and what stands in its place."""
+"""Patterns of values that differ each time, and their replacements."""
 
 _KEY = b"the client does not check this signature"
 

@@ -217,7 +217,7 @@ EVENTS = st.lists(
     ),
     max_size=199,
 )
-"""What happens to which user after how many seconds, all within the time that a refusal counts."""
+"""Events of users and the seconds before each, all within the time that a refusal counts."""
 
 
 class RandomTests(SynchronousTestCase):

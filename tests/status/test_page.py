@@ -136,7 +136,7 @@ class SectionTests(SynchronousTestCase):
     """The rest of the page."""
 
     def test_each_reason_has_its_counts_remedy_and_link(self) -> None:
-        """Those of verified checks are left out, as there is nothing to do."""
+        """Reasons of verified checks are left out, as there is nothing to do."""
         page = Page(html(busy()))
         links = [a["href"] for a in page.all("a")]
         for number, reason in enumerate(Reason, 1):

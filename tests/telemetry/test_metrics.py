@@ -23,7 +23,7 @@ from ropg_twisted.grants.relay import TOKEN_ERRORS
 from ropg_twisted.interfaces import RequestKind
 from ropg_twisted.settings.model import GRANTS
 from ropg_twisted.telemetry.audit import MAX_ERROR, AuditLog
-from ropg_twisted.telemetry.metrics import REQUEST_STAGES
+from ropg_twisted.telemetry.observers import REQUEST_STAGES
 from ropg_twisted.verdict import Reason, Verdict
 from tests.client import Connection, post
 from tests.fakes import CapturedLog
