@@ -253,7 +253,7 @@ def _client(
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
         client_ip = ClientIPHeaders(settings.outpost_token)
-        return make_client(reactor, ca_pem, client_ip, settings.max_checks, on_request)
+        return make_client(reactor, settings.authentik_url, ca_pem, client_ip, on_request)
     except ValueError:
         raise SettingError(
             "ROPG_CA_FILE", "contains no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"
