@@ -15,7 +15,7 @@ from ropg_twisted.oauth.metadata import DISCOVERY_PATH, IssuerInfo, own_document
 from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.scopes import SCOPES, granted_scope
 from ropg_twisted.oauth.tokens import TokenIssuer
-from ropg_twisted.settings.model import Client
+from ropg_twisted.settings.model import Client, NameSplit
 from tests.parametrize import parametrize
 
 AUTHENTIK = "https://authentik.example.com/sso"
@@ -97,7 +97,8 @@ class TruthTests(SynchronousTestCase):
         grant = PasswordGrant("alice", "hush", SCOPES, "nonce")
         ring = shared_secret("x" * 32)
         issuer = TokenIssuer("https://ropg.example.com", lambda: ring, 60, float)
-        token = issuer.issue(Client("mac"), grant, person, amr=["pwd"])["id_token"]
+        client = Client("iru", name_split=NameSplit.FAMILY_LAST)
+        token = issuer.issue(client, grant, person, amr=["pwd"])["id_token"]
         claims = jwt.decode(token, options={"verify_signature": False})
         self.assertEqual(sorted(document()["claims_supported"]), sorted(claims))
 
