@@ -31,10 +31,12 @@ REQUIRED = {
 }
 """OpenID Connect Discovery 1.0 section 3."""
 
+OWN_ENDPOINTS = {"token_endpoint", "userinfo_endpoint", "introspection_endpoint"}
+
 
 def document(issuer: str = "https://ropg.example.com", algorithm: str = "RS256") -> dict[str, Any]:
     """The document of an issuer."""
-    return own_document(IssuerInfo(issuer, algorithm, AUTHENTIK))
+    return own_document(IssuerInfo(issuer, algorithm, AUTHENTIK, introspection=True))
 
 
 class DiscoveryTests(SynchronousTestCase):
@@ -79,10 +81,11 @@ class TruthTests(SynchronousTestCase):
         found = document()
         routes = API.app.url_map.bind("ropg.example.com")
         served = {name for name in found if str(found[name]).startswith(found["issuer"] + "/")}
-        self.assertEqual(served, {"token_endpoint", "jwks_uri", "userinfo_endpoint"})
+        self.assertEqual(served, {*OWN_ENDPOINTS, "jwks_uri"})
         routes.match(urlsplit(found["token_endpoint"]).path, "POST")
         routes.match(urlsplit(found["jwks_uri"]).path, "GET")
         routes.match(urlsplit(found["userinfo_endpoint"]).path, "GET")
+        routes.match(urlsplit(found["introspection_endpoint"]).path, "POST")
         routes.match(DISCOVERY_PATH, "GET")
 
     def test_scopes_are_granted(self) -> None:
