@@ -77,7 +77,7 @@ def make_service(
     Raises :exc:`SettingError` for a setting that does not work.
     """
     for warning in warnings(settings):
-        log.warn(warning)
+        log.warn("{line}", line=warning)
     keys, algorithm = _keys(settings)
     registry = CollectorRegistry()
     add_build_info(registry)

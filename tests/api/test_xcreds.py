@@ -57,5 +57,5 @@ class IDTokenTests(SynchronousTestCase):
         daemon = InMemoryDaemon(self, TABLE, **environ)
         token = daemon.password("alice").json["id_token"]
         self.assertNotIn(jwt.get_unverified_header(token)["alg"], ALGORITHMS)
-        warned = [text for text in daemon.logged("log_format") if "XCreds" in text]
+        warned = [text for text in daemon.logged("line") if "XCreds" in text]
         self.assertEqual(len(warned), 1)
