@@ -132,6 +132,11 @@ class OwnTokensTests(IntrospectionTestCase):
         self.assertTrue(found["active"])
         self.assertNotIn("username", found)
 
+    def test_a_dovecot_that_asks_for_one_scope(self) -> None:
+        """Its profile adds the names that it compares with the one that was typed."""
+        found = self.introspect(self.own_token(scope="openid")).json
+        self.assertEqual((found["username"], found["email"]), ("alice", "alice@example.com"))
+
     def test_an_alias_never_makes_a_token_active(self) -> None:
         """Members of the answer are not replaced by claims of the token, but its username is."""
         table = 'aliases = "active=email, token_type=email, username=email"\n'
@@ -155,6 +160,7 @@ class OwnTokensTests(IntrospectionTestCase):
             claims = {name: value for name, value in (good | changes).items() if value is not None}
             return jwt.encode(claims, key.private, key.algorithm, {"typ": typ, **headers})
 
+        others = self.own_token(OTHER)
         self.assertTrue(self.introspect(signed()).json["active"])
         changed = signed()
         rows = {
@@ -167,12 +173,12 @@ class OwnTokensTests(IntrospectionTestCase):
             "an unknown key": signed(headers={"kid": "nobody"}),
             "no signature": jwt.encode(good, "", "none", {"typ": "at+jwt", **kid}),
             "a changed one": changed[:-9] + ("A" if changed[-9] != "A" else "B") + changed[-8:],
+            "issued to another client": others,
             "not ASCII": f"{changed}é",
             "a control character": f"{changed}\0",
         }
         for name, token in rows.items():
             self.assert_inactive(self.introspect(token), name)
-        self.assert_inactive(self.introspect(self.own_token(OTHER)), "the other client's")
         self.assertEqual(self.daemon.authentik.requests, [])
         self.assertEqual(set(self.daemon.logged("result")[1:]), {"inactive"})
 
