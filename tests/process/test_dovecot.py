@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD, find
 from tests import FIRST_PYTHON_ONLY
 from tests.audit_lines import audit_lines
-from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess, free_port
+from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess
+from tests.ports import free_port
 
 DOVECOT: Final = shutil.which("dovecot") or "/usr/sbin/dovecot"
 CLIENT: Final = "dovecot"
