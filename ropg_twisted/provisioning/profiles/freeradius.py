@@ -46,7 +46,6 @@ rest ropg {{
         method = 'post'
         body = 'post'
         data = "{form}"
-        force_to = 'plain'
         timeout = {timeout:.1f}
         tls = ${{..tls}}
     }}

@@ -108,7 +108,7 @@ def find_client(settings: Settings, program: str, client_id: str | None) -> Clie
 
 
 class UnwritableError(Exception):
-    """A value cannot be written into the file of a client. Its text says which."""
+    """A value cannot be written into the file of a client. Its text does not show the value."""
 
 
 def plain(value: str, special: str) -> str:
@@ -117,5 +117,8 @@ def plain(value: str, special: str) -> str:
     ``special``: characters that mean something else there. Raises :exc:`UnwritableError`.
     """
     if value != value.strip() or any(c in special for c in value):
-        raise UnwritableError(f"The value {value!r} cannot be written into such a file.")
+        raise UnwritableError(
+            "The id or the secret of the client begins or ends with a space, or has one of "
+            f"{' '.join(special)}, which this file cannot hold. Change it in the settings."
+        )
     return value
