@@ -49,18 +49,17 @@ class SecondFactor(StrEnum):
 class Client:
     """An OAuth2 client. Without a secret it is a public client (RFC 6749 section 2.1).
 
-    ``secret_hash``: SHA-256 of the secret, set instead of ``secret``. ``profile``: the name of its
-    preset. ``scopes``: the scopes that it may have, ``None`` for any. ``extra_scopes``: scopes that
-    it gets without asking. ``upstream_tokens``: a password grant returns Authentik's own tokens,
-    fetched with ``redirect_uri``. ``aliases``: pairs of a new claim name and the claim that it
-    copies. ``drop_on_outage``: an outage drops the connection. ``unencoded``: the client sends
-    forms without percent-encoding.
+    ``secret_hash``: SHA-256 of the secret, set instead of ``secret``. ``scopes``: the scopes that
+    it may have, ``None`` for any. ``extra_scopes``: scopes that it gets without asking.
+    ``upstream_tokens``: a password grant returns Authentik's own tokens, fetched with
+    ``redirect_uri``. ``aliases``: pairs of a new claim name and the claim that it copies.
+    ``drop_on_outage``: an outage drops the connection. ``unencoded``: the client sends forms
+    without percent-encoding. ``profile``: the client program, if it has a profile.
     """
 
     id: str
     secret: str | None = field(default=None, repr=False)
     secret_hash: bytes | None = field(default=None, repr=False)
-    profile: str | None = None
     redirect_uri: str | None = None
     grants: tuple[str, ...] = GRANTS
     scopes: tuple[str, ...] | None = None
@@ -71,6 +70,7 @@ class Client:
     rates: Rates = field(default=Rates())
     drop_on_outage: bool = False
     unencoded: bool = False
+    profile: str | None = None
 
     @property
     def expected_secret_hash(self) -> bytes | None:

@@ -69,6 +69,9 @@ DOMAINS: Final[Mapping[str, Domain]] = {
     HIMMELBLAU: Domain(himmelblau.check, himmelblau.PAGE, {}),
 }
 
+HELP: Final = f"{DOCUMENTATION}clients.md"
+"""The page about all clients."""
+
 
 def check_profile(data: bytes, settings: Settings) -> list[Finding]:
     """Return the findings about the content of a profile."""
@@ -83,17 +86,18 @@ def check_profile(data: bytes, settings: Settings) -> list[Finding]:
     checked = False
     for payload in profile.payloads:
         name = payload.domain or _domain_of(payload)
-        domain = DOMAINS.get(name)
-        if domain is not None:
-            checked = True
-            findings += domain.check(Section(name, domain.page, payload.keys), settings)
-        elif nearest := get_close_matches(name[:100], DOMAINS, n=1, cutoff=0.8):
-            checked = True
-            findings.append(
-                _file_failure(
-                    f"has the domain {name}, which nothing reads. Did you mean {nearest[0]}?"
-                )
-            )
+        spelt = next((known for known in DOMAINS if known.lower() == name.lower()), None)
+        nearest = get_close_matches(name[:100], DOMAINS, n=1, cutoff=0.8)
+        checked = checked or spelt is not None or bool(nearest)
+        if spelt is not None:
+            if name != spelt:
+                message = f"has the domain {name}. Write it as {spelt}."
+                findings.append(Finding("file", State.WARNING, message, HELP))
+            domain = DOMAINS[spelt]
+            findings += domain.check(Section(spelt, domain.page, payload.keys), settings)
+        elif nearest:
+            message = f"has the domain {name}, which nothing reads. Did you mean {nearest[0]}?"
+            findings.append(_file_failure(message))
     if not checked:
         known = ", ".join(DOMAINS)
         findings.append(_file_failure(f"has no keys of a program that is known here: {known}."))
@@ -110,4 +114,4 @@ def _domain_of(payload: Payload) -> str:
 
 
 def _file_failure(message: str) -> Finding:
-    return Finding("file", State.FAILURE, message, f"{DOCUMENTATION}clients.md")
+    return Finding("file", State.FAILURE, message, HELP)

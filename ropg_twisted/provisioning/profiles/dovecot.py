@@ -1,10 +1,9 @@
-"""Dovecot, a mail server: ``passdb oauth2`` with a password grant, then introspection."""
+"""Dovecot, a mail server: ``passdb oauth2`` with a password grant, and then introspection."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from ropg_twisted.provisioning.profiles.registration import Registration, plain
 
@@ -15,10 +14,9 @@ CA_FILE: Final = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def profile(registration: Registration) -> bytes:
-    """Return the snippets for Dovecot 2.3 and 2.4."""
+    """Return the snippets for Dovecot 2.3 and 2.4. Raises :exc:`UnwritableError`."""
     client_id = plain(registration.client.id, "#")
     secret = plain(registration.secret or "", "#")
-    introspection_url = plain(_with_credentials(registration), "#")
     return f"""\
 # Dovecot 2.3: /etc/dovecot/conf.d/auth-oauth2.conf.ext
 passdb {{
@@ -32,8 +30,10 @@ grant_url = {registration.token_endpoint}
 client_id = {client_id}
 client_secret = {secret}
 scope = {SCOPES}
+use_grant_password = yes
+introspection_url = {registration.introspection_endpoint}
 introspection_mode = post
-introspection_url = {introspection_url}
+force_introspection = yes
 active_attribute = active
 active_value = true
 username_attribute = username
@@ -42,11 +42,13 @@ tls_ca_cert_file = {CA_FILE}
 # Dovecot 2.4, in place of both
 #oauth2 {{
 #  grant_url = {registration.token_endpoint}
-#  client_id = {_quoted(registration.client.id)}
-#  client_secret = {_quoted(registration.secret or "")}
+#  client_id = {_quoted(client_id)}
+#  client_secret = {_quoted(secret)}
 #  scope = {_quoted(SCOPES)}
+#  use_grant_password = yes
+#  introspection_url = {registration.introspection_endpoint}
 #  introspection_mode = post
-#  introspection_url = {_quoted(introspection_url)}
+#  force_introspection = yes
 #  active_attribute = active
 #  active_value = true
 #  username_attribute = username
@@ -59,22 +61,19 @@ tls_ca_cert_file = {CA_FILE}
 
 def notes(registration: Registration) -> Iterator[str]:
     """Yield what is left to do after a profile was written."""
+    client = registration.client
     if not registration.is_confidential:
         yield (
-            f"Introspection needs a secret. Set one for the client {registration.client.id} in the "
-            "settings file."
+            f"Introspection needs a secret. Set one for the client {client.id} in the settings "
+            "file."
+        )
+    if client.rates.address is not None:
+        yield (
+            "All checks come from the address of the mail server. Give the client "
+            f'{client.id} limits = "user 10 per 15 minutes" in the settings file.'
         )
 
 
-def _with_credentials(registration: Registration) -> str:
-    """Return the introspection URL with the client's id and secret in it, as Dovecot has it."""
-    url = urlsplit(registration.introspection_endpoint)
-    credentials = ":".join(
-        quote(text, safe="") for text in (registration.client.id, registration.secret or "")
-    )
-    return urlunsplit(url._replace(netloc=f"{credentials}@{url.netloc}"))
-
-
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%{", "%%{")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'

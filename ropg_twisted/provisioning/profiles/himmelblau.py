@@ -94,12 +94,15 @@ def _check_issuer(section: Section, issuer: str) -> Iterator[Finding]:
 
 def _check_password_only(section: Section) -> Iterator[Finding]:
     key = "allow_console_password_only"
-    value = section.text(key)
-    if value is None:
-        yield section.warning(
-            key, "is missing, and its default depends on the release. Set it to true."
-        )
-    elif value.lower() in ("true", "1", "yes", "on"):
-        yield section.ok(key, "is on.")
+    value = (section.text(key) or "").lower()
+    if not value:
+        problem = "is missing, and its default depends on the release"
+    elif value == "true":
+        yield section.ok(key, "is true.")
+        return
+    elif value == "false":
+        yield section.failure(key, "is false, so no password is checked. Set it to true.")
+        return
     else:
-        yield section.failure(key, "is off, so no password is checked. Set it to true.")
+        problem = "is neither true nor false"
+    yield section.warning(key, f"{problem}. Set it to true.")
