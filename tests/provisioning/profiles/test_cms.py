@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import contextlib
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -115,5 +115,5 @@ class SignedContentTests(SynchronousTestCase):
         """A damaged message is read, or a ValueError."""
         data = bytearray(message(element(0xA0, element(0x24, element(4, b"a"), indefinite=True))))
         data[position % len(data)] = byte
-        with suppress(ValueError):
+        with contextlib.suppress(ValueError):
             signed_content(bytes(data))

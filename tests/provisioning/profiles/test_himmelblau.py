@@ -15,7 +15,12 @@ GOOD: Final = written("himmelblau").decode()
 
 ROWS: Final = {
     "another issuer": ("https://ropg.", "https://idp.", "failure", "is not the issuer"),
-    "a slash at the end": ("example.com\n", "example.com/\n", "failure", "slash at its end"),
+    "a slash at the end": (
+        "ropg.example.com\n",
+        "ropg.example.com/\n",
+        "failure",
+        "slash at its end",
+    ),
     "no issuer": ("oidc_issuer_url = https://ropg.example.com", "", "failure", "is missing"),
     "an unknown client": ("= himmelblau", "= canary", "failure", "invalid_client"),
     "no client": ("app_id = himmelblau", "", "failure", "is missing"),
