@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.diagnostics.findings import State
 from ropg_twisted.provisioning.profiles import dovecot, freeradius, himmelblau, jamf_connect, xcreds
-from ropg_twisted.provisioning.profiles.catalogue import PROGRAMS, check_profile
+from ropg_twisted.provisioning.profiles.catalogue import DOMAINS, HELP, PROGRAMS, check_profile
 from ropg_twisted.provisioning.profiles.registration import (
     SECRET_PLACEHOLDER,
     ClientNotFoundError,
@@ -20,8 +20,11 @@ from ropg_twisted.provisioning.profiles.registration import (
     find_client,
     plain,
 )
+from ropg_twisted.provisioning.profiles.section import PAGES
+from ropg_twisted.remedies import DOCUMENTATION
 from ropg_twisted.settings.model import Client
 from tests.parametrize import parametrize
+from tests.paths import CHECKOUT
 from tests.provisioning.profiles.examples import (
     CLIENTS,
     SECRET,
@@ -74,6 +77,15 @@ class EveryProfileTests(SynchronousTestCase):
         for note in PROGRAMS[program].notes(registration(program)):
             self.assertRegex(note, r"\A[A-Z][^\n]*\.\Z")
             self.assertNotIn("canary", note)
+
+
+class PageTests(SynchronousTestCase):
+    """Findings lead to pages."""
+
+    def test_pages(self) -> None:
+        """Each page exists."""
+        for url in (HELP, *(f"{PAGES}{domain.page}" for domain in DOMAINS.values())):
+            self.assertTrue((CHECKOUT / "docs" / url.removeprefix(DOCUMENTATION)).is_file(), url)
 
 
 class JamfConnectTests(SynchronousTestCase):
