@@ -14,6 +14,7 @@ from ropg_twisted.provisioning.profiles import (
     himmelblau,
     iru,
     jamf_connect,
+    jamf_connect_keys,
     xcreds,
 )
 from ropg_twisted.provisioning.profiles.keys import Keys
@@ -24,7 +25,7 @@ from ropg_twisted.provisioning.profiles.payloads import (
     read_profile,
 )
 from ropg_twisted.provisioning.profiles.registration import Registration
-from ropg_twisted.provisioning.profiles.section import Section
+from ropg_twisted.provisioning.profiles.section import MAX_NAME, Section
 from ropg_twisted.remedies import DOCUMENTATION
 from ropg_twisted.settings.model import Settings
 
@@ -59,11 +60,11 @@ class Domain:
 
 
 DOMAINS: Final[Mapping[str, Domain]] = {
-    jamf_connect.LOGIN_WINDOW: Domain(
-        jamf_connect.check_login_window, jamf_connect.PAGE, jamf_connect.LOGIN_WINDOW_KEYS
+    jamf_connect_keys.LOGIN_WINDOW: Domain(
+        jamf_connect.check_login_window, jamf_connect.PAGE, jamf_connect_keys.LOGIN_WINDOW_KEYS
     ),
-    jamf_connect.MENU_BAR: Domain(
-        jamf_connect.check_menu_bar, jamf_connect.PAGE, jamf_connect.MENU_BAR_KEYS
+    jamf_connect_keys.MENU_BAR: Domain(
+        jamf_connect.check_menu_bar, jamf_connect.PAGE, jamf_connect_keys.MENU_BAR_KEYS
     ),
     xcreds.DOMAIN: Domain(xcreds.check, xcreds.PAGE, xcreds.KEYS),
     HIMMELBLAU: Domain(himmelblau.check, himmelblau.PAGE, {}),
@@ -96,7 +97,9 @@ def check_profile(data: bytes, settings: Settings) -> list[Finding]:
             domain = DOMAINS[spelt]
             findings += domain.check(Section(spelt, domain.page, payload.keys), settings)
         elif nearest:
-            message = f"has the domain {name}, which nothing reads. Did you mean {nearest[0]}?"
+            message = (
+                f"has the domain {name[:MAX_NAME]}, which nothing reads. Did you mean {nearest[0]}?"
+            )
             findings.append(_file_failure(message))
     if not checked:
         known = ", ".join(DOMAINS)

@@ -16,7 +16,18 @@ from ropg_twisted.errors import (
     TemporarilyUnavailableError,
 )
 from ropg_twisted.oauth.claims import CLAIMS
-from ropg_twisted.provisioning.profiles.keys import Keys, Kind, check_keys
+from ropg_twisted.provisioning.profiles.jamf_connect_keys import (
+    CHECK_TIME,
+    IDP_SETTINGS_KEYS,
+    LOGIN_WINDOW,
+    LOGIN_WINDOW_KEYS,
+    MENU_BAR,
+    MENU_BAR_KEYS,
+    PASSWORD_POLICIES_KEYS,
+    PLACES,
+    UNREAD_IDP_SETTINGS,
+)
+from ropg_twisted.provisioning.profiles.keys import check_keys
 from ropg_twisted.provisioning.profiles.mobileconfig import mobileconfig
 from ropg_twisted.provisioning.profiles.registration import SECRET_PLACEHOLDER, Registration
 from ropg_twisted.provisioning.profiles.rules import (
@@ -29,8 +40,6 @@ from ropg_twisted.provisioning.profiles.rules import (
 from ropg_twisted.provisioning.profiles.section import Section
 from ropg_twisted.settings.model import Settings
 
-LOGIN_WINDOW: Final = "com.jamf.connect.login"
-MENU_BAR: Final = "com.jamf.connect"
 PAGE: Final = "jamf-connect.md"
 
 REDIRECT_URI: Final = "https://127.0.0.1/jamfconnect"
@@ -54,98 +63,6 @@ OTHER_CODES: Final = frozenset(
     )
 )
 """The error codes that do not mean a right password."""
-
-LOGIN_WINDOW_KEYS: Final[Keys] = {
-    **dict.fromkeys(
-        (
-            "OIDCProvider",
-            "OIDCClientID",
-            "OIDCClientSecret",
-            "OIDCRedirectURI",
-            "OIDCTenant",
-            "OIDCDiscoveryURL",
-            "OIDCScopes",
-            "OIDCROPGID",
-            "ROPGProvider",
-            "ROPGDiscoveryURL",
-            "ROPGRedirectURI",
-            "ROPGClientSecret",
-            "ROPGTenant",
-            "ROPGScopes",
-            "OIDCAdminAttribute",
-            "OIDCShortName",
-            "OIDCFullName",
-            "ChangePasswordURL",
-            "AuthServer",
-        ),
-        Kind.TEXT,
-    ),
-    **dict.fromkeys(
-        (
-            "OIDCNewPassword",
-            "OIDCUsePassthroughAuth",
-            "OIDCIgnoreCookies",
-            "CreateJamfConnectPassword",
-            "DenyLocal",
-            "LocalFallback",
-            "Migrate",
-            "CreateAdminUser",
-        ),
-        Kind.FLAG,
-    ),
-    **dict.fromkeys(
-        ("ROPGSuccessCodes", "OIDCAdmin", "DenyLocalExcluded", "MigrateUsersHide"), Kind.LIST
-    ),
-}
-"""The keys that the vendor documents. There are more: no schema of them is public."""
-
-IDP_SETTINGS_KEYS: Final[Keys] = {
-    **dict.fromkeys(
-        (
-            "Provider",
-            "OktaAuthServer",
-            "ROPGID",
-            "DiscoveryURL",
-            "TenantID",
-            "ClientSecret",
-            "ChangePasswordURL",
-            "ResetPasswordURL",
-        ),
-        Kind.TEXT,
-    ),
-    "SuccessCodes": Kind.LIST,
-}
-
-PASSWORD_POLICIES_KEYS: Final[Keys] = dict.fromkeys(
-    (
-        "NetworkCheck",
-        "ExpirationCountdownStartDay",
-        "ExpirationManualOverrideDays",
-        "ExpirationNotificationStartDay",
-    ),
-    Kind.NUMBER,
-)
-
-MENU_BAR_KEYS: Final[Keys] = dict.fromkeys(
-    ("IdPSettings", "PasswordPolicies", "SignIn"), Kind.TABLE
-)
-
-PLACES: Final[dict[str, Keys]] = {
-    f"{MENU_BAR} IdPSettings": IDP_SETTINGS_KEYS,
-    f"{MENU_BAR} PasswordPolicies": PASSWORD_POLICIES_KEYS,
-    LOGIN_WINDOW: LOGIN_WINDOW_KEYS,
-}
-
-CHECK_TIME: Final = {
-    "ROPGSuccessfulCheckTime": "Use NetworkCheck in PasswordPolicies of com.jamf.connect."
-}
-"""A key that articles mention, and that is in no document of the vendor."""
-
-UNREAD_IDP_SETTINGS: Final = {
-    **CHECK_TIME,
-    "ClientID": "Set ROPGID.",
-    "RedirectURI": "The menu bar needs none.",
-}
 
 
 def profile(registration: Registration, *, web_login_here: bool = False) -> bytes:
@@ -294,7 +211,7 @@ def _check_new_password(section: Section) -> Iterator[Finding]:
 def _check_success_codes(section: Section, key: str) -> Iterator[Finding]:
     """Check the codes that the program takes for a right password."""
     codes = section.texts(key)
-    for code in codes:
+    for code in dict.fromkeys(codes):
         if code in OTHER_CODES:
             yield section.failure(
                 key,

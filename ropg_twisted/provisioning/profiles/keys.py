@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from ropg_twisted.diagnostics.findings import Finding
-from ropg_twisted.provisioning.profiles.section import Section
+from ropg_twisted.provisioning.profiles.section import MAX_NAME, Section
 
 
 class Kind(Enum):
@@ -65,7 +65,7 @@ def check_keys(
             unknown.append(key)
     if unknown:
         rest = f" and {len(unknown) - MAX_NAMES} more" if len(unknown) > MAX_NAMES else ""
-        names = ", ".join(name[:60] for name in unknown[:MAX_NAMES])
+        names = ", ".join(name[:MAX_NAME] for name in unknown[:MAX_NAMES])
         yield section.ok("", f"Not known here, so not checked: {names}{rest}.")
 
 

@@ -15,6 +15,12 @@ from ropg_twisted.provisioning.profiles.cms import signed_content
 MAX_SIZE: Final = 1024 * 1024
 """Size of the largest file that is read, in bytes. A profile has some thousand."""
 
+MAX_PAYLOADS: Final = 100
+"""The most payloads of a profile."""
+
+MAX_KEYS: Final = 1000
+"""The most keys of a payload."""
+
 HIMMELBLAU: Final = "himmelblau.conf"
 """The domain of the keys in a configuration file of Himmelblau."""
 
@@ -51,8 +57,12 @@ def read_profile(data: bytes) -> Profile:
     signed = _signed(data)
     content = data if signed is None else signed
     if _is_plist(content):
-        return Profile(tuple(_payloads(_plist(content))), signed is not None)
-    return Profile((Payload(HIMMELBLAU, _ini(content)),), signed is not None)
+        payloads = tuple(_payloads(_plist(content)))
+    else:
+        payloads = (Payload(HIMMELBLAU, _ini(content)),)
+    if len(payloads) > MAX_PAYLOADS or any(len(each.keys) > MAX_KEYS for each in payloads):
+        raise NotAProfileError("it has more payloads or keys than any profile")
+    return Profile(payloads, signed is not None)
 
 
 def _signed(data: bytes) -> bytes | None:

@@ -12,6 +12,9 @@ from ropg_twisted.remedies import DOCUMENTATION
 PAGES: Final = f"{DOCUMENTATION}clients/"
 """The base URL of the pages about clients."""
 
+MAX_NAME: Final = 60
+"""The most characters of a key that are shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -60,4 +63,4 @@ class Section:
 
     def _finding(self, key: str, state: State, message: str) -> Finding:
         help = None if state is State.OK else f"{PAGES}{self.page}"
-        return Finding(f"{self.name} {key}".strip(), state, message, help)
+        return Finding(f"{self.name} {key[:MAX_NAME]}".strip(), state, message, help)

@@ -192,20 +192,22 @@ def _check_success_bodies(section: Section) -> Iterator[Finding]:
             f"with a second factor read 'wrong password'. Set it to an array of {both}.",
         )
         return
-    for body in bodies:
-        if body in SUCCESS_BODIES:
-            continue
-        if body.strip() in SUCCESS_BODIES:
-            problem = "has spaces or line ends around a body, so it can never match"
-        elif body == InteractionRequiredError.code:
-            problem = "is the default, which can never match, because the whole body is compared"
-        elif '"error"' in body and InteractionRequiredError.code not in body:
-            problem = "has the body of another error, which does not mean a right password"
-        else:
-            problem = "has a text that is not a body of the daemon, so it can never match"
+    problems = dict.fromkeys(_problem(body) for body in bodies if body not in SUCCESS_BODIES)
+    for problem in problems:
         yield section.failure(key, f"{problem}. Set it to an array of {both}.")
     missing = [body for body in SUCCESS_BODIES if body not in bodies]
     if not missing:
         yield section.ok(key, "has both bodies that mean a right password.")
     elif len(missing) < len(SUCCESS_BODIES):
         yield section.warning(key, f"lacks a body that means a right password: {missing[0]}.")
+
+
+def _problem(body: str) -> str:
+    """Return what is wrong with a text that means a right password to XCreds."""
+    if body.strip() in SUCCESS_BODIES:
+        return "has spaces or line ends around a body, so it can never match"
+    if body == InteractionRequiredError.code:
+        return "is the default, which can never match, because the whole body is compared"
+    if '"error"' in body and InteractionRequiredError.code not in body:
+        return "has the body of another error, which does not mean a right password"
+    return "has a text that is not a body of the daemon, so it can never match"

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.diagnostics.findings import State
 from ropg_twisted.provisioning.profiles.catalogue import DOMAINS
-from ropg_twisted.provisioning.profiles.jamf_connect import LOGIN_WINDOW, MENU_BAR
+from ropg_twisted.provisioning.profiles.jamf_connect_keys import LOGIN_WINDOW, MENU_BAR
 from ropg_twisted.provisioning.profiles.section import Section
 from tests.parametrize import parametrize
 from tests.provisioning.profiles.examples import (

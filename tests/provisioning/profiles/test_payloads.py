@@ -88,6 +88,8 @@ HOSTILE = {
     "another configuration file": (b"[main]\nkey = value\n", "no section"),
     "a list": (plistlib.dumps(["a"]), "not one with keys"),
     "encrypted": (plistlib.dumps({"EncryptedPayloadContent": b"x"}), "encrypted"),
+    "too many payloads": (plistlib.dumps(configuration(*[PAYLOAD] * 101)), "more payloads"),
+    "too many keys": (plistlib.dumps({f"Key{n}": n for n in range(1001)}), "more payloads or keys"),
     "numbers that are too long": (
         b"<plist><dict><key>a</key><integer>" + b"9" * 10_000 + b"</integer></dict></plist>",
         "broken property list",

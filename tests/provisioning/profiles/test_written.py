@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.diagnostics.findings import State
 from ropg_twisted.provisioning.profiles import dovecot, freeradius, himmelblau, jamf_connect, xcreds
 from ropg_twisted.provisioning.profiles.catalogue import DOMAINS, HELP, PROGRAMS, check_profile
+from ropg_twisted.provisioning.profiles.jamf_connect_keys import LOGIN_WINDOW, MENU_BAR
 from ropg_twisted.provisioning.profiles.registration import (
     SECRET_PLACEHOLDER,
     ClientNotFoundError,
@@ -93,7 +94,7 @@ class JamfConnectTests(SynchronousTestCase):
 
     def test_login_window(self) -> None:
         """The login goes to Authentik, the password to the daemon."""
-        keys = keys_of(written("jamf-connect"))[jamf_connect.LOGIN_WINDOW]
+        keys = keys_of(written("jamf-connect"))[LOGIN_WINDOW]
         self.assertEqual(
             keys,
             {
@@ -114,7 +115,7 @@ class JamfConnectTests(SynchronousTestCase):
 
     def test_menu_bar(self) -> None:
         """It has other names for the same things."""
-        keys = keys_of(written("jamf-connect"))[jamf_connect.MENU_BAR]
+        keys = keys_of(written("jamf-connect"))[MENU_BAR]
         self.assertEqual(
             keys,
             {
@@ -132,7 +133,7 @@ class JamfConnectTests(SynchronousTestCase):
     def test_web_login_here(self) -> None:
         """Both may go to the daemon."""
         text = jamf_connect.profile(registration("jamf-connect"), web_login_here=True)
-        keys = keys_of(text)[jamf_connect.LOGIN_WINDOW]
+        keys = keys_of(text)[LOGIN_WINDOW]
         self.assertEqual(keys["OIDCDiscoveryURL"], HERE)
         self.assertFalse([f for f in check_profile(text, settings_of()) if f.state is not State.OK])
 
@@ -144,7 +145,7 @@ class JamfConnectTests(SynchronousTestCase):
         )
         text = written("jamf-connect", settings)
         self.assertNotIn(b"Secret", text)
-        keys = keys_of(text)[jamf_connect.LOGIN_WINDOW]
+        keys = keys_of(text)[LOGIN_WINDOW]
         self.assertEqual(keys["OIDCRedirectURI"], "https://mac.example.com/done")
         self.assertFalse([f for f in check_profile(text, settings) if f.state is not State.OK])
 
