@@ -182,6 +182,7 @@ class CheckTests(ProfileTestCase):
         """No more of a file is read than a profile can have."""
         status, lines = await self.check(b"<" * (MAX_SIZE * 3))
         self.assertEqual((status, len(lines)), (1, 1))
+        self.assertIn("KiB", lines[0])
 
     async def test_no_file(self) -> None:
         """A file that cannot be read is invalid usage."""

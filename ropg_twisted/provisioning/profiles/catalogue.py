@@ -88,7 +88,7 @@ def check_profile(data: bytes, settings: Settings) -> list[Finding]:
     for payload in profile.payloads:
         name = payload.domain or _domain_of(payload)
         spelt = next((known for known in DOMAINS if known.lower() == name.lower()), None)
-        nearest = get_close_matches(name[:100], DOMAINS, n=1, cutoff=0.8)
+        nearest = get_close_matches(name[:100], DOMAINS, n=1, cutoff=0.9)
         checked = checked or spelt is not None or bool(nearest)
         if spelt is not None:
             if name != spelt:

@@ -59,6 +59,7 @@ LOGIN_WINDOW_ROWS: Final[dict[str, tuple[dict[str, Any], list[str], str]]] = {
         ["warning OIDCROPGId", "failure OIDCROPGID"],
         "Did you mean OIDCROPGID?",
     ),
+    "a key like one that is there": ({"OIDCROPGIDs": "mac"}, [], ""),
     "a provider with a preset": ({"OIDCProvider": "Azure"}, ["failure OIDCProvider"], "Custom"),
     "no provider": ({"ROPGProvider": MISSING}, ["failure ROPGProvider"], "missing"),
     "no discovery": ({"OIDCDiscoveryURL": MISSING}, ["failure OIDCDiscoveryURL"], "authentik.exam"),
@@ -173,6 +174,11 @@ LOGIN_WINDOW_ROWS: Final[dict[str, tuple[dict[str, Any], list[str], str]]] = {
     ),
     "the vendor's sample": (SWAPPED, ["warning OIDCAdmin"], "swapped"),
     "administrators": ({"OIDCAdmin": ["mac-admins"], "OIDCAdminAttribute": "groups"}, [], ""),
+    "a group with the name of a claim": (
+        {"OIDCAdmin": ["groups"], "OIDCAdminAttribute": "groups"},
+        [],
+        "",
+    ),
     "administrators by a claim of the provider": (
         {"OIDCAdmin": ["mac-admins"], "OIDCAdminAttribute": "roles"},
         [],

@@ -184,9 +184,9 @@ class HostileTests(SynchronousTestCase):
 
     def test_other_domains(self) -> None:
         """A profile for something else is said to be none of ours."""
-        data = plistlib.dumps(configuration({"PayloadType": "com.apple.wifi.managed"}))
-        [finding] = check_profile(data, settings_of())
-        self.assertIn("no keys of a program that is known", finding.message)
+        for content in (configuration({"PayloadType": "com.apple.wifi.managed"}), {"SSID": "a"}):
+            [finding] = check_profile(plistlib.dumps(content), settings_of())
+            self.assertIn("no keys of a program that is known", finding.message)
 
     @parametrize(
         {
@@ -203,6 +203,21 @@ class HostileTests(SynchronousTestCase):
         [finding] = check_profile(data, settings_of())
         self.assertEqual(finding.state, State.FAILURE)
         self.assertIn(f"Did you mean {wanted}?", finding.message)
+
+    @parametrize(
+        {
+            name: (name,)
+            for name in (
+                "com.jamf.connect.actions",
+                "com.jamf.connect.shares",
+                "com.twocanoes.xcreds-overlay",
+            )
+        }
+    )
+    def test_other_domains_of_a_program(self, name: str) -> None:
+        """A program has domains that are not checked, and not misspelt either."""
+        data = plistlib.dumps(configuration(PAYLOAD, {"PayloadType": name, "Key": "value"}))
+        self.assertEqual(check_profile(data, settings_of()), check_profile(PLAIN, settings_of()))
 
     def test_case_of_a_domain(self) -> None:
         """A domain in other letters is checked, and to be spelt right."""

@@ -162,6 +162,7 @@ class JamfConnectTests(SynchronousTestCase):
             return {profile["PayloadUUID"], *(payload["PayloadUUID"] for payload in content)}
 
         self.assertEqual(len(uuids(profile) | uuids(other)), 6)
+        self.assertEqual(profile["PayloadScope"], "System")
         self.assertEqual(profile["PayloadIdentifier"], "com.example.ropg.ropg.jamf-connect")
         self.assertEqual(profile["PayloadUUID"], "5553A22A-592A-5DB6-8D5E-CE5EB1BF867C")
 
@@ -191,6 +192,12 @@ class XCredsTests(SynchronousTestCase):
                 ],
             },
         )
+
+    def test_client_id_in_the_url(self) -> None:
+        """Any client id can be in a URL."""
+        text = xcreds.profile(Registration(Client("a&b c"), settings_of()))
+        url = keys_of(text)[xcreds.DOMAIN]["discoveryURL"]
+        self.assertEqual(url, f"{HERE}?client_id=a%26b%20c")
 
     def test_settings_that_it_cannot_work_with(self) -> None:
         """They are said after the profile was written."""
