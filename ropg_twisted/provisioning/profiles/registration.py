@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ropg_twisted.authentik.application import Application
-from ropg_twisted.oauth.metadata import DISCOVERY_PATH, TOKEN_PATH
+from ropg_twisted.oauth.metadata import DISCOVERY_PATH, INTROSPECTION_PATH, TOKEN_PATH
 from ropg_twisted.settings.model import Client, Settings
 
 SECRET_PLACEHOLDER: Final = "REPLACE-WITH-THE-CLIENT-SECRET"
@@ -49,7 +49,7 @@ class Registration:
     @property
     def introspection_endpoint(self) -> str:
         """The URL of the daemon's introspection endpoint (RFC 7662)."""
-        return f"{self._base}/introspect"
+        return f"{self._base}{INTROSPECTION_PATH}"
 
     @property
     def authentik_discovery_url(self) -> str:
