@@ -90,9 +90,9 @@ ROWS: Final[dict[str, tuple[dict[str, Any], list[str], str]]] = {
         "must be a boolean",
     ),
     **{
-        f"{key} is {value}": ({key: value}, [f"warning {key}"], "not checked")
+        f"{key} is {word}": ({key: value}, [f"warning {key}"], "not checked")
         for key in PASSWORD_CHECKS
-        for value in (False, MISSING)
+        for word, value in (("false", False), ("missing", MISSING))
     },
 }
 
