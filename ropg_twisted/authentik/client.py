@@ -155,7 +155,9 @@ class FlowSession:
     def cookie(self) -> SessionCookie:
         """The content of Authentik's session cookie now."""
         cookie = self._jar.cookies.get(SESSION_COOKIE)
-        return read_session_cookie(None if cookie is None else cookie.value)
+        if cookie is None:
+            return SessionCookie()
+        return read_session_cookie(cookie.value, cookie.max_age)
 
     async def get(self, url: str, kind: RequestKind, authorization: str | None = None) -> Response:
         """GET ``url``."""
