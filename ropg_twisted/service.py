@@ -245,8 +245,8 @@ def _issuer_info(settings: Settings, algorithm: str) -> IssuerInfo:
 
 
 def _application(settings: Settings) -> Application:
-    slug = settings.app_slug or settings.clients[0].id
-    return Application(settings.authentik_url, slug, named=settings.app_slug is not None)
+    named = settings.app_slug is not None
+    return Application(settings.authentik_url, settings.application, named=named)
 
 
 def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:

@@ -159,3 +159,8 @@ class Settings:
     """File of the audit lines; ``None`` to have them in the log."""
     hash_users: bool
     """Log a keyed hash in place of each user name."""
+
+    @property
+    def application(self) -> str:
+        """Slug of the application, which need not exist if ``app_slug`` is ``None``."""
+        return self.app_slug or self.clients[0].id
