@@ -16,8 +16,9 @@ from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.guard.concurrency import ConcurrencyLimit
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.interfaces import IReadinessProbe
+from ropg_twisted.server.endpoints import listening_endpoint
 from ropg_twisted.server.site import BoundedSite
-from ropg_twisted.server.tls import TLSEndpoint, listening_endpoint
+from ropg_twisted.server.tls import TLSEndpoint
 from ropg_twisted.settings.errors import ListenError, SettingError
 from ropg_twisted.types import IReactor
 

@@ -8,17 +8,19 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import threading
 from collections import Counter
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlencode
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
+from tests.certificates import make_certificate
 from tests.daemon import (
     PATIENCE,
     TWISTD,
@@ -95,9 +97,12 @@ class CheckingThread(threading.Thread):
 
     ``answers`` counts what came back, ``lost`` tells of each check that was not answered.
     ``keeps``: on one connection for as long as the server lets it, as clients should.
+    ``context``: of TLS, ``None`` for plain HTTP.
     """
 
-    def __init__(self, port: int, *, keeps: bool, right: bool) -> None:
+    def __init__(
+        self, port: int, *, keeps: bool, right: bool, context: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(daemon=True)
         self.answers: Counter[str] = Counter()
         self.lost: list[str] = []
@@ -106,6 +111,7 @@ class CheckingThread(threading.Thread):
         self._port = port
         self.keeps = keeps
         self._right = right
+        self._context = context
         self._connection: HTTPConnection | None = None
 
     @property
@@ -125,7 +131,7 @@ class CheckingThread(threading.Thread):
 
     def check(self, password: str) -> str:
         if self._connection is None:
-            self._connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+            self._connection = self._connect()
             self.connections += 1
         self._connection.request("POST", "/oauth/token", form(password), HEADERS)
         response = self._connection.getresponse()
@@ -134,6 +140,11 @@ class CheckingThread(threading.Thread):
             self._connection.close()
             self._connection = None
         return f"{response.status} {body.get('error', 'tokens')}"
+
+    def _connect(self) -> HTTPConnection:
+        if self._context is None:
+            return HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        return HTTPSConnection("localhost", self._port, timeout=PATIENCE, context=self._context)
 
 
 class RestartTestCase(SynchronousTestCase):
@@ -208,6 +219,19 @@ class ActivationTests(RestartTestCase):
 
     def test_a_restart_loses_no_check(self) -> None:
         """Clients that go on asking are all answered, and each check is made once."""
+        self.restart("systemd:domain=INET:index=0", "systemd:domain=INET:name=front")
+
+    def test_a_restart_loses_no_check_over_tls(self) -> None:
+        """The same with certificates of the daemon's own, in a file or in a folder."""
+        certificate = make_certificate(self.folder)
+        self.restart(
+            f"ssl:systemd:domain=INET:name=front:privateKey={certificate}:certKey={certificate}",
+            f"tls:{self.folder}:systemd:domain=INET:index=0",
+            ssl.create_default_context(cafile=certificate),
+        )
+
+    def restart(self, first: str, second: str, context: ssl.SSLContext | None = None) -> None:
+        """Restart a daemon twice, with another endpoint string, while clients ask."""
         with (
             SandboxProcess(self.folder) as sandbox,
             socket.create_server(("127.0.0.1", 0)) as listener,
@@ -215,13 +239,12 @@ class ActivationTests(RestartTestCase):
             environ = self.environ(sandbox.url)
             port = listener.getsockname()[1]
             clients = [
-                CheckingThread(port, keeps=keeps, right=right)
+                CheckingThread(port, keeps=keeps, right=right, context=context)
                 for keeps in (True, False)
                 for right in (True, False)
             ]
             output: list[str] = []
-            for turn, where in enumerate(("index=0", "name=front", "index=0")):
-                endpoint = f"systemd:domain=INET:{where}"
+            for turn, endpoint in enumerate((first, second, first)):
                 with ActivatedDaemon(self.folder, listener, endpoint, **environ) as daemon:
                     if turn == 0:
                         for client in clients:
@@ -266,6 +289,28 @@ class ActivationTests(RestartTestCase):
             self.assertEqual(line["level"], "critical")
             self.assertEqual(daemon.end(), 0, daemon.output)
         self.assertEqual("".join(daemon.output).count("no longer listening"), 1)
+
+    def test_a_socket_that_does_not_fit_is_one_line(self) -> None:
+        """A name that systemd has not passed, and another kind of address, end with status 78."""
+        certificate = make_certificate(self.folder)
+        files = f"privateKey={certificate}:certKey={certificate}"
+        for where, problem in (
+            ("systemd:domain=INET:name=back", "systemd has passed no such socket"),
+            (f"ssl:systemd:domain=INET:index=1:{files}", "systemd has passed no such socket"),
+            (f"ssl:systemd:domain=INET6:name=front:{files}", "has passed needs domain=INET"),
+            (f"tls:{self.folder}:systemd:domain=UNIX:name=front", "has passed needs domain=INET"),
+        ):
+            daemon = ActivatedDaemon(
+                self.folder,
+                listener := socket.create_server(("127.0.0.1", 0)),
+                where,
+                **self.environ("sandbox:"),
+            )
+            with listener, self.assertRaisesRegex(AssertionError, problem), daemon:
+                pass
+            self.assertEqual(daemon.wait(), os.EX_CONFIG)
+            [line] = daemon.output
+            self.assertIn(f"ropg: ROPG_LISTEN cannot listen at {where} (", line)
 
     def test_systemd_s_own_tool_can_start_it(self) -> None:
         """``systemd-socket-activate`` starts the daemon for the first connection."""
