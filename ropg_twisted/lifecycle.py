@@ -51,6 +51,11 @@ class Listener(Service):
         """The end of its certificate, in seconds since the epoch; ``None`` without TLS."""
         return self._endpoint.expires if isinstance(self._endpoint, TLSEndpoint) else None
 
+    def reload_certificate(self) -> None:
+        """Read the certificate now, if its files have changed. An unusable one is not used."""
+        if isinstance(self._endpoint, TLSEndpoint):
+            self._endpoint.reload()
+
     def privilegedStartService(self) -> None:
         """Listen, before the process drops the privilege to bind low ports.
 

@@ -62,6 +62,10 @@ class TLSEndpoint:
         """The end of the certificate for the next connection, in seconds since the epoch."""
         return self._creator.expires
 
+    def reload(self) -> None:
+        """Read the certificates now, if their files have changed."""
+        self._creator.reload()
+
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See :class:`IStreamServerEndpoint`."""
         listening: Deferred[IListeningPort] = self._endpoint.listen(factory)
@@ -143,16 +147,20 @@ class ReloadingConnectionCreator:
 
     def serverConnectionForTLS(self, protocol: object) -> Connection:
         """See :class:`IOpenSSLServerConnectionCreator`."""
-        self._reload()
+        self.reload()
         return self._current.serverConnectionForTLS(protocol)
 
     @property
     def expires(self) -> float:
         """The end of the certificate for the next connection, in seconds since the epoch."""
-        self._reload()
+        self.reload()
         return self._current.expires
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """Make the connection creator again if a file has changed.
+
+        If the files are unusable, the log says so, and the old one stays.
+        """
         stamps = self._stamps()
         if stamps != self._loaded:
             self._loaded = stamps
