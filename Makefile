@@ -8,6 +8,7 @@
 # make fuzz    hostile input, for SECONDS
 # make generated  the tables of docs/, manual pages and completion, from the code
 # make docs    the documents as a site, in build/docs
+# make deb     the Debian package, in dist/
 # make clean   remove what these have made
 #
 # PYTHON=...   the Python to use instead of the newest that is found; VENV=... another place than .venv
@@ -20,7 +21,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test coverage exchanges lint soak simulation fuzz generated docs clean
+.PHONY: demo test coverage exchanges lint soak simulation fuzz generated docs deb clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -55,6 +56,9 @@ generated: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	$(VENV)/bin/python -m tools.site build/docs
+
+deb: $(VENV)/.run
+	contrib/debian/build $(VENV)/bin/python dist
 
 lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
