@@ -58,6 +58,8 @@ class PackagingTests(SynchronousTestCase):
             unit - template,
             {"Description=Password checks (OAuth2 password grant) against Authentik"},
         )
+        # systemd otherwise makes the socket block at each start, for all that share it.
+        self.assertIn("NonBlocking=yes", unit)
 
     def test_twisted_is_not_hidden(self) -> None:
         """Our folder of plugins is no package: one would take the place of Twisted itself."""

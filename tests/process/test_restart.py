@@ -11,16 +11,14 @@ import socket
 import ssl
 import sys
 import tempfile
-import threading
-from collections import Counter
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlencode
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from tests.certificates import make_certificate
+from tests.checking import HEADERS, TOO_MANY, CheckingThread, form
 from tests.daemon import (
     PATIENCE,
     TWISTD,
@@ -33,12 +31,8 @@ from tests.daemon import (
     wait_until,
 )
 
-HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 ENOUGH = 25
 """Checks of each client before, between and after restarts."""
-TOO_MANY = 5000
-"""Checks of a client after which something has gone wrong."""
-
 HANDED_DOWN = """
 import os, socket, sys
 with socket.socket(socket.AF_UNIX) as way:
@@ -50,12 +44,6 @@ os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAME
 os.execv(sys.argv[2], sys.argv[2:])
 """
 """Does for a daemon what systemd does: descriptor 3 is the socket that it takes from the test."""
-
-
-def form(password: str) -> str:
-    """The body of a check."""
-    fields = {"grant_type": "password", "client_id": "jamf-connect", "username": "alice"}
-    return urlencode({**fields, "password": password})
 
 
 def is_refused(port: int) -> bool:
@@ -90,61 +78,6 @@ class ActivatedDaemon(Process):
             with child:
                 socket.send_fds(child, [b"x"], [self._listener.fileno()])
         self.wait_for(lambda line: "listening at" in line)
-
-
-class CheckingThread(threading.Thread):
-    """Checks one password after the other until it is told to end; never two at a time.
-
-    ``answers`` counts what came back, ``lost`` tells of each check that was not answered.
-    ``keeps``: on one connection for as long as the server lets it, as clients should.
-    ``context``: of TLS, ``None`` for plain HTTP.
-    """
-
-    def __init__(
-        self, port: int, *, keeps: bool, right: bool, context: ssl.SSLContext | None = None
-    ) -> None:
-        super().__init__(daemon=True)
-        self.answers: Counter[str] = Counter()
-        self.lost: list[str] = []
-        self.connections = 0
-        self.ending = threading.Event()
-        self._port = port
-        self.keeps = keeps
-        self._right = right
-        self._context = context
-        self._connection: HTTPConnection | None = None
-
-    @property
-    def asked(self) -> int:
-        """The number of checks that have ended."""
-        return sum(self.answers.values()) + len(self.lost)
-
-    def run(self) -> None:
-        """Check, until it is enough."""
-        while not self.ending.is_set() and self.asked < TOO_MANY:
-            password = USUAL_PASSWORD if self._right else f"wrong {self.name} {self.asked}"
-            try:
-                self.answers[self.check(password)] += 1
-            except (OSError, HTTPException) as error:
-                self.lost.append(repr(error))
-                self._connection = None
-
-    def check(self, password: str) -> str:
-        if self._connection is None:
-            self._connection = self._connect()
-            self.connections += 1
-        self._connection.request("POST", "/oauth/token", form(password), HEADERS)
-        response = self._connection.getresponse()
-        body = json.loads(response.read())
-        if response.will_close or not self.keeps:
-            self._connection.close()
-            self._connection = None
-        return f"{response.status} {body.get('error', 'tokens')}"
-
-    def _connect(self) -> HTTPConnection:
-        if self._context is None:
-            return HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
-        return HTTPSConnection("localhost", self._port, timeout=PATIENCE, context=self._context)
 
 
 class RestartTestCase(SynchronousTestCase):
