@@ -19,7 +19,14 @@ from tools.generate import CHECKOUT
 
 NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Start": ("Ten-minute set-up <self>",),
-    "Operation": ("operations", "authentik", "directories", "clients", "security"),
+    "Operation": (
+        "operations",
+        "several-daemons",
+        "authentik",
+        "directories",
+        "clients",
+        "security",
+    ),
     "Reference": ("settings", "answers", "glossary"),
     "Development": ("architecture", "CONTRIBUTING", "releasing", "SECURITY", "CHANGELOG"),
 }
