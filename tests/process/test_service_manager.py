@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
-from tests.daemon import PATIENCE, DaemonProcess, SandboxProcess
+from tests.certificates import make_certificate
+from tests.daemon import PATIENCE, DaemonProcess, SandboxProcess, free_port
 
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 WATCHDOG_USEC = 100_000
@@ -165,6 +166,41 @@ class ReloadTests(ServiceManagerTestCase):
             self.config('allowed_networks = "10.0.0.0/8"\n[[clients]]\nid = "two"\n')
             self.reload(daemon)
             self.assertEqual(self.answer(daemon, "two"), "403 access_denied")
+
+    def test_the_status_page_shows_the_settings_in_use(self) -> None:
+        """Those of the last reload, without the ones that wait for a restart."""
+        path = self.config('app_slug = "a"\n[[clients]]\nid = "one"\n')
+        port = free_port()
+        with DaemonProcess(
+            self.folder,
+            NOTIFY_SOCKET=self.path,
+            ROPG_CONFIG=path,
+            ROPG_ADMIN_LISTEN=f"tcp:{port}:interface=127.0.0.1",
+        ) as daemon:
+            self.receive_until("READY=1")
+            self.config('app_slug = "b"\ndeadline = 7\n[[clients]]\nid = "two"\n')
+            self.reload(daemon)
+            connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            connection.request("GET", "/")
+            page = connection.getresponse().read().decode()
+            connection.close()
+        self.assertIn("<code>two</code>", page)
+        self.assertNotIn("<code>one</code>", page)
+        self.assertIn("<code>a</code>", page)
+        self.assertIn("15 s", page)
+
+    def test_an_unusable_certificate_is_told_of_at_once(self) -> None:
+        """The reload looks at the certificates, before the next client comes."""
+        certificate = Path(make_certificate(self.folder))
+        with DaemonProcess(
+            self.folder,
+            listen=f"ssl:{{port}}:interface=127.0.0.1:privateKey={certificate}",
+            NOTIFY_SOCKET=self.path,
+        ) as daemon:
+            self.receive_until("READY=1")
+            certificate.write_text("garbage")
+            self.reload(daemon)
+            daemon.wait_for(lambda line: "renewed certificate: unusable" in line)
 
     def test_a_wrong_file_changes_nothing(self) -> None:
         """The log has the line of the setting, once; all other settings stay too."""
