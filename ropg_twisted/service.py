@@ -13,6 +13,7 @@ from twisted.web.resource import IResource
 
 from ropg_twisted.api.admin import Admin
 from ropg_twisted.api.app import API
+from ropg_twisted.api.introspection import IntrospectionEndpoint
 from ropg_twisted.api.metadata import MetadataEndpoint
 from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.api.token import TokenEndpoint
@@ -77,7 +78,7 @@ def make_service(
     Raises :exc:`SettingError` for a setting that does not work.
     """
     for warning in warnings(settings):
-        log.warn(warning)
+        log.warn("{line}", line=warning)
     keys, algorithm = _keys(settings)
     registry = CollectorRegistry()
     add_build_info(registry)
@@ -127,12 +128,11 @@ def make_service(
     relay = Relay(application, client, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
     access_tokens = AccessTokens(settings.issuer, keys)
-    metadata = MetadataEndpoint(
-        IssuerInfo(settings.issuer, algorithm, settings.authentik_url), provider_metadata, keys
-    )
 
     def make_api(settings: Settings) -> IResource:
         """Return the API. All that depends on a setting which can be reloaded is made here."""
+        for warning in warnings(settings):
+            log.warn(warning)
         clients = Clients(settings.clients)
         network_policy = NetworkPolicy(settings.allowed_networks, settings.trusted_proxies)
         issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
@@ -146,7 +146,8 @@ def make_service(
                 observer,
             ),
             UserinfoEndpoint(network_policy, access_tokens, relay),
-            metadata,
+            IntrospectionEndpoint(network_policy, clients, access_tokens, relay, observer),
+            MetadataEndpoint(_issuer_info(settings, algorithm), provider_metadata, keys),
             readiness,
             clients,
             drop_on_outage=settings.drop_on_outage,
@@ -241,6 +242,11 @@ def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:
     return store.ring, settings.signing_alg
 
 
+def _issuer_info(settings: Settings, algorithm: str) -> IssuerInfo:
+    introspection = any(client.expected_secret_hash is not None for client in settings.clients)
+    return IssuerInfo(settings.issuer, algorithm, settings.authentik_url, introspection)
+
+
 def _application(settings: Settings) -> Application:
     return Application(settings.authentik_url, settings.app_slug, named=settings.app_required)
 
@@ -258,7 +264,7 @@ def _client(
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
         client_ip = ClientIPHeaders(settings.outpost_token)
-        return make_client(reactor, ca_pem, client_ip, settings.max_checks, on_request)
+        return make_client(reactor, settings.authentik_url, ca_pem, client_ip, on_request)
     except ValueError:
         raise SettingError(
             "ROPG_CA_FILE", "contains no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"

@@ -27,8 +27,9 @@ from ropg_twisted.oauth.keystore import KEYS_FILE
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN
 from ropg_twisted.telemetry.user_hash import UserHash, read_key
-from tests.daemon import PATIENCE, TWISTD, Process, SandboxProcess, free_port
+from tests.daemon import PATIENCE, TWISTD, Process, SandboxProcess
 from tests.paths import CHECKOUT
+from tests.ports import free_port
 
 PASSWORD = 'canary-"pass"&wörd+%'
 CLIENT_SECRET = "canary-client-secret;%&"
@@ -261,6 +262,13 @@ class CanaryTests(SynchronousTestCase):
                     f"http://127.0.0.1:{self.port}{path}", headers=bearer, timeout=PATIENCE
                 )
             )
+
+        fleet = {"client_id": "fleet", "client_secret": CLIENT_SECRET}
+        for token in (tokens["access_token"], PASSWORD, f"{TOKEN.decode()}.unknown"):
+            asked = {**fleet, "token": token}
+            expect(self.send(asked, path="/introspect"), 200, "a token of another client")
+            expect(self.send({**asked, "client_secret": PASSWORD}, path="/introspect"), 401)
+            expect(self.send(asked, path=f"/introspect?token={quote(token)}"), 400)
 
         body = urlencode(WRONG).encode()
         head = b"POST /oauth/token HTTP/1.1\r\nHost: x\r\n"

@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from tests.certificates import make_certificate
-from tests.daemon import PATIENCE, DaemonProcess, SandboxProcess, free_port
+from tests.daemon import PATIENCE, DaemonProcess, SandboxProcess
+from tests.ports import free_port
 
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 WATCHDOG_USEC = 100_000
