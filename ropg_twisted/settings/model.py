@@ -45,6 +45,15 @@ class SecondFactor(StrEnum):
     """Tokens if a valid code came with the password, else as ``REFUSED``."""
 
 
+class SessionRemoval(StrEnum):
+    """The sessions that are removed after a check."""
+
+    AUTO = "auto"
+    """Those that do not end by themselves within five minutes."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class NameSplit(StrEnum):
     """The rule that splits a full name into ``given_name`` and ``family_name``."""
 
@@ -139,6 +148,7 @@ class Settings:
     login_stage: bool
     claims_from_username: bool
     invalidation_flow: str | None = None
+    session_removal: SessionRemoval
     ca_file: Path | None = None
     outpost_token: str | None = field(default=None, repr=False)
     trusted_proxies: Networks = field(default=Networks())

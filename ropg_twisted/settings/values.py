@@ -27,6 +27,7 @@ from ropg_twisted.settings.model import (
     LimitsStore,
     NameSplit,
     SecondFactor,
+    SessionRemoval,
 )
 
 T = TypeVar("T")
@@ -125,6 +126,7 @@ upstream_tokens = choice({"own": False, "authentik": True})
 drop_on_outage = choice({"503": False, "abort": True})
 log_users = choice({"plain": False, "hashed": True})
 unencoded = choice({"form": False, "unencoded": True, "undecoded": True})
+session_removal = choice({removal.value: removal for removal in SessionRemoval})
 second_factor = choice({factor.value: factor for factor in SecondFactor})
 name_split = choice({rule.value: rule for rule in NameSplit})
 
