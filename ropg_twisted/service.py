@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import Final
 
 from prometheus_client import CollectorRegistry
-from twisted.application.service import MultiService
 from twisted.logger import Logger
+from twisted.web.resource import IResource
 
 from ropg_twisted.api.admin import Admin
 from ropg_twisted.api.app import API
@@ -30,6 +30,7 @@ from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
+from ropg_twisted.daemon import Daemon
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.guard.chain import guarded
@@ -72,7 +73,7 @@ def make_service(
     reactor: IReactor,
     dropped_lines: Callable[[], int] = lambda: 0,
     audit_file: LogDestination | None = None,
-) -> MultiService:
+) -> Daemon:
     """Return the whole daemon, not started yet.
 
     ``dropped_lines``: returns the number of log lines that were dropped because nobody read them.
@@ -94,10 +95,9 @@ def make_service(
     sessions = _sessions(settings, reactor)
     request_metrics = RequestMetrics(registry, time.time)
     history = History(reactor)
-    observer = RequestObservers(_audit_log(settings, audit_file), request_metrics, history)
     evidence = FlowEvidence(reactor)
-    redis = settings.limits_store
-    store = None if redis is None else SharedStore(redis, reactor)
+    limits_store = settings.limits_store
+    store = None if limits_store is None else SharedStore(limits_store.storage, reactor)
     plausibility = Plausibility(reactor)
     guards = guarded(
         AuthentikVerifier(
@@ -128,30 +128,37 @@ def make_service(
         reactor,
     )
     readiness = ReadinessHistory(probe, reactor)
-    clients = Clients(settings.clients)
     relay = Relay(application, client, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
-    issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
     access_tokens = AccessTokens(settings.issuer, keys)
-    network_policy = NetworkPolicy(settings.allowed_networks, settings.trusted_proxies)
-    provider = API(
-        TokenEndpoint(
-            network_policy,
-            clients,
-            PasswordGrantHandler(canary, issuer, reissuer, observer),
-            RelayedGrantHandler(relay, reissuer, observer),
-            observer,
-        ),
-        UserinfoEndpoint(network_policy, access_tokens, relay),
-        IntrospectionEndpoint(network_policy, clients, access_tokens, relay, observer),
-        MetadataEndpoint(_issuer_info(settings, algorithm), provider_metadata, keys),
-        readiness,
-        clients,
-        drop_on_outage=settings.drop_on_outage,
-    )
-    site = BoundedSite(provider.app.resource(), reactor)
 
-    daemon = MultiService()
+    def make_api(settings: Settings) -> IResource:
+        """Return the API. All that depends on a setting which can be reloaded is made here."""
+        for warning in warnings(settings):
+            log.warn(warning)
+        clients = Clients(settings.clients)
+        network_policy = NetworkPolicy(settings.allowed_networks, settings.trusted_proxies)
+        issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
+        observer = RequestObservers(_audit_log(settings, audit_file), request_metrics, history)
+        api = API(
+            TokenEndpoint(
+                network_policy,
+                clients,
+                PasswordGrantHandler(canary, issuer, reissuer, observer),
+                RelayedGrantHandler(relay, reissuer, observer),
+                observer,
+            ),
+            UserinfoEndpoint(network_policy, access_tokens, relay),
+            IntrospectionEndpoint(network_policy, clients, access_tokens, relay, observer),
+            MetadataEndpoint(_issuer_info(settings, algorithm), provider_metadata, keys),
+            readiness,
+            clients,
+            drop_on_outage=settings.drop_on_outage,
+        )
+        return api.app.resource()
+
+    site = BoundedSite(make_api(settings), reactor)
+    daemon = Daemon(settings, make_api, site, readiness)
     grace = settings.deadline + STOP_SECONDS
     Lifecycle(site, guards.concurrency, sessions, readiness, store, grace).setServiceParent(daemon)
     if settings.sandbox_port is not None:
@@ -162,7 +169,7 @@ def make_service(
     }
     if settings.admin_listen is not None:
         state = StateReader(
-            settings,
+            lambda: daemon.settings,
             readiness,
             history,
             evidence,
@@ -179,8 +186,7 @@ def make_service(
         admin = QuietSite(Admin(readiness, registry, state.read).app.resource(), reactor=reactor)
         where = settings.admin_listen
         listeners["admin"] = Listener("ROPG_ADMIN_LISTEN", where, admin, reactor)
-    for listener in listeners.values():
-        listener.setServiceParent(daemon)
+    daemon.listen(listeners)
     registry.register(
         metric_readers(
             guards,
@@ -245,8 +251,7 @@ def _issuer_info(settings: Settings, algorithm: str) -> IssuerInfo:
 
 
 def _application(settings: Settings) -> Application:
-    named = settings.app_slug is not None
-    return Application(settings.authentik_url, settings.application, named=named)
+    return Application(settings.authentik_url, settings.app_slug, named=settings.app_required)
 
 
 def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:

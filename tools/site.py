@@ -20,7 +20,7 @@ from tools.generate import CHECKOUT
 
 NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Start": ("Ten-minute set-up <self>",),
-    "Operation": ("operations", "authentik", "directories", "security"),
+    "Operation": ("operations", "several-daemons", "authentik", "directories", "security"),
     "Clients": (
         "clients",
         "clients/jamf-connect",

@@ -76,7 +76,7 @@ class Registration:
 
 def authentik_discovery_url(settings: Settings) -> str:
     """Return the URL of Authentik's discovery document for the daemon's application."""
-    return Application(settings.authentik_url, settings.application, named=False).discovery_url
+    return Application(settings.authentik_url, settings.app_slug, named=False).discovery_url
 
 
 def find_client(settings: Settings, program: str, client_id: str | None) -> Client:
