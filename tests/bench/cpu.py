@@ -25,6 +25,7 @@ from tests.bench.servers import (
 )
 
 ROUNDS: Final = 7
+FEWER_ROUNDS: Final = 4
 SECONDS: Final = 1.5
 """Seconds of one server in one round."""
 
@@ -48,9 +49,14 @@ SHAPES: Final = (
 
 @dataclass(slots=True)
 class CPURow:
-    """The rounds of one server. ``requests`` and ``connections``: at Authentik, per check."""
+    """The rounds of one server.
+
+    ``memory``: of the idle server, in MiB. ``requests`` and ``connections``: at Authentik, per
+    check.
+    """
 
     shape: Shape
+    memory: float
     rate: list[float] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
     authentik_microseconds: list[float] = field(default_factory=list)
@@ -58,7 +64,9 @@ class CPURow:
     connections: float = 0.0
 
 
-async def measure_cpu(bench: Bench, *, tls: bool = False, wrong: int = 0) -> list[CPURow]:
+async def measure_cpu(
+    bench: Bench, rounds: int, *, tls: bool = False, wrong: int = 0
+) -> list[CPURow]:
     """Measure all servers, in turn, round by round.
 
     ``tls``: a new TLS connection for each check, otherwise connections are kept alive as far as the
@@ -66,10 +74,10 @@ async def measure_cpu(bench: Bench, *, tls: bool = False, wrong: int = 0) -> lis
     """
     shapes = [shape for shape in SHAPES if shape.kind != "go" or bench.go]
     servers = [await bench.start(shape, tls=tls) for shape in shapes]
-    rows = [CPURow(shape) for shape in shapes]
+    rows = [CPURow(server.shape, server.memory()) for server in servers]
     for server in servers:
         await _load(server, 0.3, wrong)
-    for number in range(bench.rounds or ROUNDS):
+    for number in range(bench.rounds or rounds):
         # Each begins once, so that none is always after the same other one.
         order = [(number + position) % len(servers) for position in range(len(servers))]
         for position in order:
@@ -108,8 +116,8 @@ async def _round(bench: Bench, server: Server, row: CPURow, wrong: int) -> None:
 
 
 async def _load(server: Server, seconds: float, wrong: int = 0) -> Load:
-    load = Load(server.port, tls=server.tls, wrong=wrong)
+    load = Load(server.port, tls=server.tls, keep_alive=not server.tls, wrong=wrong)
     await load.closed_loop(CLIENTS, seconds)
-    if any(answer.status == 0 or answer.is_told_later for answer in load.answers):
+    if load.unanswered() or load.told_later():
         raise RuntimeError(f"{server.shape.name}: not every check was answered")
     return load

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class Bench:
         *,
         tls: bool = False,
         cores: Iterable[int] | None = None,
-        descriptor: int | None = None,
+        listener: socket.socket | None = None,
     ) -> Server:
         """Start a server, and wait until it accepts a right password."""
         server = Server(
@@ -56,7 +57,7 @@ class Bench:
             self.cores.servers[:1] if cores is None else cores,
             tls=tls,
             extras=self.extras,
-            descriptor=descriptor,
+            listener=listener,
         )
         self.servers.append(server)
         try:

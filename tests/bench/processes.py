@@ -41,12 +41,12 @@ class Cores:
 
 
 def divide_cores(available: Iterable[int]) -> Cores:
-    """Divide the cores. With only one, all share it; with up to three, a second server shares."""
+    """Divide the cores. With two, a second server shares that of the load."""
     cores = sorted(available)
     if len(cores) == 1:
         return Cores((cores[0],), frozenset(cores), False)
     servers = (cores[-1], cores[-2])
-    load = frozenset(cores[:-2] if len(cores) > 3 else cores[:-1])
+    load = frozenset(cores[:-2] if len(cores) > 2 else cores[:1])
     return Cores(servers, load, True)
 
 
