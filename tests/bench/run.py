@@ -44,14 +44,21 @@ async def main(arguments: Sequence[str]) -> None:
         if not bench.go:
             _say("Go is not on PATH: the compiled peer is left out")
         bench.extras = await find_extras(bench)
-        for part in wanted.only:
-            _say(f"part {part}")
-            await _measure(bench, part, results)
-    print(report(results))
-    if wanted.json is not None:
-        figures = asdict(results)
-        figures["targets"] = [{**asdict(one), "met": one.met} for one in targets(results)]
-        wanted.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+        try:
+            for part in wanted.only:
+                _say(f"part {part}")
+                await _measure(bench, part, results)
+        finally:
+            # A part that fails takes no other with it.
+            print(report(results))
+            if wanted.json is not None:
+                write_json(results, wanted.json)
+
+
+def write_json(results: Results, path: Path) -> None:
+    """Write all figures, and whether each target is met."""
+    met = [{**asdict(target), "met": target.met} for target in targets(results)]
+    path.write_text(json.dumps({**asdict(results), "targets": met}, indent=1) + "\n", "utf-8")
 
 
 async def _measure(bench: Bench, part: str, results: Results) -> None:

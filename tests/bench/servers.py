@@ -152,14 +152,14 @@ class Server(Child):
         environ = {
             "AUTHENTIK_URL": authentik.url,
             "PROXY_ISSUER": "http://127.0.0.1",
-            "ROPG_LISTEN": "systemd:domain=INET:index=0" if inherits else listen,
+            "ROPG_LISTEN": "systemd:domain=INET:name=ropg" if inherits else listen,
             "ROPG_SIGNING_ALG": self.shape.algorithm,
             "ROPG_STATE_DIR": str(home / "state"),
             # The load comes through a proxy, which knows the address of each client.
             "ROPG_TRUSTED_PROXIES": "127.0.0.1",
         }
         if inherits:
-            environ |= {"LISTEN_FDS": "1"}
+            environ |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "ropg"}
         if not self.shape.extras:
             environ |= EXTRAS_OFF
         return environ | dict(pair.split("=", 1) for pair in self.shape.settings)
