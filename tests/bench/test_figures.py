@@ -25,6 +25,7 @@ from tests.bench.run import PARTS, options, write_json
 from tests.bench.scaling import Scaling
 from tests.bench.servers import FLASK, OURS, OURS_EC, Shape
 from tests.bench.targets import Target, targets
+from tests.daemon import wait_until
 
 positive = st.floats(0.001, 1000)
 rounds = st.lists(st.tuples(positive, positive, positive), min_size=1, max_size=9)
@@ -156,8 +157,18 @@ class ProcessTests(SynchronousTestCase):
         core = min(os.sched_getaffinity(0))
         child = Child([sys.executable, "-c", script], {}, folder, [core], folder / "log")
         self.addCleanup(child.end)
-        while "both" not in child.log.read_text() and child.running:
-            pass
+        wait_until(lambda: "both" in child.log.read_text(), "both children have burnt")
         self.assertGreaterEqual(child.cpu_seconds(), 0.55)
         self.assertEqual(len(child.pids()), 2)
         self.assertGreater(child.memory(), 5)
+        pids = child.pids()
+        child.end()
+        wait_until(lambda: not any(_runs(pid) for pid in pids), "the children have ended")
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process exists, and has not ended."""
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
