@@ -37,17 +37,17 @@ class Seen:
 
 
 class Client:
-    """A client of a fake Authentik, with the newest session cookie."""
+    """A client of a fake Authentik. ``cookie``: the newest session cookie."""
 
     def __init__(self) -> None:
         self.authentik = FakeAuthentik()
-        self._cookie = b""
+        self.cookie = b""
         self._username = ""
 
     def ask(self, method: str, path: str, body: dict[str, str] | None = None) -> Seen:
         """Send a request and return the response."""
         sent = b"" if body is None else json.dumps(body).encode()
-        response, _ = self.authentik.answer(method.encode(), path.encode(), self._cookie, sent)
+        response, _ = self.authentik.answer(method.encode(), path.encode(), self.cookie, sent)
         head, _, content = response.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         pairs = [
@@ -56,7 +56,7 @@ class Client:
         cookies = [value for name, value in pairs if name == "set-cookie"]
         for cookie in cookies:
             if cookie.startswith("authentik_session="):
-                self._cookie = cookie.partition("=")[2].partition(";")[0].encode()
+                self.cookie = cookie.partition("=")[2].partition(";")[0].encode()
         headers = dict(pairs)
         assert int(headers["content-length"]) == len(content)
         return Seen(
@@ -70,7 +70,7 @@ class Client:
         """Send a recorded request, with our own spelling of a right password."""
         body = sent.body
         if not cookie:
-            self._cookie = b""
+            self.cookie = b""
         if body is not None:
             self._username = body.get("uid_field", self._username)
             if body.get("password") == RIGHT:
@@ -205,7 +205,9 @@ class SessionTests(SynchronousTestCase):
         """Then, and before a login, nobody is logged in."""
         client = self.log_in()
         self.assertEqual(client.ask("GET", USER.decode()).status, 200)
+        cookie = client.cookie
         client.ask("GET", REMOVAL.decode())
+        client.cookie = cookie
         self.assertEqual(client.ask("GET", USER.decode()).status, 403)
         self.assertEqual(Client().ask("GET", USER.decode()).status, 403)
 
