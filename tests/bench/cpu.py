@@ -91,8 +91,7 @@ async def find_extras(bench: Bench) -> tuple[str, ...]:
     server = await bench.start(OURS)
     bench.authentik.reset()
     load = await _load(server, 0.5)
-    await load.settle()
-    counts = bench.authentik.counts()
+    counts = await bench.settle()
     bench.end_servers()
     return tuple(kind for kind in EXTRAS if counts.requests.get(kind, 0) >= 0.5 * len(load.answers))
 
@@ -104,9 +103,8 @@ async def _round(bench: Bench, server: Server, row: CPURow, wrong: int) -> None:
     begun = time.perf_counter()
     load = await _load(server, SECONDS, wrong)
     seconds = time.perf_counter() - begun
-    await load.settle()
+    counts = await bench.settle()
     checks = len(load.answers)
-    counts = bench.authentik.counts()
     row.rate.append(checks / seconds)
     row.milliseconds.append(1000 * (server.cpu_seconds() - cpu) / checks)
     requests = sum(counts.requests.values())

@@ -55,6 +55,6 @@ async def _round(bench: Bench, server: Server, row: LatencyRow) -> None:
     bench.authentik.reset(AUTHENTIK)
     load = Load(server.port)
     await load.closed_loop(1, SECONDS, pause=PAUSE)
-    await load.settle()
+    await bench.settle()
     own = bench.authentik.login_seconds()
     row.added.extend(answer.seconds - own[answer.check.username] for answer in load.right())

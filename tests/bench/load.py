@@ -16,10 +16,6 @@ MAX_WAIT: Final = 5.0
 """Seconds that a client which was told *later* waits at most, whatever ``Retry-After`` says."""
 
 
-SETTLE: Final = 0.1
-"""Seconds for what servers do after their answers."""
-
-
 class FalseVerdictError(Exception):
     """A server gave a verdict that is not true, so its speed says nothing."""
 
@@ -134,10 +130,6 @@ class Load:
     def unanswered(self) -> int:
         """Return the number of checks without an answer."""
         return sum(answer.status == 0 for answer in self.answers)
-
-    async def settle(self) -> None:
-        """Wait for what servers do after their answers, such as the removal of sessions."""
-        await asyncio.sleep(SETTLE)
 
     def _retry_after(self, before: int) -> float:
         """Return the seconds that the last answer asks for, if it says *later*."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import socket
@@ -16,10 +17,14 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.bench.authentik import Counts
 from tests.bench.load import until_right
 from tests.bench.processes import Cores, divide_cores
 from tests.bench.servers import EXTRAS, Authentik, Server, Shape, build_go
 from tests.certificates import Key, identity
+
+SETTLE: Final = 0.1
+"""Seconds without a request, after which a server has done everything."""
 
 PACKAGES: Final = ("Twisted", "treq", "gunicorn", "Flask", "requests", "aiohttp", "uvloop")
 
@@ -65,6 +70,15 @@ class Bench:
         except RuntimeError:
             raise RuntimeError(f"{shape.name}:\n{server.log.read_text()[-4000:]}") from None
         return server
+
+    async def settle(self) -> Counts:
+        """Wait for what servers do after their answers, such as removals. Return the counts."""
+        before, counts = None, self.authentik.counts()
+        while counts.requests != before:
+            before = counts.requests
+            await asyncio.sleep(SETTLE)
+            counts = self.authentik.counts()
+        return counts
 
     def end_servers(self) -> None:
         """End all servers."""

@@ -49,7 +49,7 @@ async def main(arguments: Sequence[str]) -> None:
                 _say(f"part {part}")
                 await _measure(bench, part, results)
         finally:
-            # A part that fails takes no other with it.
+            # A part that fails takes none of those before it along.
             print(report(results))
             if wanted.json is not None:
                 write_json(results, wanted.json)
