@@ -29,6 +29,9 @@ FEWER_ROUNDS: Final = 4
 SECONDS: Final = 1.5
 """Seconds of one server in one round."""
 
+WARM_SECONDS: Final = 0.2
+"""Seconds of load before each round."""
+
 CLIENTS: Final = 8
 WRONG: Final = 4
 """Where wrong passwords are mixed in, one in so many is."""
@@ -75,8 +78,6 @@ async def measure_cpu(
     shapes = [shape for shape in SHAPES if shape.kind != "go" or bench.go]
     servers = [await bench.start(shape, tls=tls) for shape in shapes]
     rows = [CPURow(server.shape, server.memory()) for server in servers]
-    for server in servers:
-        await _load(server, 0.3, wrong)
     for number in range(bench.rounds or rounds):
         # Each begins once, so that none is always after the same other one.
         order = [(number + position) % len(servers) for position in range(len(servers))]
@@ -97,6 +98,9 @@ async def find_extras(bench: Bench) -> tuple[str, ...]:
 
 
 async def _round(bench: Bench, server: Server, row: CPURow, wrong: int) -> None:
+    # Connections that were idle for too long are opened again before anything is counted.
+    await _load(server, WARM_SECONDS, wrong)
+    await bench.settle()
     bench.authentik.reset()
     authentik = bench.authentik.counts().cpu_seconds
     cpu = server.cpu_seconds()
