@@ -45,8 +45,11 @@ def with_server(answer: bytes, body: Callable[[int], Awaitable[object]]) -> int:
         listening = await loop.create_server(
             lambda: FixedConnection(answer, opened), "127.0.0.1", 0
         )
-        async with listening:
+        try:
             await body(listening.sockets[0].getsockname()[1])
+        finally:
+            # Not the end of "async with", which waits for the clients from Python 3.12 on.
+            listening.close()
 
     asyncio.run(run())
     return len(opened)
