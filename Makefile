@@ -49,7 +49,7 @@ exchanges: $(VENV)/.test
 soak: $(VENV)/.test
 	$(VENV)/bin/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS))
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.test
 	$(VENV)/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(JSON),--json $(JSON))
 
@@ -91,8 +91,7 @@ $(VENV)/.run: EXTRAS =
 $(VENV)/.test: EXTRAS = [test]
 $(VENV)/.lint: EXTRAS = [lint]
 $(VENV)/.docs: EXTRAS = [docs]
-$(VENV)/.bench: EXTRAS = [bench]
-$(VENV)/.run $(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.bench: $(VENV)/.made setup.cfg pyproject.toml
+$(VENV)/.run $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.made setup.cfg pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
 	touch $@
 

@@ -20,7 +20,14 @@ from tools.generate import CHECKOUT
 
 NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Start": ("Ten-minute set-up <self>",),
-    "Operation": ("operations", "several-daemons", "authentik", "directories", "security"),
+    "Operation": (
+        "operations",
+        "several-daemons",
+        "authentik",
+        "directories",
+        "performance",
+        "security",
+    ),
     "Clients": (
         "clients",
         "clients/jamf-connect",
