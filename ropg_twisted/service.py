@@ -80,14 +80,14 @@ def make_service(
     keys, algorithm = _keys(settings)
     registry = CollectorRegistry()
     add_build_info(registry)
-    client = _client(settings, reactor, UpstreamMetrics(registry).observe)
+    client = authentik_client(settings, reactor, UpstreamMetrics(registry).observe)
     flow = FlowExecutor(
         settings.authentik_url, settings.flow_slug, settings.login_stage, settings.slow_refusal
     )
-    application = _application(settings)
+    application = configured_application(settings)
     provider_metadata = ProviderMetadata(application, client, settings.deadline, reactor)
     tokens = IDTokenVerifier(provider_metadata)
-    sessions = _sessions(settings, reactor)
+    sessions = session_remover(settings, reactor)
     request_metrics = RequestMetrics(registry, time.time)
     history = History(reactor)
     observer = RequestObservers(_audit_log(settings, audit_file), request_metrics, history)
@@ -235,21 +235,28 @@ def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:
     return store.ring, settings.signing_alg
 
 
-def _application(settings: Settings) -> Application:
+def configured_application(settings: Settings) -> Application:
+    """Return the application of the settings."""
     slug = settings.app_slug or settings.clients[0].id
     return Application(settings.authentik_url, slug, named=settings.app_slug is not None)
 
 
-def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:
+def session_remover(settings: Settings, reactor: IReactor) -> SessionRemover:
+    """Return what removes sessions as the settings say."""
     flow = None
     if settings.invalidation_flow is not None:
         flow = FlowExecutor(settings.authentik_url, settings.invalidation_flow)
     return SessionRemover(flow, settings.deadline, reactor, settings.max_checks)
 
 
-def _client(
+def authentik_client(
     settings: Settings, reactor: IReactor, on_request: Callable[[UpstreamRequest], None]
 ) -> AuthentikClient:
+    """Return a client of the Authentik of the settings.
+
+    ``on_request``: called after each request. Raises :exc:`SettingError` if ``ROPG_CA_FILE``
+    contains no certificates.
+    """
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
         client_ip = ClientIPHeaders(settings.outpost_token)

@@ -203,6 +203,7 @@ class FlowSession:
             content_type=read_header(response, "Content-Type") or "",
             location=read_header(response, "Location"),
             body=body,
+            date=read_header(response, "Date"),
         )
 
 
