@@ -59,6 +59,9 @@ from ropg_twisted.types import IReactor
 
 log: Final = Logger()
 
+SANDBOX_FOLDER: Final = "sandbox"
+"""Folder of the keys for the sandbox, in the state directory."""
+
 STOP_SECONDS: Final = 2
 """Seconds that the shutdown may take in addition to the deadline of a check."""
 
@@ -230,7 +233,7 @@ def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:
     state_dir = settings.state_dir
     if settings.sandbox_port is not None:
         # The passwords of the sandbox are public: its tokens must not verify with the real keys.
-        state_dir = state_dir / "sandbox"
+        state_dir = state_dir / SANDBOX_FOLDER
     store = KeyStore(state_dir, settings.signing_alg, time.time)
     return store.ring, settings.signing_alg
 

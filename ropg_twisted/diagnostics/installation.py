@@ -46,9 +46,7 @@ class Installation:
         """Return the installation of these settings. ``client_id``: the only client to look at."""
         return cls(
             settings=settings,
-            clients=tuple(
-                client for client in settings.clients if client_id in (None, client.id)
-            ),
+            clients=tuple(client for client in settings.clients if client_id in (None, client.id)),
             authentik=authentik_client(settings, reactor, lambda request: None),
             flow=FlowExecutor(
                 settings.authentik_url,

@@ -22,9 +22,7 @@ def failure(name: str, message: str, page: str) -> Finding:
     return Finding(name, State.FAILURE, message, DOCUMENTATION + page)
 
 
-def from_reason(
-    name: str, reason: Reason, state: State = State.FAILURE, lead: str = ""
-) -> Finding:
+def from_reason(name: str, reason: Reason, state: State = State.FAILURE, lead: str = "") -> Finding:
     """Return a finding with the summary and the remedy of a reason. ``lead``: words before them."""
     remedy = REMEDIES[reason]
     words = (lead, remedy.summary, remedy.remedy)

@@ -106,13 +106,13 @@ class TLSEndpoint:
     def __init__(
         self, creator: ReloadingConnectionCreator, endpoint: IStreamServerEndpoint
     ) -> None:
-        self._creator = creator
+        self.creator = creator
         self._endpoint = wrapServerTLS(creator, endpoint)
 
     @property
     def expires(self) -> float:
         """The end of the certificate for the next connection, in seconds since the epoch."""
-        return self._creator.expires
+        return self.creator.expires
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See :class:`IStreamServerEndpoint`."""
