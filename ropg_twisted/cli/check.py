@@ -35,8 +35,10 @@ class CheckOptions(CommandOptions):
         "Looks at the settings, this host, Authentik and the running daemon, and prints one line "
         "for each finding, which begins with ok, warning or failure and says what to do. With "
         "--user it also checks a password, which is read from the terminal, or from the first "
-        "line of standard input. It changes nothing. In Authentik's event log it leaves the failed "
-        "login of a user who does not exist. Exit status: 0 nothing fails, 1 something fails."
+        "line of standard input. It changes no setting and no file. In Authentik it leaves the "
+        "failed login of a user who does not exist, which counts for the reputation of this "
+        "machine, and sessions without a login, which expire. Exit status: 0 nothing fails, 1 "
+        "something fails; 64 invalid usage."
     )
     optParameters: ClassVar = [
         ["config", None, None, "The TOML file of settings. [default: $ROPG_CONFIG]"],

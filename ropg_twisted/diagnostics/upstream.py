@@ -20,7 +20,7 @@ from zope.interface import implementer
 from ropg_twisted.authentik.challenges import Response, read_json
 from ropg_twisted.diagnostics.certificates import certificate_problems
 from ropg_twisted.diagnostics.findings import Finding, State
-from ropg_twisted.diagnostics.handshake import connect_tls
+from ropg_twisted.diagnostics.handshake import connect_tls, is_ip_address
 from ropg_twisted.diagnostics.installation import Installation
 from ropg_twisted.diagnostics.texts import failure, from_reason, ok, warning
 from ropg_twisted.interfaces import RequestKind
@@ -90,6 +90,8 @@ async def check_upstream(installation: Installation) -> AsyncIterator[Finding]:
 
 async def _name(installation: Installation) -> AsyncIterator[Finding]:
     host, _ = host_and_port(installation.settings.authentik_url)
+    if is_ip_address(host):
+        return
     deadline = installation.settings.deadline
     addresses = await resolve(host, installation.reactor, deadline)
     if addresses:

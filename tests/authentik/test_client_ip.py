@@ -25,7 +25,7 @@ from ropg_twisted.networks import LOOPBACK
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http import wire
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.sandbox.http.outposts import OUTPOST_TOKEN, SERVICE_TOKEN
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
 from tests.composition import OnRequest, build_daemon, make_settings

@@ -15,7 +15,7 @@ from twisted.web.client import Agent
 
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
-from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.sandbox.http.outposts import OUTPOST_TOKEN, SERVICE_TOKEN
 from tests.sandbox_browser import (
     ACCESS,
     DEFAULT,
