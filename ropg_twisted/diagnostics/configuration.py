@@ -13,7 +13,6 @@ from ropg_twisted.diagnostics.findings import Finding
 from ropg_twisted.diagnostics.texts import failure, ok, warning
 from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.model import Client, Settings, SigningAlgorithm
-from ropg_twisted.tls_trust import tls_policy
 from ropg_twisted.types import IReactor
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
@@ -40,7 +39,7 @@ def check_settings(
     )
     for line in warnings(settings):
         yield warning("settings", f"{line}.", "settings.md#all-settings")
-    for check in (_authentik_url, _issuer, _ca_file, _signing, _proxies):
+    for check in (_authentik_url, _issuer, _signing, _proxies):
         yield from check(settings)
     yield from _endpoints(settings, reactor)
     yield from _limits(clients)
@@ -66,19 +65,6 @@ def _issuer(settings: Settings) -> Iterator[Finding]:
     elif url.scheme == "http":
         text = "PROXY_ISSUER is http, but Macs connect with https only: set it to the https URL."
         yield failure("issuer", text, "operations.md#tls")
-
-
-def _ca_file(settings: Settings) -> Iterator[Finding]:
-    if settings.ca_file is None:
-        return
-    try:
-        tls_policy(settings.ca_file.read_bytes())
-    except (OSError, ValueError):
-        text = (
-            "ROPG_CA_FILE has no PEM certificates: put the authority of Authentik into "
-            f"{settings.ca_file}."
-        )
-        yield failure("ca-file", text, "operations.md#tls")
 
 
 def _signing(settings: Settings) -> Iterator[Finding]:

@@ -1,0 +1,111 @@
+"""Runs checks against a sandbox on a socket, whose answers a test can replace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as running
+from twisted.trial.unittest import TestCase
+from twisted.web.client import HTTPConnectionPool
+from twisted.web.server import Site
+
+from ropg_twisted.authentik import agent
+from ropg_twisted.diagnostics.findings import Finding, State
+from ropg_twisted.diagnostics.installation import Installation
+from ropg_twisted.sandbox.accounts import Account
+from ropg_twisted.sandbox.flow.flows import Flow
+from ropg_twisted.sandbox.http.app import Sandbox
+from ropg_twisted.server.tls import listening_endpoint
+from ropg_twisted.settings.sources import read_settings
+from tests.memory import RequestRecorder
+
+reactor: Any = running
+
+ISSUER = "https://ropg.example.com"
+
+Check = Callable[[Installation], AsyncIterator[Finding]]
+
+
+def states(findings: Iterable[Finding]) -> dict[str, State]:
+    """The states of findings by their names; of two with one name the worse."""
+    order = list(State)
+    found: dict[str, State] = {}
+    for finding in findings:
+        worst = max(found.get(finding.name, State.OK), finding.state, key=order.index)
+        found[finding.name] = worst
+    return found
+
+
+class ExaminationTestCase(TestCase):
+    """An installation whose Authentik is a sandbox on a socket."""
+
+    now: Callable[[], float] = staticmethod(time.time)
+
+    def setUp(self) -> None:
+        """Close the connections that a check keeps alive, once its test is over."""
+        pools: list[HTTPConnectionPool] = []
+
+        def make_pool(reactor: Any) -> HTTPConnectionPool:
+            pools.append(HTTPConnectionPool(reactor))
+            return pools[-1]
+
+        async def close() -> None:
+            for pool in pools:
+                await pool.closeCachedConnections()
+
+        self.patch(agent, "HTTPConnectionPool", make_pool)
+        self.addCleanup(close)
+
+    async def serve(self, site: Any, endpoint: str = "tcp:0:interface=127.0.0.1") -> int:
+        """Serve for as long as the test runs; the port."""
+        port: Any = await listening_endpoint(reactor, endpoint).listen(site)
+        self.addCleanup(port.stopListening)
+        number: int = port.getHost().port
+        return number
+
+    async def sandbox(
+        self, flows: Iterable[Flow] = (), accounts: Iterable[Account] = ()
+    ) -> RequestRecorder:
+        """Serve a sandbox at ``url``."""
+        self.stand_in = Sandbox(reactor, flows, accounts)
+        recorder = RequestRecorder(self.stand_in.resource)
+        site = Site(recorder, parsePOSTFormSubmission=False)
+        self.url = f"http://127.0.0.1:{await self.serve(site)}"
+        return recorder
+
+    def installation(self, client_id: str | None = None, clients: str = "", **environ: str) -> Any:
+        """The installation with these settings. ``clients``: their tables, as TOML."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "ropg.toml").write_text(clients)
+        usual = {
+            "AUTHENTIK_URL": getattr(self, "url", "http://127.0.0.1:1"),
+            "PROXY_ISSUER": ISSUER,
+            "ROPG_CONFIG": str(folder / "ropg.toml"),
+            "ROPG_STATE_DIR": str(folder / "state"),
+        }
+        settings = read_settings({}, usual | environ)
+        return Installation.of(settings, client_id, reactor, self.now)
+
+    async def findings(self, check: Check, installation: Installation) -> list[Finding]:
+        """All findings of a check. Each line begins with its state, and is one line."""
+        found = [finding async for finding in check(installation)]
+        for finding in found:
+            line = str(finding)
+            self.assertTrue(line.startswith(f"{finding.state.value}: {finding.name}: "), line)
+            self.assertTrue(line.isprintable(), line)
+            self.assertEqual(finding.help is None, finding.state is State.OK, line)
+        return found
+
+    async def expect(
+        self, check: Check, installation: Installation, name: str, state: State, words: str = ""
+    ) -> Finding:
+        """The finding of this name and state whose message has these words."""
+        found = await self.findings(check, installation)
+        for finding in found:
+            if (finding.name, finding.state) == (name, state) and words in finding.message:
+                return finding
+        raise AssertionError("\n".join(map(str, found)))
