@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as running
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
 from twisted.trial.unittest import TestCase
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.server import Site
+from zope.interface import implementer
 
 from ropg_twisted.authentik import agent
 from ropg_twisted.diagnostics.findings import Finding, State
@@ -21,6 +24,7 @@ from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.server.tls import listening_endpoint
 from ropg_twisted.settings.sources import read_settings
 from tests.memory import RequestRecorder
+from tests.ports import free_port
 
 reactor: Any = running
 
@@ -39,13 +43,41 @@ def states(findings: Iterable[Finding]) -> dict[str, State]:
     return found
 
 
+@implementer(IHostnameResolver, IHostResolution)
+class LocalhostResolver:
+    """Knows no host but this one."""
+
+    name = ""
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: object = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        """See :class:`IHostnameResolver`."""
+        resolutionReceiver.resolutionBegan(self)
+        if hostName in ("localhost", "127.0.0.1"):
+            address = IPv4Address("TCP", "127.0.0.1", portNumber)
+            resolutionReceiver.addressResolved(address)
+        resolutionReceiver.resolutionComplete()
+        return self
+
+    def cancel(self) -> None:
+        """See :class:`IHostResolution`."""
+
+
 class ExaminationTestCase(TestCase):
     """An installation whose Authentik is a sandbox on a socket."""
 
     now: Callable[[], float] = staticmethod(time.time)
 
     def setUp(self) -> None:
-        """Close the connections that a check keeps alive, once its test is over."""
+        """Ask no name server, and close the connections that a check keeps alive in the end."""
+        usual = reactor.installNameResolver(LocalhostResolver())
+        self.addCleanup(reactor.installNameResolver, usual)
         pools: list[HTTPConnectionPool] = []
 
         def make_pool(reactor: Any) -> HTTPConnectionPool:
@@ -69,11 +101,11 @@ class ExaminationTestCase(TestCase):
     async def sandbox(
         self, flows: Iterable[Flow] = (), accounts: Iterable[Account] = ()
     ) -> RequestRecorder:
-        """Serve a sandbox at ``url``."""
+        """Serve a sandbox at ``authentik_url``."""
         self.stand_in = Sandbox(reactor, flows, accounts)
         recorder = RequestRecorder(self.stand_in.resource)
         site = Site(recorder, parsePOSTFormSubmission=False)
-        self.url = f"http://127.0.0.1:{await self.serve(site)}"
+        self.authentik_url = f"http://127.0.0.1:{await self.serve(site)}"
         return recorder
 
     def installation(self, client_id: str | None = None, clients: str = "", **environ: str) -> Any:
@@ -82,8 +114,9 @@ class ExaminationTestCase(TestCase):
         folder.mkdir()
         (folder / "ropg.toml").write_text(clients)
         usual = {
-            "AUTHENTIK_URL": getattr(self, "url", "http://127.0.0.1:1"),
+            "AUTHENTIK_URL": getattr(self, "authentik_url", "http://127.0.0.1:1"),
             "PROXY_ISSUER": ISSUER,
+            "ROPG_LISTEN": f"tcp:{free_port()}:interface=127.0.0.1",
             "ROPG_CONFIG": str(folder / "ropg.toml"),
             "ROPG_STATE_DIR": str(folder / "state"),
         }

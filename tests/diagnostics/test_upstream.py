@@ -14,9 +14,9 @@ from ropg_twisted.diagnostics.upstream import check_upstream, version_in
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.sandbox.http.outposts import OUTPOST_TOKEN
 from tests.certificates import Identity, identity
-from tests.daemon import free_port
 from tests.diagnostics.examining import ExaminationTestCase, reactor, states
 from tests.parametrize import parametrize
+from tests.ports import free_port
 
 HEALTH = "/-/health/ready/"
 
@@ -37,7 +37,7 @@ class ConnectionTests(ExaminationTestCase):
     async def test_a_name_has_its_addresses(self) -> None:
         """They are listed; a name without any is a failure, and nothing else is asked."""
         await self.sandbox()
-        url = self.url.replace("127.0.0.1", "localhost")
+        url = self.authentik_url.replace("127.0.0.1", "localhost")
         installation = self.installation(AUTHENTIK_URL=url)
         await self.expect(check_upstream, installation, "authentik-name", State.OK, "localhost is ")
         installation = self.installation(AUTHENTIK_URL="http://authentik.invalid")
@@ -124,7 +124,7 @@ class HostileTests(ExaminationTestCase):
                 assert self.transport is not None
                 self.transport.write(answer)
 
-        self.url = f"http://127.0.0.1:{await self.serve(Factory.forProtocol(Hostile))}"
+        self.authentik_url = f"http://127.0.0.1:{await self.serve(Factory.forProtocol(Hostile))}"
         found = await self.findings(check_upstream, self.installation(ROPG_DEADLINE="0.5"))
         self.assertIn(words, "".join(finding.message for finding in found))
 
@@ -138,7 +138,7 @@ class CertificateTests(ExaminationTestCase):
         path.write_text(shown.key + shown.pem)
         where = f"ssl:0:interface=127.0.0.1:privateKey={path}"
         port = await self.serve(sandbox_site(Sandbox(reactor)), where)
-        self.url = f"https://localhost:{port}"
+        self.authentik_url = f"https://localhost:{port}"
 
     def trusting(self, authority: Identity) -> Any:
         """The installation that trusts an authority."""
@@ -176,7 +176,7 @@ class CertificateTests(ExaminationTestCase):
     async def test_no_tls(self) -> None:
         """A server that speaks plain HTTP at the port is named as such."""
         await self.sandbox()
-        installation = self.installation(AUTHENTIK_URL=self.url.replace("http", "https"))
+        installation = self.installation(AUTHENTIK_URL=self.authentik_url.replace("http", "https"))
         await self.expect(
             check_upstream,
             installation,
