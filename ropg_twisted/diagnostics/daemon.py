@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred
-
 from ropg_twisted.authentik.challenges import Response, parse_json
 from ropg_twisted.authentik.client import AuthentikClient, make_client
 from ropg_twisted.authentik.client_ip import ClientIPHeaders
@@ -15,7 +13,7 @@ from ropg_twisted.diagnostics.findings import Finding, State
 from ropg_twisted.diagnostics.handshake import connect_tls
 from ropg_twisted.diagnostics.installation import Installation
 from ropg_twisted.diagnostics.listeners import own_certificate
-from ropg_twisted.diagnostics.texts import failure, from_reason, ok, warning
+from ropg_twisted.diagnostics.texts import failure, from_reason, ok, skipped, warning
 from ropg_twisted.diagnostics.upstream import (
     connection_problem,
     host_and_port,
@@ -44,54 +42,48 @@ async def check_daemon(installation: Installation) -> AsyncIterator[Finding]:
         text = f"Nothing to see at PROXY_ISSUER yet: {problem} Start the daemon, then check again."
         yield warning("daemon", text, "operations.md#systemd")
         return
-    client: AuthentikClient | None = _client(installation, None)
+    ca_pem = None
     if urlsplit(settings.issuer).scheme == "https":
-        client = None
-        async for finding in _certificate(installation, host, port):
+        try:
+            handshake = await installation.ask(connect_tls(host, port, None, installation.reactor))
+        except Exception as error:  # Whatever listens there may fail in many ways.
+            text = (
+                f"{host} does not speak what a Mac needs: TLS 1.2 or later with forward secrecy "
+                f"({tls_words(error)})."
+            )
+            yield failure("certificate", text, _TLS)
+            return
+        findings = list(own_certificate(handshake, host, installation.now()))
+        for finding in findings:
             yield finding
-        for ca_pem in (None, installation.ca_pem):
-            if client is None and await _is_trusted(installation, host, port, ca_pem):
-                client = _client(installation, ca_pem)
-    if client is not None:
-        async for finding in _answers(installation, client):
-            yield finding
-
-
-def _client(installation: Installation, ca_pem: bytes | None) -> AuthentikClient:
-    return make_client(installation.reactor, ca_pem, ClientIPHeaders(), 1)
-
-
-async def _certificate(installation: Installation, host: str, port: int) -> AsyncIterator[Finding]:
-    shaking = Deferred.fromCoroutine(connect_tls(host, port, None, installation.reactor))
-    try:
-        handshake = await shaking.addTimeout(installation.settings.deadline, installation.reactor)
-    except Exception as error:
-        text = (
-            f"{host} does not speak what a Mac needs: TLS 1.2 or later with forward secrecy "
-            f"({tls_words(error)})."
-        )
-        yield failure("certificate", text, _TLS)
-        return
-    for finding in own_certificate(handshake, host, installation.now()):
+        if any(finding.state is State.FAILURE for finding in findings):
+            yield skipped("daemon", "certificate")
+            return
+        if handshake.untrusted is not None:
+            yield _untrusted(host, handshake.untrusted)
+            ca_pem = installation.ca_pem
+            if not await _is_trusted(installation, host, port, ca_pem):
+                return
+    client = make_client(installation.reactor, ca_pem, ClientIPHeaders(), 1)
+    async for finding in _answers(installation, client):
         yield finding
-    if handshake.untrusted is not None:
-        text = (
-            f"This machine does not trust the certificate of {host}: {handshake.untrusted}. Macs "
-            "need its authority, from their MDM. To check the rest as well: SSL_CERT_FILE=FILE "
-            "ropg check"
-        )
-        yield warning("certificate-trust", text, _TLS)
+
+
+def _untrusted(host: str, cause: str) -> Finding:
+    text = (
+        f"This machine does not trust the certificate of {host}: {cause}. Macs need its "
+        "authority, from their MDM. To check the rest as well: SSL_CERT_FILE=FILE ropg check"
+    )
+    return warning("certificate-trust", text, _TLS)
 
 
 async def _is_trusted(
     installation: Installation, host: str, port: int, ca_pem: bytes | None
 ) -> bool:
-    """Return whether a client with these authorities accepts the certificate."""
-    try:
-        shaking = connect_tls(host, port, ca_pem, installation.reactor)
-        handshake = await installation.ask(shaking)
-    except Exception:  # Said by _certificate().
+    """Return whether a client with the authorities of Authentik accepts the certificate."""
+    if ca_pem is None:
         return False
+    handshake = await installation.ask(connect_tls(host, port, ca_pem, installation.reactor))
     return handshake.untrusted is None
 
 
@@ -128,7 +120,10 @@ def _readiness(answer: JSONObject) -> Finding:
         for reason in Reason:
             if answer.get(name) == reason.value:
                 return from_reason("ready", reason, state, "The running daemon says:")
-    return ok("ready", "The daemon is ready to check passwords.")
+    if answer.get("status") == "ready":
+        return ok("ready", "The daemon is ready to check passwords.")
+    text = "The daemon does not say whether it is ready: see its log."
+    return failure("ready", text, "answers.md#health-and-readiness")
 
 
 def discovery_problems(document: JSONObject, keys: object, issuer: str) -> Iterator[str]:

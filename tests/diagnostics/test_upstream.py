@@ -176,7 +176,8 @@ class CertificateTests(ExaminationTestCase):
     async def test_no_tls(self) -> None:
         """A server that speaks plain HTTP at the port is named as such."""
         await self.sandbox()
-        installation = self.installation(AUTHENTIK_URL=self.authentik_url.replace("http", "https"))
+        url = self.authentik_url.replace("http", "https")
+        installation = self.installation(AUTHENTIK_URL=url, ROPG_DEADLINE="0.3")
         await self.expect(
             check_upstream,
             installation,
