@@ -24,7 +24,7 @@ class OutpostTests(ExaminationTestCase):
             "none": (None, "outpost-token", State.WARNING, "not set"),
             "of a proxy outpost": (OUTPOST_TOKEN, "outpost-token", State.OK, "takes the token"),
             "its rights": (OUTPOST_TOKEN, "outpost-rights", State.OK, "cannot read users"),
-            "of an LDAP outpost": (LDAP_OUTPOST_TOKEN, "outpost-rights", State.WARNING, "users"),
+            "of an LDAP outpost": (LDAP_OUTPOST_TOKEN, "outpost-rights", State.WARNING, " users "),
             "unknown": ("canary-token", "outpost-token", State.FAILURE, "does not know"),
             "of another account": (SERVICE_TOKEN, "outpost-token", State.FAILURE, "internal-svc"),
         }

@@ -42,7 +42,6 @@ class Administration:
         """List the outpost of the token."""
         return _for_outposts(request, lambda outpost: _listing(1, [outpost.as_json()]))
 
-    @app.route("/", methods=["GET"])
     def users(self, request: IRequest) -> bytes:
         """List the users that the outpost can see: all for one of type ldap, else none."""
 

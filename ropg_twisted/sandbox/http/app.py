@@ -183,11 +183,15 @@ class Sandbox:
         return send_json(request, 200, answer, allow=READ)
 
     @app.route("/api/v3/admin/", branch=True)
-    @app.route("/api/v3/core/users/", branch=True)
     @app.route("/api/v3/outposts/", branch=True)
     def administration(self, request: IRequest) -> IResource:
         """Leave it to what outposts may read."""
         return self._administration.resource
+
+    @app.route("/api/v3/core/users/", methods=["GET"])
+    def users(self, request: IRequest) -> bytes:
+        """List the users that the outpost of a token can see."""
+        return self._administration.users(request)
 
     @app.route("/api/v3/core/brands/current/", methods=["GET"])
     def brand(self, request: IRequest) -> bytes:
