@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from zope.interface import implementer
 from ropg_twisted.authentik import agent
 from ropg_twisted.diagnostics.findings import Finding, State
 from ropg_twisted.diagnostics.installation import Installation
+from ropg_twisted.remedies import DOCUMENTATION
 from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.flows import Flow
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.server.tls import listening_endpoint
 from ropg_twisted.settings.sources import read_settings
 from tests.memory import RequestRecorder
+from tests.paths import CHECKOUT
 from tests.ports import free_port
+from tests.test_documents import anchors
 
 reactor: Any = running
 
@@ -67,6 +71,16 @@ class LocalhostResolver:
 
     def cancel(self) -> None:
         """See :class:`IHostResolution`."""
+
+
+@cache
+def help_pages() -> frozenset[str]:
+    """The URLs of all parts of the documents."""
+    return frozenset(
+        f"{DOCUMENTATION}{path.name}#{anchor}"
+        for path in (CHECKOUT / "docs").glob("*.md")
+        for anchor in anchors(path.read_text("utf-8"))
+    )
 
 
 class ExaminationTestCase(TestCase):
@@ -132,6 +146,7 @@ class ExaminationTestCase(TestCase):
             self.assertTrue(line.isprintable(), line)
             needs_help = finding.state is not State.OK and "Not checked" not in line
             self.assertEqual(finding.help is not None, needs_help, line)
+            self.assertIn(finding.help, {None, *help_pages()})
         return found
 
     async def expect(
