@@ -128,12 +128,15 @@ class _HandshakeProtocol(Protocol):
             self.completed.errback(reason)
 
 
-async def connect_tls(host: str, port: int, ca_pem: bytes | None, reactor: IReactor) -> Handshake:
+async def connect_tls(
+    host: str, port: int, ca_pem: bytes | None, reactor: IReactor, name: str | None = None
+) -> Handshake:
     """Connect to a server and return the handshake. The caller sets a deadline.
 
-    ``ca_pem``: certificates to trust instead of the system's. Raises any error of the connection.
+    ``ca_pem``: certificates to trust instead of the system's. ``name``: the name to ask for, if it
+    is not ``host``. Raises any error of the connection.
     """
-    inspector = _Inspector(host, ca_pem)
+    inspector = _Inspector(name or host, ca_pem)
     endpoint = wrapClientTLS(inspector, HostnameEndpoint(reactor, host, port))
     protocol = await endpoint.connect(Factory.forProtocol(_HandshakeProtocol))
     assert isinstance(protocol, _HandshakeProtocol)

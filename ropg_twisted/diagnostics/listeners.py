@@ -62,8 +62,9 @@ async def _listener(installation: Installation, setting: str, where: str) -> Asy
             text = f"{where}: a Mac cannot connect with this key and certificate."
             yield failure("certificate", text, _TLS)
             return
-        for finding in own_certificate(shown, host, installation.now()):
-            yield finding
+        if setting == "ROPG_LISTEN":  # Macs do not connect to the admin listener.
+            for finding in own_certificate(shown, host, installation.now()):
+                yield finding
     if kind == "unix":
         yield _unix_socket(where)
     else:
@@ -111,6 +112,12 @@ async def _port(
                 "below 1024, or a socket of systemd."
             )
             return warning("listen", text, "operations.md#systemd")
+        if where.startswith("haproxy:"):
+            text = (
+                f"{where}: in use, by the daemon or by something else. Only HAProxy can tell: look "
+                "at the state of the backend there."
+            )
+            return warning("listen", text, "operations.md#behind-nginx-or-haproxy")
         if await _is_ours(installation, where, shown):
             return ok("listen", f"{where}: the daemon listens there.")
         text = (
@@ -132,7 +139,8 @@ async def _is_ours(installation: Installation, where: str, shown: Handshake | No
         return False
     try:
         if shown is not None:
-            shaking = connect_tls(host, int(number[0]), None, installation.reactor)
+            name = urlsplit(installation.settings.issuer).hostname
+            shaking = connect_tls(host, int(number[0]), None, installation.reactor, name)
             return (await installation.ask(shaking)).chain[0] == shown.chain[0]
         netloc = f"[{host}]" if ":" in host else host
         url = f"http://{netloc}:{number[0]}"

@@ -47,6 +47,34 @@ class PortTests(ExaminationTestCase):
         installation = self.installation(ROPG_LISTEN=f"ssl:{port}:{files}")
         await self.expect(check_listeners, installation, "listen", State.OK, "daemon listens")
 
+    async def test_two_certificates(self) -> None:
+        """The daemon is recognized by the certificate for the host of its issuer."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        for number, host in enumerate(("a.test", HOST, "z.test")):
+            shown = identity(host, days=90)
+            (folder / f"{number}.pem").write_text(shown.key + shown.pem)
+        site = daemon_site(FixedVerifier(RIGHT), reactor=reactor)
+        port = await self.serve(site, f"tls:{folder}:0:interface=127.0.0.1")
+        installation = self.installation(ROPG_LISTEN=f"tls:{folder}:{port}:interface=127.0.0.1")
+        found = states(await self.findings(check_listeners, installation))
+        self.assertEqual(found, {"certificate": State.OK, "listen": State.OK})
+
+    async def test_behind_haproxy(self) -> None:
+        """Such a listener answers HAProxy alone."""
+        port = await self.serve(Factory.forProtocol(Protocol))
+        where = f"haproxy:tcp:{port}:interface=127.0.0.1"
+        installation = self.installation(ROPG_LISTEN=where)
+        await self.expect(check_listeners, installation, "listen", State.WARNING, "HAProxy")
+
+    async def test_the_admin_listener(self) -> None:
+        """Its certificate may be for another name, as no Mac connects there."""
+        path = self.certificate(identity("admin.test", days=90))
+        where = f"ssl:{free_port()}:interface=127.0.0.1:privateKey={path}"
+        installation = self.installation(ROPG_ADMIN_LISTEN=where)
+        found = states(await self.findings(check_listeners, installation))
+        self.assertEqual(found, {"listen": State.OK})
+
     @parametrize({"silent": (b"",), "a mail server": (b"220 ESMTP\r\n",)})
     async def test_somebody_else_listens(self, greeting: bytes) -> None:
         """The line says what to do, with TLS and without it."""
