@@ -9,6 +9,7 @@ from ropg_twisted.authentik.evidence import FlowEvidence
 from ropg_twisted.authentik.id_tokens import IDTokenVerifier
 from ropg_twisted.authentik.metadata import ProviderMetadata
 from ropg_twisted.authentik.verifier import AuthentikVerifier
+from ropg_twisted.diagnostics.authentik_server import check_server
 from ropg_twisted.diagnostics.daemon import check_daemon
 from ropg_twisted.diagnostics.findings import Finding, State
 from ropg_twisted.diagnostics.installation import Installation
@@ -31,6 +32,12 @@ ON_THIS_HOST: Final[tuple[Check, ...]] = (
     check_daemon,
 )
 """Checks that need no Authentik."""
+AT_AUTHENTIK: Final[tuple[Check, ...]] = (
+    check_server,
+    check_outpost_token,
+    check_application,
+)
+"""Checks that need nothing but a connection to Authentik."""
 
 
 async def examine(installation: Installation, user: UserPassword | None) -> AsyncIterator[Finding]:
@@ -51,10 +58,9 @@ async def examine(installation: Installation, user: UserPassword | None) -> Asyn
         for name in filter(None, names):
             yield skipped(name, failed)
         return
-    async for finding in check_outpost_token(installation):
-        yield finding
-    async for finding in check_application(installation):
-        yield finding
+    for check in AT_AUTHENTIK:
+        async for finding in check(installation):
+            yield finding
     async for finding in _examine_passwords(installation, user):
         yield finding
 

@@ -1,12 +1,10 @@
-"""Checks of the way to Authentik: name, connection, certificate, health, clock and version."""
+"""Checks of the way to Authentik: name, connection, certificate and health."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -17,7 +15,6 @@ from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
-from ropg_twisted.authentik.challenges import Response, read_json
 from ropg_twisted.diagnostics.certificates import certificate_problems
 from ropg_twisted.diagnostics.findings import Finding, State
 from ropg_twisted.diagnostics.handshake import connect_tls, is_ip_address
@@ -27,15 +24,6 @@ from ropg_twisted.interfaces import RequestKind
 from ropg_twisted.remedies import DOCUMENTATION
 from ropg_twisted.types import IReactor
 from ropg_twisted.verdict import Reason, UpstreamError
-
-OLDEST: Final = (2025, 10)
-"""The oldest version of Authentik whose answers are known."""
-
-CLOCK_SECONDS: Final = 10
-"""Difference of the clocks that is worth a warning."""
-
-MAX_CLOCK_SECONDS: Final = 60
-"""Difference of the clocks at which tokens of Authentik are refused."""
 
 _PAGE: Final = "answers.md#upstream_connection"
 
@@ -176,10 +164,11 @@ def tls_words(error: BaseException) -> str:
 
 
 async def _answers(installation: Installation) -> AsyncIterator[Finding]:
-    """Yield the findings about Authentik's health, clock and version."""
-    base = installation.settings.authentik_url
+    """Yield whether Authentik is ready."""
+    url = f"{installation.settings.authentik_url}/-/health/ready/"
+    session = installation.session()
     try:
-        response = await _get(installation, f"{base}/-/health/ready/")
+        response = await installation.ask(session.get(url, RequestKind.PROBE))
     except UpstreamError as error:
         yield from_reason("authentik-ready", error.reason)
         return
@@ -191,75 +180,7 @@ async def _answers(installation: Installation) -> AsyncIterator[Finding]:
         yield ok("authentik-ready", "Authentik is ready.")
     else:
         text = (
-            f"{base}/-/health/ready/ answers HTTP {response.status}: see that AUTHENTIK_URL is the "
+            f"{url} answers HTTP {response.status}: see that AUTHENTIK_URL is the "
             "URL of Authentik, with its path."
         )
         yield warning("authentik-ready", text, "settings.md#authentik")
-    for finding in (_clock(response, installation.now()), await _version(installation)):
-        if finding is not None:
-            yield finding
-
-
-def _clock(response: Response, now: float) -> Finding | None:
-    try:
-        theirs = parsedate_to_datetime(response.date or "").timestamp()
-    except (ValueError, OverflowError):
-        return None
-    off = abs(now - theirs)
-    if off <= CLOCK_SECONDS:
-        return ok("authentik-clock", "The clocks agree.")
-    text = (
-        f"The clock of Authentik and the clock here differ by {off:.0f} seconds: use NTP on both."
-    )
-    if off <= MAX_CLOCK_SECONDS:
-        return warning("authentik-clock", text, "answers.md#provider_token")
-    return failure("authentik-clock", text, "answers.md#provider_token")
-
-
-async def _version(installation: Installation) -> Finding | None:
-    """Return the finding about the version, from the login page or with the outpost token."""
-    found = await _version_by_token(installation) or await _version_of_page(installation)
-    if found is None:
-        text = "Its version cannot be seen: its login page is not Authentik's own."
-        return warning("authentik-version", text, "authentik.md#upgrades")
-    numbers = tuple(int(number) for number in re.findall("[0-9]+", found)[:2])
-    if numbers < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        text = f"Authentik {found}, but only {oldest} and later are known: upgrade Authentik."
-        return warning("authentik-version", text, "authentik.md#upgrades")
-    return ok("authentik-version", f"Authentik {found}.")
-
-
-async def _version_by_token(installation: Installation) -> str | None:
-    token = installation.settings.outpost_token
-    if token is None:
-        return None
-    url = f"{installation.settings.authentik_url}/api/v3/admin/version/"
-    try:
-        found = read_json(await _get(installation, url, f"Bearer {token}")).get("version_current")
-    except UpstreamError:
-        return None
-    return found if isinstance(found, str) and re.match(r"[0-9]+\.[0-9]", found) else None
-
-
-async def _version_of_page(installation: Installation) -> str | None:
-    settings = installation.settings
-    try:
-        url = f"{settings.authentik_url}/if/flow/{quote(settings.flow_slug)}/"
-        page = (await _get(installation, url)).body.decode("utf-8", "replace")
-    except UpstreamError:
-        return None
-    return version_in(page)
-
-
-def version_in(page: str) -> str | None:
-    """Return the version in a page of Authentik: that of its scripts, or its family."""
-    for pattern in (r"-([0-9]{4}\.[0-9]+\.[0-9][\w.-]*)\.js", r'versionFamily: *"([0-9.]+)"'):
-        if match := re.search(pattern, page):
-            return match[1]
-    return None
-
-
-async def _get(installation: Installation, url: str, authorization: str | None = None) -> Response:
-    session = installation.session()
-    return await installation.ask(session.get(url, RequestKind.PROBE, authorization))

@@ -127,6 +127,16 @@ class DaemonTests(ExaminationTestCase):
 class HostileTests(ExaminationTestCase):
     """An Authentik that connects, but answers with rubbish."""
 
+    async def test_no_connection(self) -> None:
+        """One failure, and one line for each group that needs it."""
+        installation = self.installation()
+        check = partial(examine, user=UserPassword("alice", "an-unlucky-guess"))
+        found = await self.findings(check, installation)
+        failures = [finding.name for finding in found if finding.state is State.FAILURE]
+        self.assertEqual(failures, ["authentik-connection"])
+        unchecked = [finding.name for finding in found if "Not checked" in finding.message]
+        self.assertEqual(unchecked, ["outpost-token", "application", "flow", "user"])
+
     @parametrize(
         {
             "a page": (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",),

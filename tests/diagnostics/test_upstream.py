@@ -9,8 +9,9 @@ from typing import Any
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.diagnostics.authentik_server import check_server, version_in
 from ropg_twisted.diagnostics.findings import State
-from ropg_twisted.diagnostics.upstream import check_upstream, version_in
+from ropg_twisted.diagnostics.upstream import check_upstream
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from ropg_twisted.sandbox.http.outposts import OUTPOST_TOKEN
 from tests.certificates import Identity, identity
@@ -29,6 +30,7 @@ class ConnectionTests(ExaminationTestCase):
         await self.sandbox()
         installation = self.installation(ROPG_OUTPOST_TOKEN=OUTPOST_TOKEN)
         found = await self.findings(check_upstream, installation)
+        found += await self.findings(check_server, installation)
         names = ("connection", "ready", "clock", "version")
         self.assertEqual(states(found), {f"authentik-{name}": State.OK for name in names})
         self.assertEqual(found[-1].message, "Authentik 2026.5.0-rc1.")
@@ -81,7 +83,7 @@ class ConnectionTests(ExaminationTestCase):
         """The clocks are compared by the Date of an answer."""
         await self.sandbox()
         self.now = lambda: time.time() + seconds
-        await self.expect(check_upstream, self.installation(), "authentik-clock", state, words)
+        await self.expect(check_server, self.installation(), "authentik-clock", state, words)
 
     async def test_an_old_version(self) -> None:
         """It is a warning."""
@@ -89,19 +91,27 @@ class ConnectionTests(ExaminationTestCase):
         authentik.overrides["/api/v3/admin/version/"] = b'{"version_current":"2024.12.3"}'
         installation = self.installation(ROPG_OUTPOST_TOKEN=OUTPOST_TOKEN)
         await self.expect(
-            check_upstream, installation, "authentik-version", State.WARNING, "2024.12.3"
+            check_server, installation, "authentik-version", State.WARNING, "2024.12.3"
         )
+
+    @parametrize({"a number": (b"1",), "digits": (b'"%s.1"' % (b"9" * 9999),), "none": (b"null",)})
+    async def test_no_version(self, version: bytes) -> None:
+        """Then the login page is looked at."""
+        authentik = await self.sandbox()
+        authentik.overrides["/api/v3/admin/version/"] = b'{"version_current":%s}' % version
+        installation = self.installation(ROPG_OUTPOST_TOKEN=OUTPOST_TOKEN)
+        await self.expect(check_server, installation, "authentik-version", State.OK, "2026.5.")
 
     async def test_the_version_without_a_token(self) -> None:
         """The login page tells it; a page of somebody else does not."""
         authentik = await self.sandbox()
         installation = self.installation()
         await self.expect(
-            check_upstream, installation, "authentik-version", State.OK, "Authentik 2026.5."
+            check_server, installation, "authentik-version", State.OK, "Authentik 2026.5."
         )
         authentik.overrides["/if/flow/default-authentication-flow/"] = b"<html>"
         await self.expect(
-            check_upstream, installation, "authentik-version", State.WARNING, "cannot be seen"
+            check_server, installation, "authentik-version", State.WARNING, "cannot be seen"
         )
 
 
@@ -196,6 +206,7 @@ class VersionTests(SynchronousTestCase):
             "a candidate": ('src="/static/flow/FlowInterface-2026.5.0-rc1.js"', "2026.5.0-rc1"),
             "the family": ('versionFamily: "2025.10",', "2025.10"),
             "neither": ("<html>", None),
+            "dots": ('versionFamily: "..."', None),
         }
     )
     def test_page(self, page: str, version: str | None) -> None:

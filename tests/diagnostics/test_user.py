@@ -9,10 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.diagnostics.daemon import discovery_problems
 from ropg_twisted.diagnostics.examination import examine
 from ropg_twisted.diagnostics.findings import State
-from ropg_twisted.diagnostics.user import UserPassword
+from ropg_twisted.diagnostics.user import UserPassword, check_user
 from ropg_twisted.oauth.metadata import IssuerInfo, own_document
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
-from tests.diagnostics.examining import ISSUER, ExaminationTestCase
+from ropg_twisted.service import session_remover
+from tests.diagnostics.examining import ISSUER, ExaminationTestCase, reactor
+from tests.fakes import RIGHT, FixedVerifier
 from tests.parametrize import parametrize
 
 TOKENS = """
@@ -69,6 +71,21 @@ class UserTests(ExaminationTestCase):
         self.assertIn("Stages: ak-stage-identification, ak-stage-password", stages.message)
         self.assertNotIn(password, text)
         self.assertEqual(len(self.stand_in.sessions.authenticated), 0)
+
+    async def test_the_name_is_that_which_the_daemon_sends(self) -> None:
+        """Spaces around it are removed, and a code is split from the password."""
+        verifier = FixedVerifier(RIGHT)
+        installation = self.installation(ROPG_MFA="code")
+        sessions = session_remover(installation.settings, reactor)
+        check = partial(
+            check_user,
+            user=UserPassword(" alice ", "guess;123456"),
+            verifier=verifier,
+            sessions=sessions,
+        )
+        await self.expect(check, installation, "user", State.OK)
+        [login] = verifier.asked
+        self.assertEqual((login.username, login.password, login.code), ("alice", "guess", "123456"))
 
     async def test_session(self) -> None:
         """It is removed as the daemon does, and the line says so; or that it was not."""

@@ -89,10 +89,6 @@ class Provider:
         match form.get("grant_type"):
             case "authorization_code" | "refresh_token" if not application.accepts(client.secret):
                 raise TokenError("invalid_client")
-            case "authorization_code" | "refresh_token" as kind if (
-                kind not in application.grant_types
-            ):
-                raise TokenError("invalid_grant")
             case "authorization_code":
                 grant = self._redeem_code(application, form)
                 return self._issue(base, grant, refreshable=grant.offline)
