@@ -64,7 +64,7 @@ async def check_daemon(installation: Installation) -> AsyncIterator[Finding]:
             ca_pem = installation.ca_pem
             if not await _is_trusted(installation, host, port, ca_pem):
                 return
-    client = make_client(installation.reactor, ca_pem, ClientIPHeaders(), 1)
+    client = make_client(installation.reactor, settings.issuer, ca_pem, ClientIPHeaders())
     async for finding in _answers(installation, client):
         yield finding
 

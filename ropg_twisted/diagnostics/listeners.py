@@ -16,6 +16,8 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
 from ropg_twisted.authentik.challenges import parse_json
+from ropg_twisted.authentik.client import make_client
+from ropg_twisted.authentik.client_ip import ClientIPHeaders
 from ropg_twisted.diagnostics.certificates import certificate_problems, mac_problems
 from ropg_twisted.diagnostics.findings import Finding
 from ropg_twisted.diagnostics.handshake import Handshake, connect_tls, handshake_in_memory
@@ -144,9 +146,10 @@ async def _is_ours(installation: Installation, where: str, shown: Handshake | No
             return (await installation.ask(shaking)).chain[0] == shown.chain[0]
         netloc = f"[{host}]" if ":" in host else host
         url = f"http://{netloc}:{number[0]}"
+        client = make_client(installation.reactor, url, None, ClientIPHeaders())
         for path in ("/health", "/ready"):  # The admin listener has only the latter.
-            request = installation.session().get(url + path, RequestKind.PROBE)
-            answer = await installation.ask(request)
+            session = client.session(None, fresh=True)
+            answer = await installation.ask(session.get(url + path, RequestKind.PROBE))
             if answer.status != 404:
                 return "status" in parse_json(answer)
     except UpstreamError:

@@ -12,11 +12,11 @@ from twisted.internet import reactor as running
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
 from twisted.trial.unittest import TestCase
-from twisted.web.client import HTTPConnectionPool
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from ropg_twisted.authentik import agent
+from ropg_twisted.authentik import client
+from ropg_twisted.authentik.agent import ConnectionPool
 from ropg_twisted.diagnostics.findings import Finding, State
 from ropg_twisted.diagnostics.installation import Installation
 from ropg_twisted.remedies import DOCUMENTATION
@@ -92,17 +92,17 @@ class ExaminationTestCase(TestCase):
         """Ask no name server, and close the connections that a check keeps alive in the end."""
         usual = reactor.installNameResolver(LocalhostResolver())
         self.addCleanup(reactor.installNameResolver, usual)
-        pools: list[HTTPConnectionPool] = []
+        pools: list[ConnectionPool] = []
 
-        def make_pool(reactor: Any) -> HTTPConnectionPool:
-            pools.append(HTTPConnectionPool(reactor))
+        def make_pool(clock: Any) -> ConnectionPool:
+            pools.append(ConnectionPool(clock))
             return pools[-1]
 
-        async def close() -> None:
+        def close() -> None:
             for pool in pools:
-                await pool.closeCachedConnections()
+                pool.close()
 
-        self.patch(agent, "HTTPConnectionPool", make_pool)
+        self.patch(client, "ConnectionPool", make_pool)
         self.addCleanup(close)
 
     async def serve(self, site: Any, endpoint: str = "tcp:0:interface=127.0.0.1") -> int:

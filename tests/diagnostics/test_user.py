@@ -107,7 +107,9 @@ class UserTests(ExaminationTestCase):
         await self.expect(check, installation, "user", State.FAILURE, "asked for the tokens")
 
 
-DOCUMENT = own_document(IssuerInfo(ISSUER, "RS256", "https://authentik.example.com"))
+DOCUMENT = own_document(
+    IssuerInfo(ISSUER, "RS256", "https://authentik.example.com", introspection=False)
+)
 KEYS = [{"kid": "1", "alg": "RS256"}]
 
 
