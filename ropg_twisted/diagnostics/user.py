@@ -62,6 +62,11 @@ async def check_user(
         yield warning("user-session", text, "authentik.md#sessions")
     elif sessions.removed:
         yield ok("user-session", "Its session was removed from Authentik.")
+    elif sessions.left_to_expire:
+        yield ok("user-session", "Its session stays in Authentik for a few minutes, and expires.")
+    elif check.outcome.verdict is Verdict.VERIFIED:
+        text = "Its session stays in Authentik until it expires, as the settings want it."
+        yield ok("user-session", text)
 
 
 def _login(client: Client, user: UserPassword, installation: Installation) -> LoginAttempt:
@@ -103,18 +108,32 @@ def _verdict(check: CheckResult, client: Client) -> Finding:
         case Verdict.INTERACTION_REQUIRED:
             if reason is Reason.MFA and client.second_factor is SecondFactor.TOKENS:
                 return ok("user", "The password is right, and enough, because of ROPG_MFA=tokens.")
-            return from_reason("user", reason, State.WARNING, _stopped(check.trace))
+            return from_reason("user", reason, State.WARNING, _stopped(check))
         case Verdict.REJECTED:
             lead = "Authentik wrote a failed login, which counts for the user's reputation."
             return from_reason("user", reason, lead=lead)
         case _:
-            return from_reason("user", reason, lead=_stopped(check.trace))
+            return from_reason("user", reason, lead=_stopped(check))
 
 
-def _stopped(trace: CheckTrace | None) -> str:
+def _stopped(check: CheckResult) -> str:
     """Return where a check stopped, in words."""
-    if trace is None:
+    if check.trace is None:
         return ""
-    if trace.requests and (step := _STEPS.get(trace.requests[-1].kind)) is not None:
-        return f"It stopped when Authentik was asked for {step}."
-    return f"It stopped at {trace.stages[-1]}." if trace.stages else ""
+    kind = _refused_request(check.outcome.reason, check.trace)
+    if kind is not None:
+        return f"It stopped when Authentik was asked for {_STEPS[kind]}."
+    return f"It stopped at {check.trace.stages[-1]}." if check.trace.stages else ""
+
+
+def _refused_request(reason: Reason, trace: CheckTrace) -> RequestKind | None:
+    """Return which request after the login led to the outcome, ``None`` if the flow did.
+
+    Authentik is asked for access and user at the same time, so the last request need not be it.
+    """
+    asked = [request for request in trace.requests if request.kind in _STEPS]
+    if reason is Reason.POLICY and asked:
+        return RequestKind.ACCESS
+    if reason is Reason.UPSTREAM_IDENTITY:
+        return RequestKind.USER
+    return next((each.kind for each in asked if each.status not in (200, 302)), None)

@@ -1,1 +1,1 @@
-"""Tests of the checks of ``ropg check``."""
+"""Tests of the findings, and of the checks of ``ropg check``."""

@@ -87,6 +87,19 @@ class UserTests(ExaminationTestCase):
         [login] = verifier.asked
         self.assertEqual((login.username, login.password, login.code), ("alice", "guess", "123456"))
 
+    @parametrize(
+        {
+            "access": ("core/applications/jamf-connect/check_access/", "whether the user may use"),
+            "user": ("core/users/me/", "who the user is"),
+        }
+    )
+    async def test_a_request_after_the_login(self, path: str, words: str) -> None:
+        """The line names the request that failed."""
+        authentik = await self.sandbox()
+        authentik.overrides[f"/api/v3/{path}"] = 500
+        check = partial(examine, user=UserPassword("alice", USUAL_PASSWORD))
+        await self.expect(check, self.installation(), "user", State.FAILURE, words)
+
     async def test_session(self) -> None:
         """It is removed as the daemon does, and the line says so; or that it was not."""
         authentik = await self.sandbox()
@@ -94,6 +107,19 @@ class UserTests(ExaminationTestCase):
         await self.expect(check, self.installation(), "user-session", State.OK, "removed")
         authentik.overrides["/api/v3/flows/executor/default-invalidation-flow/"] = 500
         await self.expect(check, self.installation(), "user-session", State.WARNING, "stays")
+
+    @parametrize(
+        {
+            "never removed": ({"ROPG_SESSION_REMOVAL": "never"}, "as the settings want it"),
+            "no flow for it": ({"ROPG_INVALIDATION_FLOW": ""}, "as the settings want it"),
+            "short": ({"FLOW_SLUG": "short-session"}, "a few minutes"),
+        }
+    )
+    async def test_session_that_stays(self, environ: dict[str, str], words: str) -> None:
+        """The line says that it stays, and for how long."""
+        await self.sandbox()
+        check = partial(examine, user=UserPassword("alice", USUAL_PASSWORD))
+        await self.expect(check, self.installation(**environ), "user-session", State.OK, words)
 
     async def test_tokens_of_authentik(self) -> None:
         """A client that gets them gets them here too, and they are not shown."""
