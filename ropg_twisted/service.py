@@ -61,6 +61,9 @@ from ropg_twisted.types import IReactor
 
 log: Final = Logger()
 
+SANDBOX_FOLDER: Final = "sandbox"
+"""Folder of the keys for the sandbox, in the state directory."""
+
 STOP_SECONDS: Final = 2
 """Seconds that the shutdown may take in addition to the deadline of a check."""
 
@@ -85,14 +88,14 @@ def make_service(
     keys, algorithm = _keys(settings)
     registry = CollectorRegistry()
     add_build_info(registry)
-    client = _client(settings, reactor, UpstreamMetrics(registry).observe)
+    client = authentik_client(settings, reactor, UpstreamMetrics(registry).observe)
     flow = FlowExecutor(
         settings.authentik_url, settings.flow_slug, settings.login_stage, settings.slow_refusal
     )
-    application = _application(settings)
+    application = configured_application(settings)
     provider_metadata = ProviderMetadata(application, client, settings.deadline, reactor)
     tokens = IDTokenVerifier(provider_metadata)
-    sessions = _sessions(settings, reactor)
+    sessions = session_remover(settings, reactor)
     request_metrics = RequestMetrics(registry, time.time)
     history = History(reactor)
     evidence = FlowEvidence(reactor)
@@ -240,7 +243,7 @@ def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:
     state_dir = settings.state_dir
     if settings.sandbox_port is not None:
         # The passwords of the sandbox are public: its tokens must not verify with the real keys.
-        state_dir = state_dir / "sandbox"
+        state_dir = state_dir / SANDBOX_FOLDER
     store = KeyStore(state_dir, settings.signing_alg, time.time)
     return store.ring, settings.signing_alg
 
@@ -250,11 +253,13 @@ def _issuer_info(settings: Settings, algorithm: str) -> IssuerInfo:
     return IssuerInfo(settings.issuer, algorithm, settings.authentik_url, introspection)
 
 
-def _application(settings: Settings) -> Application:
+def configured_application(settings: Settings) -> Application:
+    """Return the application of the settings."""
     return Application(settings.authentik_url, settings.app_slug, named=settings.app_required)
 
 
-def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:
+def session_remover(settings: Settings, reactor: IReactor) -> SessionRemover:
+    """Return what removes sessions as the settings say."""
     flow = None
     if settings.invalidation_flow and settings.session_removal is not SessionRemoval.NEVER:
         flow = FlowExecutor(settings.authentik_url, settings.invalidation_flow)
@@ -262,9 +267,14 @@ def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:
     return SessionRemover(flow, settings.deadline, reactor, settings.max_checks, shortest)
 
 
-def _client(
+def authentik_client(
     settings: Settings, reactor: IReactor, on_request: Callable[[UpstreamRequest], None]
 ) -> AuthentikClient:
+    """Return a client of the Authentik of the settings.
+
+    ``on_request``: called after each request. Raises :exc:`SettingError` if ``ROPG_CA_FILE``
+    contains no certificates.
+    """
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
         client_ip = ClientIPHeaders(settings.outpost_token)

@@ -214,6 +214,7 @@ class FlowSession:
             location=_header(response, "Location"),
             body=body,
             seconds=seconds,
+            date=_header(response, "Date"),
         )
 
 

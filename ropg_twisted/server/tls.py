@@ -54,17 +54,17 @@ class TLSEndpoint:
     def __init__(
         self, creator: ReloadingConnectionCreator, endpoint: IStreamServerEndpoint
     ) -> None:
-        self._creator = creator
+        self.creator = creator
         self._endpoint = wrapServerTLS(creator, endpoint)
 
     @property
     def expires(self) -> float:
         """The end of the certificate for the next connection, in seconds since the epoch."""
-        return self._creator.expires
+        return self.creator.expires
 
     def reload(self) -> None:
         """Read the certificates now, if their files have changed."""
-        self._creator.reload()
+        self.creator.reload()
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See :class:`IStreamServerEndpoint`."""

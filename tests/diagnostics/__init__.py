@@ -1,1 +1,1 @@
-"""Tests of the findings."""
+"""Tests of the findings, and of the checks of ``ropg check``."""
