@@ -47,3 +47,13 @@ class ImportTests(SynchronousTestCase):
             package = CHECKOUT / "ropg_twisted" / name
             for path in package.glob("*.py") if package.is_dir() else [package.with_suffix(".py")]:
                 self.assertEqual(imported(path) & APART, set(), path)
+
+    def test_only_commands_know_what_is_made_for_other_programs(self) -> None:
+        """The daemon does without it, and a blueprint is made without the daemon."""
+        package = CHECKOUT / "ropg_twisted"
+        for path in package.glob("**/*.py"):
+            folder = path.relative_to(package).parts[0]
+            if folder not in ("cli", "provisioning"):
+                self.assertNotIn("provisioning", imported(path), path)
+        for path in package.glob("provisioning/blueprint/*.py"):
+            self.assertLessEqual(imported(path), {"provisioning", "remedies"}, path)

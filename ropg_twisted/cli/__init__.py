@@ -11,6 +11,7 @@ from twisted.internet.task import react
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from ropg_twisted.cli.blueprint import BlueprintOptions
 from ropg_twisted.cli.keys import KeysOptions
 from ropg_twisted.cli.sandbox import SandboxOptions
 from ropg_twisted.cli.try_password import TryOptions
@@ -38,6 +39,7 @@ class Options(CommandOptions):
         ["try", None, TryOptions, "Test one password against a running daemon."],
         ["keys", None, KeysOptions, "List, add, rotate and retire signing keys."],
         ["user-hash", None, UserHashOptions, "Print the hash of a user name in the log."],
+        ["blueprint", None, BlueprintOptions, "Print an Authentik blueprint for the daemon."],
         ["sandbox", None, SandboxOptions, "Run the Authentik sandbox on its own."],
     ]
 
