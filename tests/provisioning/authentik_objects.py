@@ -126,6 +126,8 @@ class AuthentikObjects:
         known = {name: value for name, value in attributes.items() if name in MODELS[model]}
         if found is None:
             found = self.create(model, **known)
+        elif state == "must_created":
+            raise BlueprintError("Instance exists already, but state is must_created")
         elif state == "present":
             self._check(model, {**found, **known})
             found.update(known)
