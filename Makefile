@@ -4,6 +4,8 @@
 # make exchanges  record the exchanges of tests/exchanges anew, after a change that is meant
 # make lint    style and types
 # make soak    a daemon under load, with faults, for SECONDS
+# make bench   the daemon beside others on the same work: the tables of docs/performance.md
+#              (ONLY=cpu,latency: some parts; ROUNDS=2: fewer rounds; JSON=file: the figures as well)
 # make simulation  outages of a directory in simulated fleets: the table of docs/directories.md
 # make fuzz    hostile input, for SECONDS
 # make generated  the tables of docs/, manual pages and completion, from the code
@@ -20,7 +22,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test coverage exchanges lint soak simulation fuzz generated docs clean
+.PHONY: demo test coverage exchanges lint soak bench simulation fuzz generated docs clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -43,6 +45,10 @@ exchanges: $(VENV)/.test
 
 soak: $(VENV)/.test
 	$(VENV)/bin/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS))
+
+bench: $(VENV)/.bench
+	$(VENV)/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(JSON),--json $(JSON))
 
 simulation: $(VENV)/.test
 	$(VENV)/bin/python -m tests.simulation
@@ -71,7 +77,8 @@ $(VENV)/.run: EXTRAS =
 $(VENV)/.test: EXTRAS = [test]
 $(VENV)/.lint: EXTRAS = [lint]
 $(VENV)/.docs: EXTRAS = [docs]
-$(VENV)/.run $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.made setup.cfg pyproject.toml
+$(VENV)/.bench: EXTRAS = [bench]
+$(VENV)/.run $(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.bench: $(VENV)/.made setup.cfg pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
 	touch $@
 

@@ -1,7 +1,7 @@
 """Print pip constraints that pin each dependency to the lowest version that setup.cfg allows.
 
-``python .ci/minimums.py`` covers the dependencies of the package and its extras ``redis`` and
-``test``: each ``>=`` becomes ``==``. Needs only the standard library.
+``python .ci/minimums.py`` covers the dependencies of the package and its extras ``bench``,
+``redis`` and ``test``: each ``>=`` becomes ``==``. Needs only the standard library.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 SETUP_CFG = Path(__file__).resolve().parent.parent / "setup.cfg"
-EXTRAS = ("redis", "test")
+EXTRAS = ("bench", "redis", "test")
 
 
 def requirements() -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.audit_lines import audit_lines
+from tests.ports import free_port
 
 TWISTD = Path(sys.executable).with_name("twistd")
 ROPG = TWISTD.with_name("ropg")
@@ -25,20 +24,6 @@ PATIENCE = 30
 """Seconds after which something that should have happened will not any more."""
 GRACE = 1
 """Seconds in which a process may end by itself after its test, before it is killed."""
-
-
-_ports = itertools.count(20_000 + os.getpid() * 401 % 12_000)
-"""Candidates below the range that outgoing connections and port 0 take theirs from, and far from
-those of a test run beside this one."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on now, and that nobody is given by chance before it is used."""
-    while True:
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port := next(_ports)))
-            return port
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -22,8 +22,9 @@ from ropg_twisted.service import make_service
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.verdict import Reason, UpstreamError
 from tests.composition import AUTHENTIK
-from tests.daemon import PATIENCE, DaemonProcess, free_port
+from tests.daemon import PATIENCE, DaemonProcess
 from tests.fakes import CapturedLog
+from tests.ports import free_port
 
 FLOW: Final = FlowExecutor(AUTHENTIK, "default-invalidation-flow")
 MAX_CHECKS: Final = 20

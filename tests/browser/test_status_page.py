@@ -27,7 +27,8 @@ from ropg_twisted.verdict import Reason
 from tests import FIRST_PYTHON_ONLY
 from tests.browser.chromium import SCHEMES, SCREENSHOTS, WIDTHS, Chromium, missing
 from tests.certificates import make_certificate
-from tests.daemon import DaemonProcess, SandboxProcess, free_port
+from tests.daemon import DaemonProcess, SandboxProcess
+from tests.ports import free_port
 
 WELL = "All is well"
 DOWN = "No password can be checked"

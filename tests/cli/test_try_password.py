@@ -41,10 +41,10 @@ from ropg_twisted.server.responses import error_body
 from ropg_twisted.settings.model import Client
 from tests.certificates import make_certificate
 from tests.composition import daemon_site
-from tests.daemon import free_port
 from tests.fakes import RIGHT, FixedVerifier
 from tests.parametrize import parametrize
 from tests.paths import CHECKOUT
+from tests.ports import free_port
 
 reactor: Any = global_reactor
 

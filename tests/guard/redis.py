@@ -21,8 +21,9 @@ from ropg_twisted.guard.rate_limiter import RateLimiter
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.values import STORE_SECONDS
-from tests.daemon import Process, free_port
+from tests.daemon import Process
 from tests.fakes import CapturedLog
+from tests.ports import free_port
 
 T = TypeVar("T")
 

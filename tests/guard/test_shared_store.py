@@ -19,7 +19,7 @@ from ropg_twisted.guard.rate_limits import UserRateLimit
 from ropg_twisted.guard.shared_store import MAX_THREADS, PAUSE, SharedStore
 from ropg_twisted.interfaces import LoginAttempt, Rates
 from ropg_twisted.settings.values import STORE_SECONDS
-from tests.daemon import PATIENCE, free_port
+from tests.daemon import PATIENCE
 from tests.fakes import RIGHT, FixedVerifier
 from tests.guard.redis import (
     ALICE,
@@ -33,6 +33,7 @@ from tests.guard.redis import (
     reactor,
 )
 from tests.parametrize import parametrize
+from tests.ports import free_port
 
 
 class BannerServer(Protocol):

@@ -24,11 +24,11 @@ from tests.daemon import (
     Process,
     SandboxProcess,
     end_all_in,
-    free_port,
     processes_in,
     wait_until,
 )
 from tests.paths import CHECKOUT
+from tests.ports import free_port
 
 RIGHT = "correct horse battery staple"
 TAC = CHECKOUT / "ropg.tac"

@@ -15,7 +15,8 @@ from twisted.web.client import Agent, ResponseNeverReceived
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.directory import DirectoryState
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
-from tests.daemon import DaemonProcess, free_port
+from tests.daemon import DaemonProcess
+from tests.ports import free_port
 
 
 class DrainTests(TestCase):

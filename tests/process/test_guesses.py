@@ -20,9 +20,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.settings.values import STORE_SECONDS
 from tests import FIRST_PYTHON_ONLY
-from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess, free_port
+from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess
 from tests.guard.guesses import ALLOWED, GUESSES, HOME, STRANGER
 from tests.guard.redis import REDIS
+from tests.ports import free_port
 
 
 class DaemonTestCase(SynchronousTestCase):

@@ -28,8 +28,9 @@ from ropg_twisted.sandbox.http.wire import SERVICE_TOKEN
 from ropg_twisted.verdict import Reason, Verdict
 from tests import FIRST_PYTHON_ONLY
 from tests.certificates import make_certificate
-from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess, free_port, wait_until
+from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess, wait_until
 from tests.paths import CHECKOUT
+from tests.ports import free_port
 from tests.scrape import Scrape
 
 PROMETHEUS: Final = shutil.which("prometheus")

@@ -26,10 +26,10 @@ from tests.daemon import (
     Process,
     SandboxProcess,
     end_all_in,
-    free_port,
     processes_in,
     wait_until,
 )
+from tests.ports import free_port
 
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 ENOUGH = 25

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from tests import FIRST_PYTHON_ONLY
-from tests.daemon import DaemonProcess, SandboxProcess, free_port
+from tests.daemon import DaemonProcess, SandboxProcess
+from tests.ports import free_port
 
 WRONG = "a wrong password"
 CORP = "directories/corp/"

@@ -22,9 +22,10 @@ from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.telemetry import audit_file
 from ropg_twisted.telemetry.audit_file import AuditFile
 from tests.audit_lines import audit_lines
-from tests.daemon import PATIENCE, TWISTD, DaemonProcess, Process, free_port, wait_until
+from tests.daemon import PATIENCE, TWISTD, DaemonProcess, Process, wait_until
 from tests.fakes import CapturedLog
 from tests.parametrize import parametrize
+from tests.ports import free_port
 
 FULL = "/dev/full"
 """A device that is as a disk without space."""

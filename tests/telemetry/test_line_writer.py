@@ -25,7 +25,8 @@ from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.telemetry.line_writer import MAX_LINES, LineWriter
 from ropg_twisted.telemetry.log import make_observer
 from tests.client import GOOD, post
-from tests.daemon import PATIENCE, TWISTD, DaemonProcess, free_port, wait_until
+from tests.daemon import PATIENCE, TWISTD, DaemonProcess, wait_until
+from tests.ports import free_port
 
 SMALLEST = 4096
 """Bytes of the smallest pipe."""
