@@ -12,8 +12,9 @@ import requests
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
-from tests.daemon import ROPG, DaemonProcess, Process, free_port
+from tests.daemon import ROPG, DaemonProcess, Process
 from tests.paths import CHECKOUT
+from tests.ports import free_port
 
 OUTPOST_TOKEN = "canary-outpost-token"
 CLIENT_SECRET = "canary-client-secret"
