@@ -1,4 +1,4 @@
-"""The context of a token request for the log."""
+"""The context of a request for the log."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from ropg_twisted.trace_context import TraceContext, new_trace_context
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """A parsed token request, without its secrets.
+    """A request of a known client, without its secrets.
 
     Attributes:
         id: names the request in the log.
         client: the ``client_id``.
-        grant: the ``grant_type``.
         address: the client's, ``None`` if it is unknown.
         trace_context: goes to Authentik with each request.
     """
 
     id: str
     client: str
-    grant: str
     address: Address | None
     trace_context: TraceContext = field(default_factory=new_trace_context)

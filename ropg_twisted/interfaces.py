@@ -129,6 +129,7 @@ class RequestKind(StrEnum):
     TOKENS = "tokens"
     """Authorization codes, and tokens for them."""
     USERINFO = "userinfo"
+    INTROSPECTION = "introspection"
     METADATA = "metadata"
     """The provider's discovery document and keys."""
     PROBE = "probe"

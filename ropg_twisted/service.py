@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from ropg_twisted.api.admin import Admin
 from ropg_twisted.api.app import API
+from ropg_twisted.api.introspection import IntrospectionEndpoint
 from ropg_twisted.api.metadata import MetadataEndpoint
 from ropg_twisted.api.network_policy import NetworkPolicy
 from ropg_twisted.api.token import TokenEndpoint
@@ -76,7 +77,7 @@ def make_service(
     Raises :exc:`SettingError` for a setting that does not work.
     """
     for warning in warnings(settings):
-        log.warn(warning)
+        log.warn("{line}", line=warning)
     keys, algorithm = _keys(settings)
     registry = CollectorRegistry()
     add_build_info(registry)
@@ -128,6 +129,7 @@ def make_service(
     relay = Relay(application, client, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
     issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
+    access_tokens = AccessTokens(settings.issuer, keys)
     network_policy = NetworkPolicy(settings.allowed_networks, settings.trusted_proxies)
     provider = API(
         TokenEndpoint(
@@ -137,10 +139,9 @@ def make_service(
             RelayedGrantHandler(relay, reissuer, observer),
             observer,
         ),
-        UserinfoEndpoint(network_policy, AccessTokens(settings.issuer, keys), relay),
-        MetadataEndpoint(
-            IssuerInfo(settings.issuer, algorithm, settings.authentik_url), provider_metadata, keys
-        ),
+        UserinfoEndpoint(network_policy, access_tokens, relay),
+        IntrospectionEndpoint(network_policy, clients, access_tokens, relay, observer),
+        MetadataEndpoint(_issuer_info(settings, algorithm), provider_metadata, keys),
         readiness,
         clients,
         drop_on_outage=settings.drop_on_outage,
@@ -235,6 +236,11 @@ def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:
     return store.ring, settings.signing_alg
 
 
+def _issuer_info(settings: Settings, algorithm: str) -> IssuerInfo:
+    introspection = any(client.expected_secret_hash is not None for client in settings.clients)
+    return IssuerInfo(settings.issuer, algorithm, settings.authentik_url, introspection)
+
+
 def _application(settings: Settings) -> Application:
     slug = settings.app_slug or settings.clients[0].id
     return Application(settings.authentik_url, slug, named=settings.app_slug is not None)
@@ -253,7 +259,7 @@ def _client(
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
         client_ip = ClientIPHeaders(settings.outpost_token)
-        return make_client(reactor, ca_pem, client_ip, settings.max_checks, on_request)
+        return make_client(reactor, settings.authentik_url, ca_pem, client_ip, on_request)
     except ValueError:
         raise SettingError(
             "ROPG_CA_FILE", "contains no PEM certificates", "ROPG_CA_FILE=/etc/ssl/our-ca.pem"

@@ -99,7 +99,7 @@ def build_daemon(
     # make_service takes its parts from its module, and only while it runs.
     with patch.multiple(
         service,
-        make_client=lambda clock, _, client_ip, __, on_request: make_client(
+        make_client=lambda clock, _, __, client_ip, on_request: make_client(
             client_ip, clock, on_request
         ),
         FlowEvidence=keep("evidence", make_evidence),

@@ -19,7 +19,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ropg_twisted.authentik.bodies import MAX_BODY
+from ropg_twisted.authentik.responses import MAX_BODY
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
 from tests.certificates import Identity
 from tests.client import Connection

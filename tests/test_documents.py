@@ -62,6 +62,9 @@ FOREIGN_WORDS: Final = frozenset(
         "proxy_read_timeout",
         # Authentik
         "password_login_update_internal_password",
+        # Dovecot
+        "grant_url",
+        "username_attribute",
     )
 )
 """Names of other programs."""

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug import exceptions
 
+from ropg_twisted.api.introspection import IntrospectionEndpoint
 from ropg_twisted.api.metadata import MetadataEndpoint
 from ropg_twisted.api.token import TokenEndpoint
 from ropg_twisted.api.userinfo import UserinfoEndpoint
@@ -23,7 +24,13 @@ from ropg_twisted.errors import (
 from ropg_twisted.grants.outcomes import outage_error
 from ropg_twisted.interfaces import IReadinessProbe
 from ropg_twisted.oauth.clients import Clients
-from ropg_twisted.oauth.metadata import DISCOVERY_PATH, JWKS_PATH, TOKEN_PATH, USERINFO_PATH
+from ropg_twisted.oauth.metadata import (
+    DISCOVERY_PATH,
+    INTROSPECTION_PATH,
+    JWKS_PATH,
+    TOKEN_PATH,
+    USERINFO_PATH,
+)
 from ropg_twisted.server.request import BoundedRequest
 from ropg_twisted.server.responses import error_body, json_body, readiness_body
 from ropg_twisted.verdict import UpstreamError
@@ -46,6 +53,7 @@ class API:
         self,
         token: TokenEndpoint,
         userinfo: UserinfoEndpoint,
+        introspection: IntrospectionEndpoint,
         metadata: MetadataEndpoint,
         readiness: IReadinessProbe,
         clients: Clients,
@@ -54,6 +62,7 @@ class API:
     ) -> None:
         self._token = token
         self._userinfo = userinfo
+        self._introspection = introspection
         self._metadata = metadata
         self._readiness = readiness
         self._clients = clients
@@ -68,6 +77,11 @@ class API:
     async def userinfo(self, request: BoundedRequest) -> bytes:
         """Answer a userinfo request (OpenID Connect Core section 5.3)."""
         return json_body(request, await self._userinfo.answer(request))
+
+    @app.route(INTROSPECTION_PATH, methods=["POST"])
+    async def introspection(self, request: BoundedRequest) -> bytes:
+        """Answer an introspection request (RFC 7662 section 2)."""
+        return json_body(request, await self._introspection.answer(request))
 
     @app.route(DISCOVERY_PATH, methods=["GET"])
     async def discovery(self, request: BoundedRequest) -> bytes:

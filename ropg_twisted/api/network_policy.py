@@ -1,4 +1,4 @@
-"""The networks that may use the token and userinfo endpoints."""
+"""The networks that may use the token, userinfo and introspection endpoints."""
 
 from __future__ import annotations
 

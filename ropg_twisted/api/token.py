@@ -72,8 +72,8 @@ class TokenEndpoint:
             raise
 
         # 5. Answer.
-        context = RequestContext(request.id, client.id, grant_type, address, request.trace_context)
-        token_request = TokenRequest(context, client, credentials, form)
+        context = RequestContext(request.id, client.id, address, request.trace_context)
+        token_request = TokenRequest(context, client, grant_type, credentials, form)
         if password_grant is None:
             return await self._relayed.answer(token_request)
         return await self._passwords.answer(token_request, password_grant)

@@ -1,135 +1,146 @@
-"""Agents and connections for Authentik, with bounded responses and immediate closing."""
+"""Agent for Authentik, under treq: requests over a pool of connections to one origin."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from ipaddress import ip_address
 from typing import Final
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import (
-    IProtocol,
-    IProtocolFactory,
-    IStreamClientEndpoint,
-    ITCPTransport,
-)
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.web.client import URI, Agent, HTTPConnectionPool
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorTime
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from ropg_twisted.networks import LOOPBACK, Address
-from ropg_twisted.types import IReactor
-
-MAX_RESPONSE: Final = 2 * 1024 * 1024
-"""Bytes of one response, headers and body."""
+from ropg_twisted.authentik.connection import ClientConnection, Origin
 
 IDLE_SECONDS: Final = 30
 """Seconds. Authentik keeps idle connections for longer, so no POST meets one that it closes."""
 
-
-def make_agents(
-    reactor: IReactor, endpoints: Endpoints, max_persistent: int
-) -> tuple[IAgent, IAgent]:
-    """Return an agent that keeps connections alive, and one that does not.
-
-    ``max_persistent``: idle connections to keep.
-    """
-    pool = HTTPConnectionPool(reactor)
-    pool.maxPersistentPerHost = max_persistent
-    pool.cachedConnectionTimeout = IDLE_SECONDS
-    # The caller retries where it is safe. After a password it is not, not even for a GET.
-    pool.retryAutomatically = False
-    return (
-        Agent.usingEndpointFactory(reactor, endpoints, pool),
-        Agent.usingEndpointFactory(reactor, endpoints),
-    )
+_OWN_HEADERS: Final = frozenset((b"Accept-Encoding", b"Connection", b"Content-Length", b"Host"))
 
 
-@implementer(IAgentEndpointFactory)
-class Endpoints:
-    """Makes endpoints for URLs; ``policy`` verifies those of https.
+@implementer(IBodyProducer)
+class BytesProducer:
+    """A request body that is in memory, written at once."""
 
-    Attributes:
-        own_address: our address on the newest connection, that of loopback before the first.
-    """
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.length = len(data)
 
-    def __init__(self, reactor: IReactor, policy: IPolicyForHTTPS) -> None:
-        self.own_address: Address = LOOPBACK
-        self._reactor = reactor
-        self._policy = policy
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write the whole body."""
+        consumer.write(self.data)
+        return succeed(None)
 
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """See :class:`IAgentEndpointFactory`."""
-        host = uri.host.decode("ascii")
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, host, uri.port)
-        if uri.scheme == b"https":
-            creator = self._policy.creatorForNetloc(uri.host, uri.port)
-            endpoint = wrapClientTLS(creator, endpoint)
-        return BoundedEndpoint(endpoint, self._note_own_address)
+    def pauseProducing(self) -> None:
+        """Do nothing: the body has been written."""
 
-    def _note_own_address(self, host: object) -> None:
-        if isinstance(host, IPv4Address | IPv6Address):
-            self.own_address = ip_address(host.host.partition("%")[0])
+    def resumeProducing(self) -> None:
+        """Do nothing: the body has been written."""
+
+    def stopProducing(self) -> None:
+        """Do nothing: the body has been written."""
 
 
-@implementer(IStreamClientEndpoint)
-class BoundedEndpoint:
-    """Wraps the connections of another endpoint in :class:`BoundedConnection`.
+class ConnectionPool:
+    """Connections that wait for their next request, each for at most :data:`IDLE_SECONDS`.
 
-    ``connected`` is called with our address on each connection.
+    There is no limit: never more of them wait than were in use at the same time.
     """
 
-    def __init__(
-        self, endpoint: IStreamClientEndpoint, connected: Callable[[object], object]
-    ) -> None:
-        self._endpoint = endpoint
-        self._connected = connected
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._idle: dict[ClientConnection, float] = {}  # The one that waits longest comes first.
+        self._timer: IDelayedCall | None = None
 
-    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """See :class:`IStreamClientEndpoint`."""
-        wrapping = WrappingFactory(factory)
-        wrapping.protocol = BoundedConnection
-        wrapping.noisy = False
-        connecting: Deferred[IProtocol] = self._endpoint.connect(wrapping)
-        return connecting.addCallback(self._unwrap)
+    def take(self) -> ClientConnection | None:
+        """Take the connection that was used last, ``None`` if none waits."""
+        return self._idle.popitem()[0] if self._idle else None
 
-    def _unwrap(self, wrapper: IProtocol) -> IProtocol:
-        assert isinstance(wrapper, BoundedConnection)
-        self._connected(wrapper.transport.getHost())
-        return wrapper.wrappedProtocol
+    def add(self, connection: ClientConnection) -> None:
+        """Add a connection that waits from now on."""
+        self._idle[connection] = self._clock.seconds() + IDLE_SECONDS
+        if self._timer is None:
+            self._timer = self._clock.callLater(IDLE_SECONDS, self._close_expired)
+
+    def discard(self, connection: ClientConnection) -> None:
+        """Remove a connection that was closed."""
+        self._idle.pop(connection, None)
+
+    def close(self) -> None:
+        """Close all connections that wait."""
+        while connection := self.take():
+            connection.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _close_expired(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        for connection, expires in list(self._idle.items()):
+            if expires > now:
+                self._timer = self._clock.callLater(expires - now, self._close_expired)
+                return
+            self.discard(connection)
+            connection.close()
 
 
-class BoundedConnection(ProtocolWrapper):
-    """A connection that aborts when it is closed, and when a response is too large.
+@implementer(IAgent)
+class OriginAgent:
+    """Sends requests to one origin. No encoding of a response's body is accepted.
 
-    A normal close of TLS waits for the peer's close_notify, which a hung peer never sends.
+    ``pool``: keeps connections alive; without one each request has a new connection.
     """
 
-    transport: ITCPTransport
-    _received = 0
+    def __init__(self, origin: Origin, pool: ConnectionPool | None = None) -> None:
+        self._origin = origin
+        self._pool = pool
 
-    def write(self, data: bytes) -> None:
-        """Send a request, and count the bytes of its response from zero."""
-        self._received = 0
-        super().write(data)
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """See :class:`IAgent`. ``bodyProducer`` is a :class:`BytesProducer`.
 
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """See :meth:`write`."""
-        self._received = 0
-        super().writeSequence(data)
+        Raises :exc:`ValueError` for the ``uri`` of another origin. Fails as
+        :meth:`ClientConnection.send` does, or because no connection can be made.
+        """
+        message = self._message(method, uri, headers, bodyProducer)
+        connection = None if self._pool is None else self._pool.take()
+        if connection is not None:
+            return connection.send(message)
+        return Deferred.fromCoroutine(self._send_on_new_connection(message))
 
-    def dataReceived(self, data: bytes) -> None:
-        """Receive a part of a response; abort if it is too much."""
-        self._received += len(data)
-        if self._received > MAX_RESPONSE:
-            self.transport.abortConnection()
+    async def _send_on_new_connection(self, message: bytes) -> IResponse:
+        if self._pool is None:
+            connection = await self._origin.connect(ClientConnection.close, lambda _: None)
         else:
-            super().dataReceived(data)
+            connection = await self._origin.connect(self._pool.add, self._pool.discard)
+        return await connection.send(message)
 
-    def loseConnection(self) -> None:
-        """Abort the connection."""
-        self.disconnecting = 1
-        self.transport.abortConnection()
+    def _message(
+        self, method: bytes, uri: bytes, headers: Headers | None, body: IBodyProducer | None
+    ) -> bytes:
+        prefix = self._origin.prefix
+        target = uri[len(prefix) :]
+        if not (uri.startswith(prefix) and target.startswith(b"/")):
+            raise ValueError("another origin")
+        lines = [
+            b"%b %b HTTP/1.1" % (method, target),
+            b"Host: " + self._origin.netloc,
+            b"Accept-Encoding: identity",
+        ]
+        if self._pool is None:
+            lines.append(b"Connection: close")
+        for name, values in () if headers is None else headers.getAllRawHeaders():
+            if name not in _OWN_HEADERS:
+                lines += [b"%b: %b" % (name, value) for value in values]
+        data = b""
+        if body is not None:
+            assert isinstance(body, BytesProducer)
+            data = body.data
+            lines.append(b"Content-Length: %d" % len(data))
+        return b"\r\n".join([*lines, b"", data])

@@ -94,6 +94,11 @@ class Application:
         url = f"{self.authentik_url}/application/o/userinfo/"
         return await session.get(url, RequestKind.USERINFO, authorization)
 
+    async def introspect(self, form: Mapping[str, str], session: FlowSession) -> Response:
+        """Return the response of the introspection endpoint (RFC 7662)."""
+        url = f"{self.authentik_url}/application/o/introspect/"
+        return await session.post_form(url, RequestKind.INTROSPECTION, form)
+
     async def discovery(self, session: FlowSession) -> JSONObject | None:
         """Fetch the discovery document; ``None`` if the application does not exist and need not.
 

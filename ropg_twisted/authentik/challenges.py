@@ -7,6 +7,7 @@ import json
 import re
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypedDict, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -114,6 +115,7 @@ def read_executor_response(response: Response, executor: str) -> Redirect | Chal
     return Challenge(component, cast(ChallengeFields, body))  # A JSON object fits every field.
 
 
+@lru_cache(maxsize=32)
 def _is_same_url(location: str | None, url: str) -> bool:
     """Return whether a Location header leads back to ``url``, with any query string."""
     try:

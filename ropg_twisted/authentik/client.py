@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from http.cookiejar import DefaultCookiePolicy
-from typing import TypeVar
+from functools import lru_cache
+from http.cookiejar import CookieJar
+from typing import Final, TypeVar
 from urllib.parse import urlencode
 
+from hyperlink import EncodedURL
 from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent
+from twisted.web.iweb import IAgent, IResponse
 
 from ropg_twisted import __version__
-from ropg_twisted.authentik.agent import Endpoints, make_agents
-from ropg_twisted.authentik.bodies import BytesProducer, IdentityAgent, read_body, read_header
+from ropg_twisted.authentik.agent import BytesProducer, ConnectionPool, OriginAgent
 from ropg_twisted.authentik.challenges import (
     SESSION_COOKIE,
     Response,
@@ -28,6 +29,8 @@ from ropg_twisted.authentik.challenges import (
     read_session_cookie,
 )
 from ropg_twisted.authentik.client_ip import ClientIPHeaders
+from ropg_twisted.authentik.connection import Origin
+from ropg_twisted.authentik.cookies import OriginCookieJar
 from ropg_twisted.interfaces import CheckTrace, RequestKind, UpstreamRequest
 from ropg_twisted.networks import LOOPBACK, Address
 from ropg_twisted.tls_trust import tls_policy
@@ -36,6 +39,8 @@ from ropg_twisted.types import DeferredCoroutine, IReactor, JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
 T = TypeVar("T")
+
+_NO_COOKIES: Final = CookieJar()
 
 
 class AuthentikClient:
@@ -63,8 +68,8 @@ class AuthentikClient:
         self.own_address = own_address
         self._clock = clock
         self._on_request = on_request
-        self._pooled = IdentityAgent(pooled)
-        self._fresh = IdentityAgent(fresh)
+        self._pooled = pooled
+        self._fresh = fresh
 
     def session(
         self,
@@ -100,20 +105,25 @@ class AuthentikClient:
 
 def make_client(
     reactor: IReactor,
+    authentik_url: str,
     ca_pem: bytes | None,
     client_ip: ClientIPHeaders,
-    max_checks: int,
     on_request: Callable[[UpstreamRequest], None] = lambda request: None,
 ) -> AuthentikClient:
-    """Return a client that keeps up to ``max_checks`` idle connections.
+    """Return a client for the Authentik at ``authentik_url``.
 
     ``ca_pem``: certificates to trust instead of the system's. ``on_request``: called after each
     request. Raises :exc:`ValueError` if ``ca_pem`` has no certificates.
     """
-    endpoints = Endpoints(reactor, tls_policy(ca_pem))
-    pooled, fresh = make_agents(reactor, endpoints, max_checks)
+    url = _parsed(authentik_url).to_text().encode("ascii")
+    origin = Origin(reactor, url, tls_policy(ca_pem))
     return AuthentikClient(
-        pooled, fresh, client_ip, reactor, on_request, lambda: endpoints.own_address
+        OriginAgent(origin, ConnectionPool(reactor)),
+        OriginAgent(origin),
+        client_ip,
+        reactor,
+        on_request,
+        lambda: origin.own_address,
     )
 
 
@@ -138,15 +148,14 @@ class FlowSession:
         self._headers = headers
         self._clock = clock
         self._on_request = on_request
-        # Behind a reverse proxy the cookie is Secure even if our connection to it is plain HTTP.
-        self._jar = IndexableCookieJar(DefaultCookiePolicy(secure_protocols=("http", "https")))
+        self._jar = OriginCookieJar()
         self._client = HTTPClient(agent, self._jar, data_to_body_producer=BytesProducer)
 
     @property
     def cookie(self) -> SessionCookie:
         """The content of Authentik's session cookie now."""
-        values = [cookie.value for cookie in self._jar if cookie.name == SESSION_COOKIE]
-        return read_session_cookie(values[0] if values else None)
+        cookie = self._jar.cookies.get(SESSION_COOKIE)
+        return read_session_cookie(None if cookie is None else cookie.value)
 
     async def get(self, url: str, kind: RequestKind, authorization: str | None = None) -> Response:
         """GET ``url``."""
@@ -191,17 +200,23 @@ class FlowSession:
             headers.setRawHeaders(name, [value])
         try:
             response = await self._client.request(
-                method, url, headers=headers, data=data, allow_redirects=False, unbuffered=True
+                method,
+                _parsed(url),
+                headers=headers,
+                data=data,
+                cookies=_NO_COOKIES,
+                allow_redirects=False,
+                unbuffered=True,
             )
-            body = await read_body(response)
+            body = await response.content()
         except (UpstreamError, CancelledError):
             raise
         except Exception as error:
             raise _upstream_error(error) from None
         return Response(
             status=response.code,
-            content_type=read_header(response, "Content-Type") or "",
-            location=read_header(response, "Location"),
+            content_type=_header(response, "Content-Type") or "",
+            location=_header(response, "Location"),
             body=body,
         )
 
@@ -221,18 +236,37 @@ def _authorization_header(authorization: str | None) -> Headers:
     return Headers({} if authorization is None else {"Authorization": [authorization]})
 
 
-def _upstream_error(error: BaseException) -> Exception:
+def _header(response: IResponse, name: str) -> str | None:
+    """Return the last value of a header, or ``None`` without one."""
+    values = response.headers.getRawHeaders(name.encode("ascii"))
+    return values[-1].decode("latin-1") if values else None
+
+
+class _RequestURL(EncodedURL):
+    """A URL in the form that is sent, which treq need not find out again for each request."""
+
+    _text: str | None = None
+
+    def to_uri(self) -> _RequestURL:
+        """Return itself."""
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:
+        """Return the text, which has no password."""
+        if self._text is None:
+            self._text = super().to_text(with_password)
+        return self._text
+
+
+@lru_cache(maxsize=32)
+def _parsed(url: str) -> EncodedURL:
+    return _RequestURL.from_text(EncodedURL.from_text(url).to_uri().to_text())
+
+
+def _upstream_error(error: Exception) -> Exception:
     """Return the :exc:`UpstreamError` for an HTTP client's error; a cancellation stays one."""
-    causes = list(_causes(error))
-    if any(isinstance(cause, CancelledError) for cause in causes):
+    if isinstance(error, ConnectingCancelledError):
         return CancelledError()
-    if any(isinstance(cause, TLSError | VerificationError) for cause in causes):
+    if isinstance(error, TLSError | VerificationError):
         return UpstreamError(Reason.UPSTREAM_TLS)
     return UpstreamError(Reason.UPSTREAM_CONNECTION, transient=True)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    found = [error]
-    for reason in getattr(error, "reasons", ()):
-        found.extend(_causes(reason.value))
-    return found

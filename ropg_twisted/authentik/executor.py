@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from ropg_twisted.interfaces import LoginAttempt, RequestKind
 from ropg_twisted.verdict import Outcome, Reason, RetryableError, UpstreamError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FlowExecutor:
     """Logs in through one flow.
 
@@ -33,7 +34,7 @@ class FlowExecutor:
     login_stage: bool = True
     slow_refusal: float = inf
 
-    @property
+    @cached_property
     def url(self) -> str:
         """The URL of the flow's executor.
 

@@ -1,4 +1,4 @@
-"""Relays requests to Authentik's token and userinfo endpoints."""
+"""Relays requests to Authentik's token, userinfo and introspection endpoints."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ PARAMETERS: Final = (
 """The parameters of a token request that are relayed."""
 
 MAX_TOKENS: Final = 64
+MAX_INTROSPECTIONS: Final = 64
 MAX_USERINFO: Final = 8
 """Concurrent requests of each kind. Userinfo has fewer: anybody may send an unknown access token,
-but only our clients may ask for a grant."""
+but only our clients may ask for a grant or an introspection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Relay:
         self._deadline = deadline
         self._clock = clock
         self._token_requests = Semaphore(MAX_TOKENS)
+        self._introspections = Semaphore(MAX_INTROSPECTIONS)
         self._userinfo_requests = Semaphore(MAX_USERINFO)
 
     async def token(
@@ -93,6 +95,26 @@ class Relay:
             request = self._application.userinfo(f"Bearer {token}", session)
             response = await with_deadline(request, self._deadline, self._clock)
         return None if response.status in (401, 403) else read_json(response)
+
+    async def introspect(
+        self, context: RequestContext, token: str, secret: str
+    ) -> Mapping[str, object]:
+        """Return the introspection response about a token of Authentik (RFC 7662 section 2.2).
+
+        ``secret``: that of the client. Authentik calls a token inactive if the secret is not the
+        one of the client's provider, or if the token was issued by another provider.
+        """
+        form = {"token": token, "client_id": context.client, "client_secret": secret}
+        session = self._client.session(
+            context.address, fresh=True, trace_context=context.trace_context
+        )
+        with _slot(self._introspections):
+            request = self._application.introspect(form, session)
+            response = await with_deadline(request, self._deadline, self._clock)
+        introspection = read_json(response)
+        if not isinstance(introspection.get("active"), bool):
+            raise UpstreamError(Reason.UPSTREAM_BODY)
+        return introspection
 
 
 @contextmanager

@@ -47,15 +47,15 @@ class RelayedGrantHandler:
                 request.context, request.form, _authorization(request)
             )
         except UpstreamError as error:
-            self._observer.relay(request.context, error.reason.value)
+            self._observer.relay(request.context, request.grant_type, error.reason.value)
             raise outage_error(drop_on_outage=client.drop_on_outage) from None
         if isinstance(granted, ErrorResponse):
             if granted.error in TOKEN_ERRORS:
-                self._observer.relay(request.context, granted.error)
+                self._observer.relay(request.context, request.grant_type, granted.error)
             else:
-                self._observer.relay(request.context, "other", granted.error)
+                self._observer.relay(request.context, request.grant_type, "other", granted.error)
             raise RelayedError(granted.status, granted.error, granted.description)
-        self._observer.relay(request.context, "tokens")
+        self._observer.relay(request.context, request.grant_type, "tokens")
         return self._reissuer.reissue(granted, client)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import jwt
 from jwt import PyJWK
@@ -13,6 +14,14 @@ from ropg_twisted.errors import InvalidRequestError, InvalidTokenError
 from ropg_twisted.oauth.claims import CLAIMS
 from ropg_twisted.oauth.forms import Form
 from ropg_twisted.oauth.keys import KeyRing
+
+INACTIVE: Final[Mapping[str, object]] = {"active": False}
+"""The introspection response that says nothing else about a token (RFC 7662 section 2.2)."""
+
+_USERNAME: Final = "preferred_username"
+
+_PRINTABLE: Final = r"[\x20-\x7e]+"
+"""The characters of a token (RFC 6749 appendix A.12)."""
 
 
 def bearer_token(authorization: str | None, form: Form) -> str:
@@ -47,6 +56,35 @@ class AccessTokens:
 
         Raises :exc:`InvalidTokenError` if it is ours but invalid or expired.
         """
+        claims = self._verified(token)
+        if claims is None:
+            return None
+        return {name: claims[name] for name in CLAIMS if name in claims}
+
+    def introspect(self, token: str, client_id: str) -> Mapping[str, object] | None:
+        """Return the introspection response about ``token``, ``None`` if the token is not ours.
+
+        It has all claims of the token. A token that is invalid, has expired or was issued to a
+        client other than ``client_id`` is inactive (RFC 7662 sections 2.2 and 4).
+        """
+        if not re.fullmatch(_PRINTABLE, token):
+            return INACTIVE
+        try:
+            claims = self._verified(token)
+        except InvalidTokenError:
+            return INACTIVE
+        if claims is None:
+            return None
+        if claims.get("aud") != client_id:
+            return INACTIVE
+        user = {"username": claims[_USERNAME]} if _USERNAME in claims else {}
+        return {**user, **claims, "active": True, "token_type": "Bearer"}
+
+    def _verified(self, token: str) -> dict[str, object] | None:
+        """Return the claims of ``token``, ``None`` if it is not an access token of ours.
+
+        Raises :exc:`InvalidTokenError` if it is ours but invalid or expired.
+        """
         try:
             header = jwt.get_unverified_header(token)
         except PyJWTError:
@@ -60,7 +98,7 @@ class AccessTokens:
         key = keys[0]
         verification_key = key.private if key.public is None else PyJWK(key.public)
         try:
-            claims = jwt.decode(
+            claims: dict[str, object] = jwt.decode(
                 token,
                 verification_key,
                 algorithms=[key.algorithm],
@@ -69,4 +107,4 @@ class AccessTokens:
             )
         except PyJWTError:
             raise InvalidTokenError from None
-        return {name: claims[name] for name in CLAIMS if name in claims}
+        return claims

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ropg_twisted.interfaces import User
+from ropg_twisted.oauth.names import split_name
 from ropg_twisted.oauth.scopes import SCOPES
-from ropg_twisted.settings.model import Client
+from ropg_twisted.settings.model import Client, NameSplit
 
 
 def claims_of(user: User, scope: Iterable[str]) -> dict[str, object]:
@@ -15,6 +16,7 @@ def claims_of(user: User, scope: Iterable[str]) -> dict[str, object]:
 
     They are those of Authentik's own scope mappings: ``profile`` includes the groups,
     ``given_name`` is the full name, and no e-mail address counts as verified.
+    :func:`for_client` then divides the name.
     """
     scope = set(scope)
     claims: dict[str, object] = {"sub": user.sub}
@@ -30,13 +32,35 @@ def claims_of(user: User, scope: Iterable[str]) -> dict[str, object]:
     return claims
 
 
-CLAIMS: Final = tuple(
-    claims_of(User("sub", "username", "name", "email", ("group",)), SCOPES),
+CLAIMS: Final = (
+    *claims_of(User("sub", "username", "name", "email", ("group",)), SCOPES),
+    "family_name",
 )
 """The names of all claims about a user."""
 
 
-def with_aliases(claims: Mapping[str, object], client: Client) -> dict[str, object]:
+def for_client(claims: Mapping[str, object], client: Client) -> dict[str, object]:
+    """Return ``claims`` as ``client`` expects them: its split of the name, and its aliases."""
+    return _with_aliases(_with_split_name(claims, client.name_split), client)
+
+
+def _with_split_name(claims: Mapping[str, object], rule: NameSplit) -> Mapping[str, object]:
+    """Return ``claims`` with ``given_name`` and ``family_name`` (OpenID Connect Core section 5.1).
+
+    A user without a name gets them from the user name. If there is a family name, it comes from a
+    scope mapping in Authentik, and nothing is changed.
+    """
+    if rule is NameSplit.NONE or claims.get("family_name"):
+        return claims
+    for source in ("name", "preferred_username"):
+        name = claims.get(source)
+        if isinstance(name, str) and name.strip():
+            given, family = split_name(name, rule)
+            return {**claims, "given_name": given, "family_name": family}
+    return claims
+
+
+def _with_aliases(claims: Mapping[str, object], client: Client) -> dict[str, object]:
     """Return ``claims`` with copies of some of them under the client's own names.
 
     An alias never replaces a claim.

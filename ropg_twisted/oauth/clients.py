@@ -44,6 +44,18 @@ class Clients:
             raise InvalidClientError(basic=credentials.basic)
         return client
 
+    def authenticate_confidential(self, credentials: ClientCredentials) -> tuple[Client, str]:
+        """Return the confidential client that ``credentials`` name, and its secret.
+
+        Raises :exc:`InvalidClientError` if the client is unknown or public, or the secret is
+        wrong. The errors look the same.
+        """
+        client = self.identify(credentials)
+        secret = matching_secret(client, credentials)
+        if secret is None:
+            raise InvalidClientError(basic=credentials.basic)
+        return client, secret
+
 
 def matching_secret(client: Client, credentials: ClientCredentials) -> str | None:
     """Return the reading of the secret that is the client's own, ``None`` if no reading is."""

@@ -14,9 +14,13 @@ DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 TOKEN_PATH: Final = "/oauth/token"
 JWKS_PATH: Final = "/.well-known/jwks.json"
 USERINFO_PATH: Final = "/userinfo"
+INTROSPECTION_PATH: Final = "/introspect"
 
 TOKEN_CLAIMS: Final = ("iss", "aud", "azp", "exp", "iat", "auth_time", "jti", "amr", "nonce")
 """The claims about a token, which are not about a user."""
+
+CONFIDENTIAL_METHODS: Final = ("client_secret_post", "client_secret_basic")
+"""How a client with a secret authenticates (OpenID Connect Core section 9)."""
 
 AUTHENTIK_ONLY: Final = (
     "introspection_endpoint",
@@ -33,12 +37,14 @@ AUTHENTIK_ONLY: Final = (
 class IssuerInfo:
     """Our issuer, its signing algorithm, and the base URL of Authentik.
 
-    ``authentik_url``: without a slash at its end.
+    ``authentik_url``: without a slash at its end. ``introspection``: a client has a secret, with
+    which it can introspect tokens.
     """
 
     issuer: str
     algorithm: str
     authentik_url: str
+    introspection: bool
 
 
 def own_document(info: IssuerInfo) -> dict[str, object]:
@@ -75,17 +81,18 @@ def relaying_document(info: IssuerInfo, upstream: Mapping[str, object]) -> dict[
 
 def _own_members(info: IssuerInfo) -> dict[str, object]:
     base = info.issuer.rstrip("/")
+    introspection = {
+        "introspection_endpoint": f"{base}{INTROSPECTION_PATH}",
+        "introspection_endpoint_auth_methods_supported": list(CONFIDENTIAL_METHODS),
+    }
     return {
         "issuer": info.issuer,
         "token_endpoint": f"{base}{TOKEN_PATH}",
         "jwks_uri": f"{base}{JWKS_PATH}",
         "userinfo_endpoint": f"{base}{USERINFO_PATH}",
         "id_token_signing_alg_values_supported": [info.algorithm],
-        "token_endpoint_auth_methods_supported": [
-            "none",
-            "client_secret_post",
-            "client_secret_basic",
-        ],
+        "token_endpoint_auth_methods_supported": ["none", *CONFIDENTIAL_METHODS],
+        **(introspection if info.introspection else {}),
     }
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256, sha512
 from jwt.utils import base64url_encode
 
 from ropg_twisted.interfaces import GrantedTokens, UpstreamTokenResponse
-from ropg_twisted.oauth.claims import with_aliases
+from ropg_twisted.oauth.claims import for_client
 from ropg_twisted.oauth.keys import KeyRing
 from ropg_twisted.oauth.tokens import sign
 from ropg_twisted.settings.model import Client, SigningAlgorithm
@@ -28,14 +28,14 @@ class Reissuer:
         """Return the token response for ``client``. Access and refresh tokens stay Authentik's.
 
         The id token keeps its claims and times, except ``iss`` and ``at_hash``, and gets the
-        client's aliases. The hash function of ``at_hash`` depends on the algorithm of our key
-        (OpenID Connect Core section 3.1.3.6).
+        client's split of the name and its aliases. The hash function of ``at_hash`` depends on
+        the algorithm of our key (OpenID Connect Core section 3.1.3.6).
         """
         response = tokens.response
         if tokens.id_claims is None:
             return response
         key = self._keys().signing
-        claims = {**with_aliases(tokens.id_claims, client), "iss": self._issuer}
+        claims = {**for_client(tokens.id_claims, client), "iss": self._issuer}
         access_token = response.get("access_token")
         if "at_hash" in claims and isinstance(access_token, str):
             claims["at_hash"] = _at_hash(access_token, key.algorithm)

@@ -55,6 +55,7 @@ class TokenRequest:
 
     context: RequestContext
     client: Client
+    grant_type: str
     credentials: ClientCredentials
     form: Form = field(repr=False)
 
@@ -67,7 +68,9 @@ def parse_grant_type(form: Form) -> str:
 def parse_client(form: Form, authorization: str | None) -> ClientCredentials:
     """Return the client credentials of a request.
 
-    ``authorization``: the value of the Authorization header, ``None`` if there is none.
+    ``authorization``: the value of the Authorization header, ``None`` if there is none. Without a
+    colon it is the client id of a client without a secret, as the newest XCreds sends it, although
+    RFC 7617 requires the colon.
 
     Raises :exc:`InvalidRequestError` if they are missing, malformed, or sent in two ways.
     """
@@ -88,6 +91,16 @@ def parse_client(form: Form, authorization: str | None) -> ClientCredentials:
     # RFC 6749 section 2.3.1 wants the secret form-encoded, but many clients do not encode it.
     secrets = (unquote_plus(basic_secret), basic_secret) if basic_secret else ()
     return ClientCredentials(basic_id, secrets, basic=True)
+
+
+def parse_token(form: Form) -> str:
+    """Return the token of an introspection request (RFC 7662 section 2.1).
+
+    ``token_type_hint`` is ignored, as that section allows.
+
+    Raises :exc:`InvalidRequestError` if it is missing.
+    """
+    return _required(form, "token")
 
 
 def parse_password_grant(form: Form) -> PasswordGrant:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import jwt
 
 from ropg_twisted.interfaces import User
-from ropg_twisted.oauth.claims import claims_of, with_aliases
+from ropg_twisted.oauth.claims import claims_of, for_client
 from ropg_twisted.oauth.keys import KeyRing, SigningKey
 from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.scopes import granted_scope
@@ -56,7 +56,7 @@ class TokenIssuer:
         scope = granted_scope(grant.scope, client)
         now = int(self._now())
         claims = {
-            **with_aliases(claims_of(user, scope), client),
+            **for_client(claims_of(user, scope), client),
             "iss": self._issuer,
             "aud": client.id,
             "azp": client.id,

@@ -7,7 +7,7 @@ from typing import Final
 
 from ropg_twisted.settings import values
 from ropg_twisted.settings.errors import UnknownSettingError
-from ropg_twisted.settings.model import GRANTS, Client
+from ropg_twisted.settings.model import GRANTS, Client, NameSplit
 from ropg_twisted.settings.table import Setting, Value, attributes
 
 PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
@@ -18,11 +18,14 @@ PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "himmelblau": {"tokens": "authentik", "extra_scopes": "openid offline_access"},
     "fleet": {"limits": "user 10 per 15 minutes"},
+    "iru": {"name_split": "family_last", "extra_scopes": "openid profile email"},
+    "dovecot": {"limits": "user 10 per 15 minutes", "extra_scopes": "profile email"},
 }
 """Presets for known programs. A key in the client's table takes precedence.
 
 XCreds reads every error as a wrong password, and expects claim names of its own. Himmelblau needs a
-refresh token. Fleet sends the checks of all users from one address.
+refresh token. Fleet and Dovecot send the checks of all users from one address. Iru needs a
+``family_name``. Dovecot reads the user of an access token from its introspection.
 """
 
 CLIENT_TABLE: Final = {
@@ -90,6 +93,15 @@ CLIENT_TABLE: Final = {
             "groups",
             "scopes that it gets with a password without asking for them",
             repeatable=True,
+        ),
+        Setting(
+            "clients.name_split",
+            values.name_split,
+            "family_last",
+            "how `given_name` and `family_name` are made of the full name: "
+            + ", ".join(f"`{rule}`" for rule in NameSplit),
+            default=NameSplit.NONE,
+            details="See [names](#names).",
         ),
         Setting(
             "clients.aliases",

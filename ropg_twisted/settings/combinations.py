@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from ropg_twisted.settings.errors import ConflictError, SettingError
-from ropg_twisted.settings.model import Client, SecondFactor, Settings
+from ropg_twisted.settings.model import Client, SecondFactor, Settings, SigningAlgorithm
 
 DIRECTORY_SECONDS: Final = 15
 """Seconds after which Authentik gives up a directory that hangs, and refuses the password."""
@@ -45,7 +45,21 @@ def warnings(settings: Settings) -> list[str]:
         )
     if settings.password_hash_key is not None and settings.limits_store is None:
         lines.append("ROPG_PASSWORD_HASH_KEY has no effect without a redis:// ROPG_LIMITS_STORE")
+    for client in settings.clients:
+        lines += _profile_warnings(settings, client)
     return lines
+
+
+def _profile_warnings(settings: Settings, client: Client) -> Iterator[str]:
+    """Yield a line for each setting with which the client program cannot work."""
+    if client.profile == "xcreds":
+        problem = f"and XCreds (client {client.id}) reads only RS256 and ES256"
+        if settings.jwt_secret is not None:
+            yield f"JWT_SECRET signs with HS256, {problem}"
+        elif settings.signing_alg is SigningAlgorithm.EDDSA:
+            yield f"ROPG_SIGNING_ALG is EdDSA, {problem}"
+    if client.profile == "dovecot" and client.expected_secret_hash is None:
+        yield f"clients.secret is missing for {client.id}: without one it cannot introspect tokens"
 
 
 def _check_without_session(settings: Settings, client: Client, cause: str) -> None:

@@ -45,6 +45,21 @@ class SecondFactor(StrEnum):
     """Tokens if a valid code came with the password, else as ``REFUSED``."""
 
 
+class NameSplit(StrEnum):
+    """The rule that splits a full name into ``given_name`` and ``family_name``."""
+
+    NONE = "none"
+    """No split: ``given_name`` is the full name, as in Authentik's own tokens."""
+    FAMILY_LAST = "family_last"
+    """The last word is the family name."""
+    GIVEN_FIRST = "given_first"
+    """The first word is the given name."""
+    FAMILY_FIRST = "family_first"
+    """The first word is the family name."""
+    COMMA = "comma"
+    """The family name ends at the first comma. Without a comma, as ``FAMILY_LAST``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """An OAuth2 client. Without a secret it is a public client (RFC 6749 section 2.1).
@@ -52,9 +67,10 @@ class Client:
     ``secret_hash``: SHA-256 of the secret, set instead of ``secret``. ``scopes``: the scopes that
     it may have, ``None`` for any. ``extra_scopes``: scopes that it gets without asking.
     ``upstream_tokens``: a password grant returns Authentik's own tokens, fetched with
-    ``redirect_uri``. ``aliases``: pairs of a new claim name and the claim that it copies.
-    ``drop_on_outage``: an outage drops the connection. ``unencoded``: the client sends forms
-    without percent-encoding.
+    ``redirect_uri``. ``name_split``: how its tokens divide the full name. ``aliases``: pairs of a
+    new claim name and the claim that it copies. ``drop_on_outage``: an outage drops the connection.
+    ``unencoded``: the client sends forms without percent-encoding. ``profile``: the client program,
+    if it has a profile.
     """
 
     id: str
@@ -66,10 +82,12 @@ class Client:
     extra_scopes: tuple[str, ...] = ()
     second_factor: SecondFactor = SecondFactor.REFUSED
     upstream_tokens: bool = False
+    name_split: NameSplit = NameSplit.NONE
     aliases: tuple[tuple[str, str], ...] = ()
     rates: Rates = field(default=Rates())
     drop_on_outage: bool = False
     unencoded: bool = False
+    profile: str | None = None
 
     @property
     def expected_secret_hash(self) -> bytes | None:

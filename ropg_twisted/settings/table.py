@@ -304,8 +304,8 @@ TABLE: Final = {
             "ROPG_ALLOWED_NETWORKS",
             values.networks,
             "10.0.0.0/8 2001:db8::/32",
-            "networks that may use `/userinfo` and the token endpoint; `unix` for peers"
-            " at a UNIX socket",
+            "networks that may use the token endpoint, `/userinfo` and `/introspect`; `unix`"
+            " for peers at a UNIX socket",
             default="0.0.0.0/0 ::/0 unix",
             repeatable=True,
             unset="all",

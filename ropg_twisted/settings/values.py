@@ -21,7 +21,7 @@ from limits.storage import RedisStorage
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks, parse_networks
 from ropg_twisted.settings.errors import InvalidValueError
-from ropg_twisted.settings.model import GRANTS, MAX_TOKEN_LIFETIME, SecondFactor
+from ropg_twisted.settings.model import GRANTS, MAX_TOKEN_LIFETIME, NameSplit, SecondFactor
 
 T = TypeVar("T")
 
@@ -120,6 +120,7 @@ drop_on_outage = choice({"503": False, "abort": True})
 log_users = choice({"plain": False, "hashed": True})
 unencoded = choice({"form": False, "unencoded": True, "undecoded": True})
 second_factor = choice({factor.value: factor for factor in SecondFactor})
+name_split = choice({rule.value: rule for rule in NameSplit})
 
 
 def sha256_hex(value: str) -> bytes:

@@ -168,6 +168,9 @@ def reasons(state: State) -> Tag:
         hour.relayed,
         whole.relayed,
     )
+    content += _errors(
+        "Introspected tokens, by result", "Result", hour.introspected, whole.introspected
+    )
     return section("Refusals and outages", *content, name="reasons")
 
 

@@ -61,24 +61,37 @@ class AuditLog:
             **_ids(record.context.trace_context, record.context.id),
         )
 
-    def relay(self, context: RequestContext, result: str, error: str | None = None) -> None:
+    def relay(
+        self, context: RequestContext, grant_type: str, result: str, error: str | None = None
+    ) -> None:
         """See :class:`IRequestObserver`."""
         message = "{grant} for {client} from {address}: {result}"
-        details: Fields = {}
+        details = _help(result)
         if error is not None:
             message += " ({error!r})"
             details["error"] = error[:MAX_ERROR]
-        if result in _REASONS:
-            details["help"] = help_url(Reason(result))
         self.log.info(
             message,
             event="relay",
             version=VERSION,
-            grant=context.grant,
+            grant=grant_type,
             client=context.client,
             address=_text(context.address),
             result=result,
             **details,
+            **_ids(context.trace_context, context.id),
+        )
+
+    def introspection(self, context: RequestContext, result: str) -> None:
+        """See :class:`IRequestObserver`."""
+        self.log.info(
+            "introspection for {client} from {address}: {result}",
+            event="introspection",
+            version=VERSION,
+            client=context.client,
+            address=_text(context.address),
+            result=result,
+            **_help(result),
             **_ids(context.trace_context, context.id),
         )
 
@@ -96,6 +109,11 @@ class AuditLog:
 
 
 _REASONS: Final = frozenset(Reason)
+
+
+def _help(result: str) -> Fields:
+    """Return the field ``help`` if the result is a reason."""
+    return {"help": help_url(Reason(result))} if result in _REASONS else {}
 
 
 def _ids(trace: TraceContext, request: str) -> Fields:

@@ -47,7 +47,8 @@ class Interval:
         outcomes: checks by outcome.
         clients: checks by client and verdict.
         refused: requests refused before a check, by error.
-        relayed: relayed requests, by result.
+        relayed: relayed grants, by result.
+        introspected: introspected tokens, by result.
         traced: checks that asked Authentik.
         seconds: time of these checks by stage, in sum.
     """
@@ -56,6 +57,7 @@ class Interval:
     clients: Counter[tuple[str, Verdict]] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     relayed: Counter[str] = field(default_factory=Counter)
+    introspected: Counter[str] = field(default_factory=Counter)
     traced: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
@@ -94,6 +96,7 @@ def total(intervals: Iterable[Interval]) -> Interval:
         result.clients.update(interval.clients)
         result.refused.update(interval.refused)
         result.relayed.update(interval.relayed)
+        result.introspected.update(interval.introspected)
         result.traced += interval.traced
         for stage in STAGES:
             result.seconds[stage] += interval.seconds[stage]
@@ -195,10 +198,17 @@ class History:
                 interval.count_trace(record.trace, record.signing_seconds or 0.0)
         self._note(record.outcome, asked=record.trace is not None)
 
-    def relay(self, context: RequestContext, result: str, error: str | None = None) -> None:
+    def relay(
+        self, context: RequestContext, grant_type: str, result: str, error: str | None = None
+    ) -> None:
         """See :class:`IRequestObserver`."""
         for interval in self._current():
             interval.relayed[result] += 1
+
+    def introspection(self, context: RequestContext, result: str) -> None:
+        """See :class:`IRequestObserver`."""
+        for interval in self._current():
+            interval.introspected[result] += 1
 
     def refused(self, trace: TraceContext, address: Address | None, error: OAuthError) -> None:
         """See :class:`IRequestObserver`."""

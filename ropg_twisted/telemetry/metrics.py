@@ -76,6 +76,9 @@ class RequestMetrics:
             ["grant", "result"],
             registry=registry,
         )
+        self._introspections = Counter(
+            "ropg_introspections", "Introspected tokens.", ["result"], registry=registry
+        )
         self._seconds = Histogram(
             "ropg_check_seconds",
             "Duration of checks.",
@@ -104,9 +107,15 @@ class RequestMetrics:
         if record.signing_seconds is not None:
             self._stage_seconds.labels("signing").observe(record.signing_seconds)
 
-    def relay(self, context: RequestContext, result: str, error: str | None = None) -> None:
+    def relay(
+        self, context: RequestContext, grant_type: str, result: str, error: str | None = None
+    ) -> None:
         """See :class:`IRequestObserver`."""
-        self._relayed.labels(context.grant, result).inc()
+        self._relayed.labels(grant_type, result).inc()
+
+    def introspection(self, context: RequestContext, result: str) -> None:
+        """See :class:`IRequestObserver`."""
+        self._introspections.labels(result).inc()
 
     def refused(self, trace: TraceContext, address: Address | None, error: OAuthError) -> None:
         """See :class:`IRequestObserver`."""

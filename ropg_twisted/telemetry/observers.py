@@ -49,11 +49,19 @@ class IRequestObserver(Interface):
     def check(record: CheckRecord) -> None:
         """Observe a password check."""
 
-    def relay(context: RequestContext, result: str, error: str | None = None) -> None:
-        """Observe a relayed request.
+    def relay(
+        context: RequestContext, grant_type: str, result: str, error: str | None = None
+    ) -> None:
+        """Observe a relayed grant.
 
         ``result``: one of our own words. ``error``: the error that Authentik returned, if it is not
         one of RFC 6749; ``result`` is ``other`` then.
+        """
+
+    def introspection(context: RequestContext, result: str) -> None:
+        """Observe the introspection of a token.
+
+        ``result``: ``active``, ``inactive``, or the reason of an outage.
         """
 
     def refused(trace: TraceContext, address: Address | None, error: OAuthError) -> None:
@@ -75,10 +83,17 @@ class RequestObservers:
         for observer in self._observers:
             observer.check(record)
 
-    def relay(self, context: RequestContext, result: str, error: str | None = None) -> None:
+    def relay(
+        self, context: RequestContext, grant_type: str, result: str, error: str | None = None
+    ) -> None:
         """See :class:`IRequestObserver`."""
         for observer in self._observers:
-            observer.relay(context, result, error)
+            observer.relay(context, grant_type, result, error)
+
+    def introspection(self, context: RequestContext, result: str) -> None:
+        """See :class:`IRequestObserver`."""
+        for observer in self._observers:
+            observer.introspection(context, result)
 
     def refused(self, trace: TraceContext, address: Address | None, error: OAuthError) -> None:
         """See :class:`IRequestObserver`."""

@@ -387,7 +387,6 @@ class CheckLogTests(SynchronousTestCase):
             {
                 "id": context.id,
                 "client": "mac",
-                "grant": "password",
                 "address": ip_address("192.0.2.7"),
                 "trace_context": context.trace_context,
             },

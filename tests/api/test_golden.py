@@ -106,6 +106,16 @@ def xcreds(username: str, password: str) -> Fields:
     ]
 
 
+def xcreds_oidclite(username: str, password: str) -> Fields:
+    """The form of the newest XCreds, which names itself by HTTP Basic."""
+    return [
+        ("grant_type", "password"),
+        ("username", username),
+        ("password", password),
+        ("scope", "openid profile email offline_access"),
+    ]
+
+
 def himmelblau(username: str, password: str) -> Fields:
     """The form of Himmelblau, a public client."""
     return [
@@ -137,6 +147,11 @@ def all_but_plus(fields: Fields) -> str:
     return "&".join(f"{name}={quote(value, safe='+')}" for name, value in fields)
 
 
+def form_encoded(fields: Fields) -> str:
+    """Spaces are ``+``, and ``~`` is escaped too, as the newest XCreds has it."""
+    return urlencode(fields, safe="*").replace("~", "%7E")
+
+
 XCREDS = 'id = "xcreds"\nprofile = "xcreds"\nsecret = "the secret of XCreds"\n'
 
 PROGRAMS = {
@@ -145,6 +160,17 @@ PROGRAMS = {
         Program("jamf-connect", 'id = "jamf-connect"\nprofile = "jamf-connect"\n', jamf_connect),
         Program("xcreds-5.3", f'{XCREDS}body = "undecoded"\n', xcreds, unencoded, discovers=True),
         Program("xcreds-5.4", XCREDS, xcreds, all_but_plus, discovers=True),
+        Program(
+            "xcreds-oidclite",
+            'id = "xcreds"\nprofile = "xcreds"\n',
+            xcreds_oidclite,
+            form_encoded,
+            headers=(
+                "Authorization: Basic " + b64encode(b"xcreds").decode(),
+                "Accept: application/json",
+            ),
+            discovers=True,
+        ),
         Program(
             "himmelblau",
             'id = "jamf-connect"\nprofile = "himmelblau"\nredirect_uri = '
@@ -205,6 +231,10 @@ class GoldenTests(SynchronousTestCase):
     def test_xcreds_5_4(self) -> None:
         """Plus signs are plus signs."""
         self.compare("xcreds-5.4")
+
+    def test_xcreds_oidclite(self) -> None:
+        """A public client without a colon after its name; spaces are plus signs."""
+        self.compare("xcreds-oidclite")
 
     def test_himmelblau(self) -> None:
         """It gets an id token and a refresh token, and the text by which it knows a refusal."""

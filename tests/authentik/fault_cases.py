@@ -15,9 +15,9 @@ from twisted.internet.defer import (
 )
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
-from twisted.web.client import HTTPConnectionPool
 
-from ropg_twisted.authentik import agent as connections
+from ropg_twisted.authentik import client
+from ropg_twisted.authentik.agent import ConnectionPool
 from ropg_twisted.authentik.client import make_client
 from ropg_twisted.interfaces import CheckResult, LoginAttempt
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
@@ -133,7 +133,7 @@ class FaultScenario:
     authentik: FaultyAuthentik
     clock: Clock
     daemon: DaemonParts
-    pool: HTTPConnectionPool
+    pool: ConnectionPool
 
     @property
     def passwords(self) -> int:
@@ -165,8 +165,8 @@ class FaultTestCase(TestCase):
         clock.advance(now)
         authentik = FaultyAuthentik(clock, fault, point, times=times, tls=tls)
         url = f"{where}:{authentik.listen(self.reactor)}"
-        pool = HTTPConnectionPool(self.reactor)
-        self.patch(connections, "HTTPConnectionPool", lambda reactor: pool)
+        pool = ConnectionPool(self.reactor)
+        self.patch(client, "ConnectionPool", lambda clock: pool)
         ca_pem = None if ca is None else ca.pem.encode()
         settings = make_settings(
             Client("mac", drop_on_outage=drop_on_outage),
@@ -183,7 +183,7 @@ class FaultTestCase(TestCase):
             settings,
             clock,
             lambda client_ip, _, on_request: make_client(
-                self.reactor, ca_pem, client_ip, PLACES, on_request
+                self.reactor, url, ca_pem, client_ip, on_request
             ),
         )
         scenario = FaultScenario(authentik, clock, daemon, pool)
@@ -208,7 +208,7 @@ class FaultTestCase(TestCase):
         removals = Deferred.fromCoroutine(scenario.daemon.sessions.finished())
         await self.run_out(scenario, removals)
         await removals
-        await scenario.pool.closeCachedConnections()
+        scenario.pool.close()
         try:
             await scenario.authentik.empty().addTimeout(PATIENCE, self.reactor)
         except TimeoutError:
@@ -219,7 +219,7 @@ class FaultTestCase(TestCase):
         """Cut every connection, so that a test that fails spoils no other."""
         await scenario.authentik.stop()
         await self.turns()
-        await scenario.pool.closeCachedConnections()
+        scenario.pool.close()
 
     async def turns(self) -> None:
         """Let the reactor turn a few times, for bytes that are under way."""

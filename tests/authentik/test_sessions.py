@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import requests
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import HTTPConnectionPool
 
-from ropg_twisted.authentik import agent as connections
 from ropg_twisted.authentik.challenges import Response, SessionCookie
 from ropg_twisted.authentik.client import FlowSession
 from ropg_twisted.authentik.executor import FlowExecutor
 from ropg_twisted.authentik.sessions import LOG_SECONDS, QUEUE_FACTOR, USUAL_WORKERS, SessionRemover
 from ropg_twisted.interfaces import RequestKind
-from ropg_twisted.service import make_service
-from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.verdict import Reason, UpstreamError
 from tests.composition import AUTHENTIK
 from tests.daemon import PATIENCE, DaemonProcess
@@ -182,29 +178,6 @@ class SessionRemoverTests(SynchronousTestCase):
         without.remove(AuthenticatedFlowSession())
         self.assertEqual((self.counts(), without.removed, without.failed), ((0, 0), 0, 0))
         self.assertFalse(anonymous.asked)
-
-
-class PoolTests(SynchronousTestCase):
-    """Connections to Authentik that are kept."""
-
-    def test_there_is_one_for_each_place(self) -> None:
-        """A load that fills all places needs no new connections."""
-        pools: list[HTTPConnectionPool] = []
-
-        def make_pool(reactor: object) -> HTTPConnectionPool:
-            pools.append(HTTPConnectionPool(reactor))
-            return pools[-1]
-
-        self.patch(connections, "HTTPConnectionPool", make_pool)
-        clock: Any = Clock()
-        for max_checks in (1, 200):
-            environ = {
-                "AUTHENTIK_URL": AUTHENTIK,
-                "PROXY_ISSUER": "https://ropg.example.com",
-                "ROPG_MAX_CHECKS": str(max_checks),
-            }
-            make_service(read_settings({}, environ), clock)
-            self.assertEqual(pools.pop().maxPersistentPerHost, max_checks)
 
 
 class MetricsTests(SynchronousTestCase):

@@ -34,8 +34,10 @@ from ropg_twisted.authentik.users import fetch_user
 from ropg_twisted.errors import OAuthError
 from ropg_twisted.interfaces import LoginAttempt, RequestKind
 from ropg_twisted.networks import client_address, network_of, parse_networks
+from ropg_twisted.oauth.access_tokens import INACTIVE, AccessTokens
 from ropg_twisted.oauth.claims import claims_of
 from ropg_twisted.oauth.forms import parse_form, parse_unencoded_form
+from ropg_twisted.oauth.keys import shared_secret
 from ropg_twisted.oauth.request import (
     CONTROL,
     MAX_USERNAME,
@@ -44,6 +46,7 @@ from ropg_twisted.oauth.request import (
     parse_password_grant,
 )
 from ropg_twisted.oauth.scopes import SCOPES
+from ropg_twisted.oauth.tokens import sign
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Outcome, Reason, UpstreamError, Verdict
 from tests.client import Connection, post
@@ -124,6 +127,26 @@ def _read_grant(form: Mapping[str, str], header: bytes) -> None:
         assert grant.password == form["password"] != ""
         assert 0 < len(grant.username) <= MAX_USERNAME
         assert not CONTROL & set(map(category, grant.username))
+
+
+KEY: Final = shared_secret(CANARY * 3)
+ISSUER: Final = "https://ropg.example.com"
+CLAIMS: Final = {"iss": ISSUER, "sub": "5ub", "aud": "mac", "exp": 2**40}
+
+
+def access_token(data: bytes) -> None:
+    """A token that a client introspects: only what our key has signed is active."""
+    token = with_canary(data).decode("latin-1")
+    tokens = AccessTokens(ISSUER, lambda: KEY)
+    for client_id in ("mac", "web"):
+        found = tokens.introspect(token, client_id)
+        if found is not None and found != INACTIVE:
+            assert client_id == "mac"
+            assert found == {**CLAIMS, "active": True, "token_type": "Bearer"}
+    try:
+        tokens.userinfo(token)
+    except OAuthError as error:
+        hide_cause(error)
 
 
 # Authentik's answers.
@@ -315,6 +338,7 @@ def _json(**fields: Any) -> bytes:
 
 _FORM = b"grant_type=password&username=alice&password=*&client_id=mac"
 _UNENCODED = b"grant_type=password&scope=openid&username=alice&password=*&client_id=mac"
+_SIGNED = sign(KEY.signing, "at+jwt", CLAIMS).encode()
 _BASIC = b"Basic d2ViOmNhbmFyeS0yNzE4MjgxOA=="
 _COMPONENTS = tuple(
     _json(component=name, **more)
@@ -359,6 +383,22 @@ TARGETS: Final = {
                 *(b"grant_type=password", b"&scope=", b"&username=", b"&password=", b"&nonce="),
                 *(b"&client_id=", b"&client_secret=", b"%20", b"%2B", b"+", b"*", b"&" * 40),
                 *(b"%ED%A0%80", b"\xed\xa0\x80", b"%00", b"\xe2\x80\xa8", b"Basic ", b"\n"),
+            ),
+        ),
+        Target(
+            "access-token",
+            access_token,
+            (
+                _SIGNED,
+                sign(KEY.signing, "at+jwt", {**CLAIMS, "exp": 1}).encode(),
+                sign(KEY.signing, "JWT", CLAIMS).encode(),
+                _SIGNED.rpartition(b".")[0] + b".",
+                b"eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.e30.",
+                b"a.b.c",
+            ),
+            (
+                *(_SIGNED, *_SIGNED.split(b"."), b".", b"=", b"*", b"e30", b"W10", b"bnVsbA"),
+                *(b"eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0", b"\xe9", b"\x00", b"eyJ" * 900),
             ),
         ),
         Target(

@@ -7,9 +7,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.interfaces import User
-from ropg_twisted.oauth.claims import CLAIMS, claims_of
+from ropg_twisted.oauth.claims import CLAIMS, claims_of, for_client
 from ropg_twisted.oauth.scopes import SCOPES, granted_scope
-from ropg_twisted.settings.model import Client
+from ropg_twisted.settings.model import Client, NameSplit
 from tests.parametrize import parametrize
 
 NAMES = {"preferred_username": "alice", "name": "Alice Ä.", "given_name": "Alice Ä."}
@@ -71,5 +71,6 @@ class ClaimsTests(SynchronousTestCase):
         )
 
     def test_the_list_of_claims_is_whole(self) -> None:
-        """It names each claim that any scope brings, once."""
-        self.assertEqual(sorted(CLAIMS), sorted(claims_of(ALICE, SCOPES)))
+        """It names each claim that any scope brings, for any client, once."""
+        client = Client("iru", name_split=NameSplit.FAMILY_LAST)
+        self.assertEqual(sorted(CLAIMS), sorted(for_client(claims_of(ALICE, SCOPES), client)))

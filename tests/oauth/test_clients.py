@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted.errors import InvalidClientError
 from ropg_twisted.oauth.clients import Clients
-from ropg_twisted.oauth.request import parse_client
+from ropg_twisted.oauth.request import ClientCredentials, parse_client
 from ropg_twisted.settings.model import Client
 from tests.parametrize import parametrize
 
@@ -62,6 +62,17 @@ class ClientsTests(SynchronousTestCase):
                 (401, "invalid_client", "Client authentication failed", credentials.basic),
                 f"{client_id} {sent} {credentials.basic}",
             )
+
+    def test_basic_without_a_colon(self) -> None:
+        """The newest XCreds sends it; it names a public client, and is no secret of another one."""
+        clients = Clients([PUBLIC, Client("web", SECRET)])
+
+        def sent(text: str) -> ClientCredentials:
+            return parse_client({}, f"Basic {b64encode(text.encode()).decode()}")
+
+        self.assertEqual(clients.authenticate(sent("mac")), PUBLIC)
+        for text in ("web", f"web{SECRET}", SECRET, ""):
+            self.assertRaises(InvalidClientError, clients.authenticate, sent(text))
 
     def test_they_are_found_by_their_id(self) -> None:
         """A client is there for its very id only."""

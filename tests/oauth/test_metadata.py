@@ -15,7 +15,7 @@ from ropg_twisted.oauth.metadata import DISCOVERY_PATH, IssuerInfo, own_document
 from ropg_twisted.oauth.request import PasswordGrant
 from ropg_twisted.oauth.scopes import SCOPES, granted_scope
 from ropg_twisted.oauth.tokens import TokenIssuer
-from ropg_twisted.settings.model import Client
+from ropg_twisted.settings.model import Client, NameSplit
 from tests.parametrize import parametrize
 
 AUTHENTIK = "https://authentik.example.com/sso"
@@ -31,10 +31,12 @@ REQUIRED = {
 }
 """OpenID Connect Discovery 1.0 section 3."""
 
+OWN_ENDPOINTS = {"token_endpoint", "userinfo_endpoint", "introspection_endpoint"}
+
 
 def document(issuer: str = "https://ropg.example.com", algorithm: str = "RS256") -> dict[str, Any]:
     """The document of an issuer."""
-    return own_document(IssuerInfo(issuer, algorithm, AUTHENTIK))
+    return own_document(IssuerInfo(issuer, algorithm, AUTHENTIK, introspection=True))
 
 
 class DiscoveryTests(SynchronousTestCase):
@@ -79,10 +81,11 @@ class TruthTests(SynchronousTestCase):
         found = document()
         routes = API.app.url_map.bind("ropg.example.com")
         served = {name for name in found if str(found[name]).startswith(found["issuer"] + "/")}
-        self.assertEqual(served, {"token_endpoint", "jwks_uri", "userinfo_endpoint"})
+        self.assertEqual(served, {*OWN_ENDPOINTS, "jwks_uri"})
         routes.match(urlsplit(found["token_endpoint"]).path, "POST")
         routes.match(urlsplit(found["jwks_uri"]).path, "GET")
         routes.match(urlsplit(found["userinfo_endpoint"]).path, "GET")
+        routes.match(urlsplit(found["introspection_endpoint"]).path, "POST")
         routes.match(DISCOVERY_PATH, "GET")
 
     def test_scopes_are_granted(self) -> None:
@@ -97,7 +100,8 @@ class TruthTests(SynchronousTestCase):
         grant = PasswordGrant("alice", "hush", SCOPES, "nonce")
         ring = shared_secret("x" * 32)
         issuer = TokenIssuer("https://ropg.example.com", lambda: ring, 60, float)
-        token = issuer.issue(Client("mac"), grant, person, amr=["pwd"])["id_token"]
+        client = Client("iru", name_split=NameSplit.FAMILY_LAST)
+        token = issuer.issue(client, grant, person, amr=["pwd"])["id_token"]
         claims = jwt.decode(token, options={"verify_signature": False})
         self.assertEqual(sorted(document()["claims_supported"]), sorted(claims))
 

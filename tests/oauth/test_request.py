@@ -394,6 +394,7 @@ class ClientCredentialsTests(RequestTestCase):
             "Basic in small letters": ({}, basic("mac:a:b", "bASIC"), BY_BASIC),
             "Basic with an escape": ({}, basic("mac:a%3Ab", "Basic "), ENCODED),
             "Basic and form": ({"client_id": "mac"}, basic("mac:a:b"), BY_BASIC),
+            "Basic without a colon": ({}, basic("mac"), ClientCredentials("mac", (), basic=True)),
             "Basic without a secret": ({}, basic("mac:"), ClientCredentials("mac", (), basic=True)),
         }
     )

@@ -263,6 +263,13 @@ class CanaryTests(SynchronousTestCase):
                 )
             )
 
+        fleet = {"client_id": "fleet", "client_secret": CLIENT_SECRET}
+        for token in (tokens["access_token"], PASSWORD, f"{TOKEN.decode()}.unknown"):
+            asked = {**fleet, "token": token}
+            expect(self.send(asked, path="/introspect"), 200, "a token of another client")
+            expect(self.send({**asked, "client_secret": PASSWORD}, path="/introspect"), 401)
+            expect(self.send(asked, path=f"/introspect?token={quote(token)}"), 400)
+
         body = urlencode(WRONG).encode()
         head = b"POST /oauth/token HTTP/1.1\r\nHost: x\r\n"
         head += b"Content-Type: application/x-www-form-urlencoded\r\n"

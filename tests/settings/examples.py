@@ -12,7 +12,13 @@ from limits.storage import RedisStorage
 
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import EVERYWHERE, Networks, parse_networks
-from ropg_twisted.settings.model import Client, SecondFactor, Settings, SigningAlgorithm
+from ropg_twisted.settings.model import (
+    Client,
+    NameSplit,
+    SecondFactor,
+    Settings,
+    SigningAlgorithm,
+)
 from ropg_twisted.settings.values import STORE_SECONDS
 
 REQUIRED = {
@@ -373,6 +379,8 @@ CLIENT_VALUES = {
             "jamf-connect": (("unique_name", "preferred_username"),),
             "xcreds": (("unique_name", "preferred_username"), ("upn", "email")),
             "fleet": (),
+            "iru": (),
+            "dovecot": (),
         },
         ("", "nomad"),
     ),
@@ -393,6 +401,11 @@ CLIENT_VALUES = {
     ),
     "extra_scopes": Values(
         lambda settings: settings.clients[0].extra_scopes, {"groups": ("groups",)}, ("",)
+    ),
+    "name_split": Values(
+        lambda settings: settings.clients[0].name_split,
+        {rule.value: rule for rule in NameSplit},
+        ("", "last", "NONE"),
     ),
     "aliases": Values(
         lambda settings: settings.clients[0].aliases,

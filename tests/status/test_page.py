@@ -82,6 +82,7 @@ def busy() -> State:
     minute = interval(**reasons)
     minute.refused["invalid_client"] = 7
     minute.relayed["tokens"] = 8
+    minute.introspected["inactive"] = 9
     minute.traced, minute.seconds["flow"] = 4, 2.0
     return make_state(
         Reason.UPSTREAM_TLS,
@@ -149,6 +150,7 @@ class SectionTests(SynchronousTestCase):
             self.assertIn(help_url(reason), links)
         self.assertIn("invalid_client 7 7", page.text)
         self.assertIn("tokens 8 8", page.text)
+        self.assertIn("inactive 9 9", page.text)
 
     def test_the_figures_of_a_picture_are_in_its_table(self) -> None:
         """One row for each interval in which something happened."""

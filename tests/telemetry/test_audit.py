@@ -32,12 +32,10 @@ anything = st.text(st.characters(exclude_categories=[]), min_size=1)
 seconds = st.floats(0, 1e6)
 
 
-def context(
-    grant: str = "password", client: str = "mac", address: str | None = "192.0.2.7"
-) -> RequestContext:
+def context(client: str = "mac", address: str | None = "192.0.2.7") -> RequestContext:
     """The context of a request."""
     return RequestContext(
-        OWN.span_id, client, grant, None if address is None else ip_address(address), OWN
+        OWN.span_id, client, None if address is None else ip_address(address), OWN
     )
 
 
@@ -170,10 +168,10 @@ class OtherLineTests(AuditTestCase):
         """The result is a word of RFC 6749 or a reason; only a reason has a help."""
         relay = self.audit.relay
         tokens, theirs, other, outage = self.lines(
-            lambda: relay(context("refresh_token"), "tokens"),
-            lambda: relay(context("refresh_token"), "invalid_grant"),
-            lambda: relay(context("authorization_code"), "other", "x" * 2 * MAX_ERROR),
-            lambda: relay(context("authorization_code"), "upstream_timeout"),
+            lambda: relay(context(), "refresh_token", "tokens"),
+            lambda: relay(context(), "refresh_token", "invalid_grant"),
+            lambda: relay(context(), "authorization_code", "other", "x" * 2 * MAX_ERROR),
+            lambda: relay(context(), "authorization_code", "upstream_timeout"),
         )
         self.assertEqual((tokens["event"], tokens["result"]), ("relay", "tokens"))
         self.assertEqual((tokens["trace"], tokens["request"]), (OWN.trace_id, OWN.span_id))
@@ -181,6 +179,17 @@ class OtherLineTests(AuditTestCase):
         self.assertTrue(outage["help"].endswith("#upstream_timeout"))
         for line in (tokens, theirs, other):
             self.assertNotIn("help", line)
+
+    def test_introspections(self) -> None:
+        """The result is a word or a reason; only a reason has a help."""
+        active, outage = self.lines(
+            lambda: self.audit.introspection(context(), "active"),
+            lambda: self.audit.introspection(context(address=None), "upstream_timeout"),
+        )
+        self.assertEqual((active["event"], active["result"]), ("introspection", "active"))
+        self.assertEqual((active["trace"], active["request"]), (OWN.trace_id, OWN.span_id))
+        self.assertNotIn("help", active)
+        self.assertTrue(outage["help"].endswith("#upstream_timeout"))
 
     def test_refused_requests(self) -> None:
         """The line has the error that the client got, and the ids of the request."""
@@ -192,7 +201,7 @@ class OtherLineTests(AuditTestCase):
     @given(anything, anything)
     def test_whatever_authentik_says(self, error: str, result: str) -> None:
         """The line is one object of the schema."""
-        self.lines(lambda: self.audit.relay(context("refresh_token"), result, error))
+        self.lines(lambda: self.audit.relay(context(), "refresh_token", result, error))
 
 
 class SchemaTests(AuditTestCase):
@@ -213,7 +222,7 @@ class SchemaTests(AuditTestCase):
 
     def test_each_field_is_described(self) -> None:
         """An operator finds a sentence for every field."""
-        for kind in ("check", "relay", "refused"):
+        for kind in ("check", "relay", "introspection", "refused"):
             for name, field in SCHEMA["$defs"][kind]["properties"].items():
                 where = SCHEMA["$defs"][field["$ref"].split("/")[-1]] if "$ref" in field else field
                 self.assertTrue("description" in where or "const" in where or "enum" in where, name)

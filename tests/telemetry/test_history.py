@@ -61,7 +61,7 @@ def check(
     signing_seconds: float | None = None,
 ) -> CheckRecord:
     """The record of a check."""
-    context = RequestContext("1", client, "password", None)
+    context = RequestContext("1", client, None)
     return CheckRecord(context, NAME, outcome, 1.0, trace, signing_seconds)
 
 
@@ -178,10 +178,13 @@ class HistoryTests(SynchronousTestCase):
     def test_other_requests_are_counted_by_error_and_result(self) -> None:
         """Those refused before a check, and those that Authentik answers."""
         self.history.refused(new_trace_context(), None, InvalidClientError())
-        self.history.relay(RequestContext("1", "mac", "refresh_token", None), "tokens")
+        context = RequestContext("1", "mac", None)
+        self.history.relay(context, "refresh_token", "tokens")
+        self.history.introspection(context, "inactive")
         found = total(self.history.day.intervals)
         self.assertEqual(found.refused, {"invalid_client": 1})
         self.assertEqual(found.relayed, {"tokens": 1})
+        self.assertEqual(found.introspected, {"inactive": 1})
 
     def test_it_knows_no_user(self) -> None:
         """The name of a record is not kept."""

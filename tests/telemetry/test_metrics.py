@@ -109,11 +109,11 @@ class LabelTests(SynchronousTestCase):
     def test_an_error_that_is_not_known_is_quoted(self, error: str) -> None:
         """The log has it, or the beginning of it, where it cannot be taken for a word of ours."""
         events = CapturedLog(self).events
-        context = RequestContext("id", "mac", "refresh_token", ip_address("192.0.2.7"))
+        context = RequestContext("id", "mac", ip_address("192.0.2.7"))
         if error in TOKEN_ERRORS:
-            AuditLog().relay(context, error)
+            AuditLog().relay(context, "refresh_token", error)
         else:
-            AuditLog().relay(context, "other", error)
+            AuditLog().relay(context, "refresh_token", "other", error)
         [event] = events
         self.assertEqual(event["address"], "192.0.2.7")
         line = formatEvent(event)
