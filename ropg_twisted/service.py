@@ -48,7 +48,7 @@ from ropg_twisted.server.site import BoundedSite, QuietSite
 from ropg_twisted.service_metrics import metric_readers
 from ropg_twisted.settings.combinations import warnings
 from ropg_twisted.settings.errors import SettingError
-from ropg_twisted.settings.model import Settings
+from ropg_twisted.settings.model import SessionRemoval, Settings
 from ropg_twisted.status.state import Certificate, StateReader
 from ropg_twisted.telemetry.audit import AuditLog
 from ropg_twisted.telemetry.history import History, ReadinessHistory
@@ -62,6 +62,9 @@ log: Final = Logger()
 
 STOP_SECONDS: Final = 2
 """Seconds that the shutdown may take in addition to the deadline of a check."""
+
+SHORT_SESSION: Final = 300
+"""Seconds within which a session may end by itself instead of being removed."""
 
 
 def make_service(
@@ -242,15 +245,16 @@ def _issuer_info(settings: Settings, algorithm: str) -> IssuerInfo:
 
 
 def _application(settings: Settings) -> Application:
-    slug = settings.app_slug or settings.clients[0].id
-    return Application(settings.authentik_url, slug, named=settings.app_slug is not None)
+    named = settings.app_slug is not None
+    return Application(settings.authentik_url, settings.application, named=named)
 
 
 def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:
     flow = None
-    if settings.invalidation_flow is not None:
+    if settings.invalidation_flow and settings.session_removal is not SessionRemoval.NEVER:
         flow = FlowExecutor(settings.authentik_url, settings.invalidation_flow)
-    return SessionRemover(flow, settings.deadline, reactor, settings.max_checks)
+    shortest = SHORT_SESSION if settings.session_removal is SessionRemoval.AUTO else 0
+    return SessionRemover(flow, settings.deadline, reactor, settings.max_checks, shortest)
 
 
 def _client(

@@ -49,6 +49,10 @@ def metric_readers(
         "ropg_sessions_removed": Reading(
             "Sessions removed at Authentik.", lambda: sessions.removed
         ),
+        "ropg_sessions_left_to_expire": Reading(
+            "Sessions not removed because they end within five minutes.",
+            lambda: sessions.left_to_expire,
+        ),
         "ropg_sessions_left": Reading(
             "Sessions that could not be removed.", lambda: sessions.failed
         ),

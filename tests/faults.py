@@ -201,10 +201,10 @@ class FaultyAuthentik(Factory):
         fault = self._fault
         if fault is None or not self._times:
             connection.send(honest)
-        elif fault.early and point in POINTS[:-1] and self._follows(point) is self._point:
-            self._due = True
+        elif fault.early and point in self._before:
             connection.send(honest.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
-            if fault.absent:
+            self._due = self._before <= set(self.seen)
+            if self._due and fault.absent:
                 self._port.stopListening()
         elif not fault.early and point is self._point:
             self._times -= 1
@@ -245,6 +245,13 @@ class FaultyAuthentik(Factory):
         for connection in self._connections:
             connection.reset()
         await self.empty()
+
+    @property
+    def _before(self) -> set[Point]:
+        """The points just before the fault. Access and user are asked for at the same time."""
+        if self._point is Point.REMOVAL:
+            return {Point.ACCESS, Point.IDENTITY}
+        return {point for point in POINTS[:-2] if self._follows(point) is self._point}
 
     @staticmethod
     def _follows(point: Point) -> Point:

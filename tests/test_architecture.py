@@ -48,12 +48,17 @@ class ImportTests(SynchronousTestCase):
             for path in package.glob("*.py") if package.is_dir() else [package.with_suffix(".py")]:
                 self.assertEqual(imported(path) & APART, set(), path)
 
-    def test_only_commands_know_what_is_made_for_other_programs(self) -> None:
-        """The daemon does without it, and a blueprint is made without the daemon."""
+    def test_the_daemon_does_not_know_what_is_made_for_others(self) -> None:
+        """Only commands write files for other programs."""
         package = CHECKOUT / "ropg_twisted"
-        for path in package.glob("**/*.py"):
-            folder = path.relative_to(package).parts[0]
-            if folder not in ("cli", "provisioning"):
-                self.assertNotIn("provisioning", imported(path), path)
-        for path in package.glob("provisioning/blueprint/*.py"):
+        importers = {
+            path.relative_to(package).parts[0]
+            for path in package.rglob("*.py")
+            if "provisioning" in imported(path)
+        }
+        self.assertEqual(importers, {"cli", "provisioning"})
+
+    def test_a_blueprint_is_made_without_the_daemon(self) -> None:
+        """It needs no module of the daemon, and no settings."""
+        for path in (CHECKOUT / "ropg_twisted").glob("provisioning/blueprint/*.py"):
             self.assertLessEqual(imported(path), {"provisioning", "remedies"}, path)

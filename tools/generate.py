@@ -15,7 +15,7 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield the path and the text of each file, as it should be."""
-    for path in sorted(CHECKOUT.glob("docs/*.md")):
+    for path in sorted(CHECKOUT.glob("docs/**/*.md")):
         yield path, with_tables(path.read_text("utf-8"))
     table: Any = cli.Options.subCommands
     commands = {name: (parser(), summary) for name, _, parser, summary in table}

@@ -63,11 +63,13 @@ class SessionCookie:
         sid: id of the session.
         authenticated: the login is complete.
         sub: ``uid`` of the user who is logged in, ``None`` if it has another format.
+        max_age: seconds until the session ends by itself, ``None`` if the cookie does not say.
     """
 
     sid: str | None = field(default=None, repr=False)
     authenticated: bool = False
     sub: str | None = field(default=None, repr=False)
+    max_age: int | None = None
 
 
 def read_json(response: Response) -> JSONObject:
@@ -125,11 +127,12 @@ def _is_same_url(location: str | None, url: str) -> bool:
     return target._replace(query="", fragment="") == urlsplit(url)._replace(query="", fragment="")
 
 
-def read_session_cookie(cookie: str | None) -> SessionCookie:
+def read_session_cookie(cookie: str | None, max_age: int | None = None) -> SessionCookie:
     """Parse the value of the cookie ``authentik_session``. An unreadable one counts as empty.
 
     The cookie is a JWT, signed with a secret that only Authentik has. Its signature is not checked:
-    it comes from Authentik itself, over the same connection as the verdict.
+    it comes from Authentik itself, over the same connection as the verdict. ``max_age``: of the
+    cookie; Authentik sets it to the *Session duration* of the user login stage, if there is one.
     """
     try:
         payload = (cookie or "").split(".")[1]
@@ -143,4 +146,5 @@ def read_session_cookie(cookie: str | None) -> SessionCookie:
         sid if isinstance(sid, str) else None,
         authenticated is True,
         sub if isinstance(sub, str) and UID.fullmatch(sub) else None,
+        max_age,
     )

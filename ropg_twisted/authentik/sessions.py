@@ -30,29 +30,39 @@ class SessionRemover:
     """Removes sessions through the invalidation flow, in the background.
 
     One GET of the flow with the session's cookie deletes the session, which would otherwise stay
-    in Authentik for a day. Sessions wait in a queue; one that finds it full is left.
+    in Authentik for a day, unless its cookie says that it ends earlier. Sessions wait in a queue;
+    one that finds it full is left.
 
     Args:
         flow: the invalidation flow, ``None`` to remove nothing.
         deadline: seconds for one removal.
         max_checks: maximum of concurrent removals, reached while many sessions wait.
+        shortest: seconds; a session that ends within them is not removed.
 
     Attributes:
         removed: number of sessions removed.
-        failed: number of sessions left.
+        failed: number of sessions left, because their removal failed or too many waited.
+        left_to_expire: number of sessions not removed because they end soon.
     """
 
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, flow: FlowExecutor | None, deadline: float, clock: IReactorTime, max_checks: int
+        self,
+        flow: FlowExecutor | None,
+        deadline: float,
+        clock: IReactorTime,
+        max_checks: int,
+        shortest: int = 0,
     ) -> None:
         self.removed = 0
         self.failed = 0
+        self.left_to_expire = 0
         self._flow = flow
         self._deadline = deadline
         self._clock = clock
         self._max_checks = max_checks
+        self._shortest = shortest
         self._queue: deque[FlowSession] = deque()
         self._workers: set[Deferred[None]] = set()
         self._end = inf
@@ -65,8 +75,12 @@ class SessionRemover:
         return len(self._queue)
 
     def remove(self, session: FlowSession) -> None:
-        """Start to remove ``session``, if its login is complete."""
-        if self._flow is None or not session.cookie.authenticated:
+        """Start to remove ``session``, if its login is complete and it does not end soon."""
+        cookie = session.cookie
+        if self._flow is None or not cookie.authenticated:
+            return
+        if cookie.max_age is not None and cookie.max_age <= self._shortest:
+            self.left_to_expire += 1
             return
         if len(self._queue) >= QUEUE_FACTOR * self._max_checks:
             self._leave(Reason.OVERLOADED)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ropg_twisted.authentik.application import Application
@@ -110,9 +111,9 @@ class AuthentikVerifier:
             outcome = await self._log_in(login, session, trace)
             if outcome.verdict is not Verdict.VERIFIED:
                 return CheckResult(outcome)
-            if self._checks_access and not await self._application.check_access(session):
+            user = await self._authorized_user(login, session)
+            if user is None:
                 return CheckResult(Outcome(Verdict.DENIED, Reason.POLICY))
-            user = await self._user(login, session)
             if login.tokens is None:
                 return CheckResult(outcome, user)
             granted = await self._application.fetch_tokens(login.tokens, session)
@@ -123,6 +124,26 @@ class AuthentikVerifier:
         finally:
             if removes_session:
                 self._sessions.remove(session)
+
+    async def _authorized_user(self, login: LoginAttempt, session: FlowSession) -> User | None:
+        """Return the user, ``None`` if the policies of the application deny access.
+
+        Authentik is asked for both at the same time.
+        """
+        if not self._checks_access:
+            return await self._user(login, session)
+        requests = (self._application.check_access(session), self._user(login, session))
+        (_, allowed), (_, user) = await DeferredList(
+            map(Deferred.fromCoroutine, requests), consumeErrors=True
+        )
+        if isinstance(allowed, Failure):
+            allowed.raiseException()
+        if not allowed:
+            return None
+        if isinstance(user, Failure):
+            user.raiseException()
+        assert isinstance(user, User)
+        return user
 
     async def _user(self, login: LoginAttempt, session: FlowSession) -> User:
         if self._claims_from_username:

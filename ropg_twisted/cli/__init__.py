@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from ropg_twisted.cli.blueprint import BlueprintOptions
 from ropg_twisted.cli.keys import KeysOptions
+from ropg_twisted.cli.profile import ProfileOptions
 from ropg_twisted.cli.sandbox import SandboxOptions
 from ropg_twisted.cli.try_password import TryOptions
 from ropg_twisted.cli.user_hash import UserHashOptions
@@ -38,6 +39,7 @@ class Options(CommandOptions):
     subCommands: ClassVar = [
         ["try", None, TryOptions, "Test one password against a running daemon."],
         ["keys", None, KeysOptions, "List, add, rotate and retire signing keys."],
+        ["profile", None, ProfileOptions, "Write or check the profile of a client program."],
         ["user-hash", None, UserHashOptions, "Print the hash of a user name in the log."],
         ["blueprint", None, BlueprintOptions, "Print an Authentik blueprint for the daemon."],
         ["sandbox", None, SandboxOptions, "Run the Authentik sandbox on its own."],

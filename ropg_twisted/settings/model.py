@@ -45,6 +45,15 @@ class SecondFactor(StrEnum):
     """Tokens if a valid code came with the password, else as ``REFUSED``."""
 
 
+class SessionRemoval(StrEnum):
+    """The sessions that are removed after a check."""
+
+    AUTO = "auto"
+    """Those that do not end by themselves within five minutes."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class NameSplit(StrEnum):
     """The rule that splits a full name into ``given_name`` and ``family_name``."""
 
@@ -129,6 +138,7 @@ class Settings:
     login_stage: bool
     claims_from_username: bool
     invalidation_flow: str | None = None
+    session_removal: SessionRemoval
     ca_file: Path | None = None
     outpost_token: str | None = field(default=None, repr=False)
     trusted_proxies: Networks = field(default=Networks())
@@ -149,3 +159,8 @@ class Settings:
     """File of the audit lines; ``None`` to have them in the log."""
     hash_users: bool
     """Log a keyed hash in place of each user name."""
+
+    @property
+    def application(self) -> str:
+        """Slug of the application, which need not exist if ``app_slug`` is ``None``."""
+        return self.app_slug or self.clients[0].id

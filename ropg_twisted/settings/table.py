@@ -279,6 +279,15 @@ TABLE: Final = {
             may_be_empty=True,
         ),
         Setting(
+            "ROPG_SESSION_REMOVAL",
+            values.session_removal,
+            "always",
+            "sessions to remove after a check: `auto`, `always` or `never`",
+            default="auto",
+            details="`auto` leaves a session to end by itself if its cookie says that it does so "
+            "within five minutes. A removal costs Authentik a fifth of a check.",
+        ),
+        Setting(
             "ROPG_CA_FILE",
             values.readable,
             "/etc/ssl/certs/our-ca.pem",

@@ -21,7 +21,13 @@ from limits.storage import RedisStorage
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import Networks, parse_networks
 from ropg_twisted.settings.errors import InvalidValueError
-from ropg_twisted.settings.model import GRANTS, MAX_TOKEN_LIFETIME, NameSplit, SecondFactor
+from ropg_twisted.settings.model import (
+    GRANTS,
+    MAX_TOKEN_LIFETIME,
+    NameSplit,
+    SecondFactor,
+    SessionRemoval,
+)
 
 T = TypeVar("T")
 
@@ -119,6 +125,7 @@ upstream_tokens = choice({"own": False, "authentik": True})
 drop_on_outage = choice({"503": False, "abort": True})
 log_users = choice({"plain": False, "hashed": True})
 unencoded = choice({"form": False, "unencoded": True, "undecoded": True})
+session_removal = choice({removal.value: removal for removal in SessionRemoval})
 second_factor = choice({factor.value: factor for factor in SecondFactor})
 name_split = choice({rule.value: rule for rule in NameSplit})
 

@@ -15,7 +15,7 @@ from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.guard.concurrency import QUEUE_FACTOR
 from ropg_twisted.oauth.keys import SigningKey
 from ropg_twisted.remedies import REMEDIES, help_url
-from ropg_twisted.settings.model import Client
+from ropg_twisted.settings.model import Client, SessionRemoval
 from ropg_twisted.status.charts import Chart, Series
 from ropg_twisted.status.html import (
     Content,
@@ -187,18 +187,21 @@ def authentik(state: State) -> Tag:
     if state.evidence_age is not None:
         refuses += f"; seen {duration(state.evidence_age)} ago"
     sessions = (
-        f"{number(state.sessions_removed)} removed, {number(state.sessions_left)} left, "
-        f"{number(state.sessions_waiting)} waiting"
+        f"{number(state.sessions_removed)} removed, "
+        f"{number(state.sessions_left_to_expire)} left to expire, "
+        f"{number(state.sessions_left)} not removed, {number(state.sessions_waiting)} waiting"
     )
-    flow = settings.invalidation_flow
+    keeps_sessions = (
+        settings.invalidation_flow is None or settings.session_removal is SessionRemoval.NEVER
+    )
     pairs: list[tuple[str, Content]] = [
         ("Address", code(settings.authentik_url)),
         ("Flow", code(settings.flow_slug)),
         ("The flow refuses a wrong password", refuses),
-        ("Application", code(settings.app_slug or settings.clients[0].id)),
+        ("Application", code(settings.application)),
         ("Access to the application", "asked" if settings.checks_access else "not asked"),
         ("Circuit breaker", "open: Authentik is not asked" if state.breaker_open else "closed"),
-        ("Sessions after checks", "kept" if flow is None else sessions),
+        ("Sessions after checks", "kept" if keeps_sessions else sessions),
     ]
     return section("Authentik", definitions(pairs), name="authentik")
 

@@ -59,6 +59,7 @@ class State:
     waiting: int = 0
     connections: int = 0
     sessions_removed: int = 0
+    sessions_left_to_expire: int = 0
     sessions_left: int = 0
     sessions_waiting: int = 0
     dropped_lines: int = 0
@@ -126,6 +127,7 @@ class StateReader:
             waiting=self._guards.concurrency.waiting,
             connections=self._site.connections,
             sessions_removed=self._sessions.removed,
+            sessions_left_to_expire=self._sessions.left_to_expire,
             sessions_left=self._sessions.failed,
             sessions_waiting=self._sessions.waiting,
             dropped_lines=self._dropped_lines(),

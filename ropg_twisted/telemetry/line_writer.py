@@ -17,6 +17,9 @@ from twisted.logger import Logger
 MAX_LINES: Final = 4096
 """Lines that may wait. More are dropped."""
 
+COLLECT_SECONDS: Final = 0.05
+"""Seconds that a line waits for others: to wake the thread for each costs more than to write it."""
+
 DRAIN_SECONDS: Final = 2
 """Seconds that the process waits for the destination at its end."""
 
@@ -37,6 +40,7 @@ class BackgroundWriter(ABC):
         self._reported = 0
         self._work: deque[Callable[[], bool]] = deque()
         self._changed = Condition()
+        self._draining = False
 
     def start(self) -> None:
         """Start to write. The lines that wait at the end of the process are still written."""
@@ -54,7 +58,10 @@ class BackgroundWriter(ABC):
     def drain(self) -> None:
         """Wait until all lines are written, at most for :data:`DRAIN_SECONDS`."""
         with self._changed:
+            self._draining = True
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._work, DRAIN_SECONDS)
+            self._draining = False
 
     @abstractmethod
     def _write(self, line: bytes) -> bool:
@@ -68,22 +75,28 @@ class BackgroundWriter(ABC):
         """Let the thread do ``work`` after what waits. It returns false if it has lost a line."""
         with self._changed:
             self._work.append(work)
-            self._changed.notify_all()
+            if len(self._work) == 1:
+                self._changed.notify_all()
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._work)
-                work = self._work[0]
-            done = work()
+                self._changed.wait_for(lambda: self._draining, COLLECT_SECONDS)
+            while self._work:
+                self._do(self._work[0])
             with self._changed:
-                self._work.popleft()
-                if not done:
-                    self.dropped += 1
-                elif not self._work and self.dropped > self._reported:
-                    lines, self._reported = self.dropped - self._reported, self.dropped
-                    self._log_dropped(lines)
                 self._changed.notify_all()
+
+    def _do(self, work: Callable[[], bool]) -> None:
+        done = work()
+        with self._changed:
+            self._work.popleft()
+            if not done:
+                self.dropped += 1
+            elif not self._work and self.dropped > self._reported:
+                lines, self._reported = self.dropped - self._reported, self.dropped
+                self._log_dropped(lines)
 
 
 class LineWriter(BackgroundWriter):

@@ -8,12 +8,13 @@ from dataclasses import replace
 from ropg_twisted.interfaces import CodeRequest
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
-from ropg_twisted.verdict import Reason, Verdict
+from ropg_twisted.verdict import Outcome, Reason, Verdict
 from tests.authentik.fault_cases import ALICE, REASON_OF, REASONS, SAMPLE, SILENCES, FaultTestCase
 from tests.fakes import CapturedLog
 from tests.faults import (
     COOKIE_FAULTS,
     FAULTS,
+    FaultyConnection,
     Point,
     answer,
     respond_with,
@@ -38,6 +39,32 @@ class AccessTests(FaultTestCase):
             if found != (reasons[name], 1, "") or scenario.authentik.sandbox.sessions.authenticated:
                 problems.append(f"{name}: {found}")
         self.assert_none(problems)
+
+    async def test_access_and_user_are_asked_for_at_the_same_time(self) -> None:
+        """Neither waits for the other, and the end of the deadline ends both."""
+        for point in (Point.ACCESS, Point.IDENTITY):
+            scenario = self.scenario(FAULTS["silence"], point)
+            check = await self.check(scenario)
+            self.assertIs(check.outcome.reason, REASON_OF["silence"])
+            self.assertIn(Point.ACCESS, scenario.authentik.seen)
+            self.assertIn(Point.IDENTITY, scenario.authentik.seen)
+            self.assertEqual(await self.leftovers(scenario), "")
+
+    async def test_denied_whatever_is_known_of_the_user(self) -> None:
+        """Denied access is the verdict, even if the user cannot be fetched."""
+        denied = respond_with(answer('{"passing": false}'))
+        scenario = self.scenario(denied, Point.ACCESS)
+        honest = scenario.authentik.answer
+
+        def without_user(connection: FaultyConnection, request: bytes) -> None:
+            if b"/users/me/" in request:
+                connection.send(answer(status="500 Internal Server Error"))
+            else:
+                honest(connection, request)
+
+        self.patch(scenario.authentik, "answer", without_user)
+        check = await self.check(scenario)
+        self.assertEqual(check.outcome, Outcome(Verdict.DENIED, Reason.POLICY))
 
 
 class TokenTests(FaultTestCase):

@@ -20,6 +20,8 @@ from ropg_twisted.verdict import Reason, UpstreamError
 from tests.composition import AUTHENTIK
 from tests.daemon import PATIENCE, DaemonProcess
 from tests.fakes import CapturedLog
+from tests.memory import InMemoryDaemon
+from tests.parametrize import parametrize
 from tests.ports import free_port
 
 FLOW: Final = FlowExecutor(AUTHENTIK, "default-invalidation-flow")
@@ -32,19 +34,20 @@ GONE: Final = Response(200, "application/json", None, b'{"component": "xak-flow-
 class AuthenticatedFlowSession(FlowSession):
     """A browser with a complete session, whose next request is answered by the test.
 
-    ``at_once``: it is removed without a wait.
+    ``at_once``: it is removed without a wait. ``max_age``: of its cookie.
     """
 
-    def __init__(self, *, at_once: bool = False) -> None:
+    def __init__(self, *, at_once: bool = False, max_age: int | None = None) -> None:
         self.asked = False
         self.answer: Deferred[Response] = Deferred()
         self._at_once = at_once
+        self._max_age = max_age
         self._authenticated = True
 
     @property
     def cookie(self) -> SessionCookie:
         """See :class:`FlowSession`."""
-        return SessionCookie("sid", self._authenticated)
+        return SessionCookie("sid", self._authenticated, max_age=self._max_age)
 
     async def get(self, url: str, kind: RequestKind, authorization: str | None = None) -> Response:
         """See :class:`FlowSession`."""
@@ -180,6 +183,38 @@ class SessionRemoverTests(SynchronousTestCase):
         self.assertFalse(anonymous.asked)
 
 
+class ShortSessionTests(SynchronousTestCase):
+    """Sessions that end by themselves."""
+
+    def test_the_end_decides(self) -> None:
+        """One that ends in time is left to; one that ends later, or never says, is removed."""
+        sessions = SessionRemover(FLOW, DEADLINE, Clock(), MAX_CHECKS, shortest=300)
+        for max_age in (300, 1, 301, None):
+            session = AuthenticatedFlowSession(at_once=True, max_age=max_age)
+            sessions.remove(session)
+            self.assertEqual(session.asked, max_age in (301, None), max_age)
+        counts = (sessions.removed, sessions.failed, sessions.left_to_expire)
+        self.assertEqual(counts, (2, 0, 2))
+
+    @parametrize(
+        {
+            "short and auto": ("short-session", "auto", 1),
+            "short and always": ("short-session", "always", 0),
+            "short and never": ("short-session", "never", 1),
+            "long and auto": ("inbuilt-only", "auto", 0),
+            "long and never": ("inbuilt-only", "never", 1),
+        }
+    )
+    def test_setting(self, flow: str, removal: str, left: int) -> None:
+        """It says which sessions are left, by the duration of the flow's login stage."""
+        daemon = InMemoryDaemon(self, FLOW_SLUG=flow, ROPG_SESSION_REMOVAL=removal)
+        self.assertEqual(daemon.password("alice").status, 200)
+        self.assertEqual(len(daemon.sandbox.sessions.authenticated), left)
+        daemon.clock.advance(121)
+        if flow == "short-session":
+            self.assertEqual(daemon.sandbox.sessions.authenticated, [])
+
+
 class MetricsTests(SynchronousTestCase):
     """The counts, as an operator reads them."""
 
@@ -193,11 +228,16 @@ class MetricsTests(SynchronousTestCase):
         """Each name tells its own count."""
         folder = Path(self.mktemp()).resolve()
         folder.mkdir()
-        for flow, gone, left in (("default-invalidation-flow", 1, 0), ("no-such-flow", 0, 1)):
+        for login, flow, gone, left, expiring in (
+            ("inbuilt-only", "default-invalidation-flow", 1, 0, 0),
+            ("inbuilt-only", "no-such-flow", 0, 1, 0),
+            ("short-session", "default-invalidation-flow", 0, 0, 1),
+        ):
             port = free_port()
             with DaemonProcess(
                 folder,
                 ROPG_ADMIN_LISTEN=f"tcp:{port}:interface=127.0.0.1",
+                FLOW_SLUG=login,
                 ROPG_INVALIDATION_FLOW=flow,
             ) as daemon:
                 form = {"grant_type": "password", "client_id": "jamf-connect", "username": "alice"}
@@ -207,5 +247,9 @@ class MetricsTests(SynchronousTestCase):
                 end = time.monotonic() + PATIENCE
                 while not sum((found := self.figures(port)).values()):
                     self.assertLess(time.monotonic(), end, found)
-                expected = {"ropg_sessions_removed_total": gone, "ropg_sessions_left_total": left}
+                expected = {
+                    "ropg_sessions_removed_total": gone,
+                    "ropg_sessions_left_total": left,
+                    "ropg_sessions_left_to_expire_total": expiring,
+                }
                 self.assertEqual(found, expected)

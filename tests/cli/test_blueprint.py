@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ropg_twisted.cli.blueprint import BlueprintOptions
 from ropg_twisted.provisioning.blueprint.document import render
 from ropg_twisted.provisioning.blueprint.model import Backend, Blueprint, SecretSource
+from ropg_twisted.provisioning.profiles import jamf_connect, xcreds
 from tests.daemon import ROPG
 from tests.parametrize import parametrize
 
@@ -110,6 +111,12 @@ class DefaultTests(BlueprintTestCase):
             (found.slug, found.client_id, found.application), ("checks", "XCreds", "x")
         )
         self.assertEqual(found.redirect_uris, ("https://127.0.0.1/xcreds",))
+
+    def test_redirect_uris_are_those_of_the_profiles(self) -> None:
+        """What Authentik is told and what the client is told agree without a setting."""
+        for client, module in (("jamf-connect", jamf_connect), ("xcreds", xcreds)):
+            os.environ["CLIENT_ID"] = client
+            self.assertEqual(self.blueprint().redirect_uris, (module.REDIRECT_URI,))
 
     def test_the_flow_of_browsers_is_never_the_default(self) -> None:
         """Stages would be added to it, and nobody could log in any more."""

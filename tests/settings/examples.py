@@ -16,6 +16,7 @@ from ropg_twisted.settings.model import (
     Client,
     NameSplit,
     SecondFactor,
+    SessionRemoval,
     Settings,
     SigningAlgorithm,
 )
@@ -53,6 +54,7 @@ DEFAULTS = Settings(
     slow_refusal=5.0,
     claims_from_username=False,
     invalidation_flow="default-invalidation-flow",
+    session_removal=SessionRemoval.AUTO,
     ca_file=None,
     outpost_token=None,
     trusted_proxies=Networks(),
@@ -211,6 +213,11 @@ VALUES = {
         lambda settings: settings.claims_from_username,
         {"authentik": False, "typed": True},
         ("name", "Typed"),
+    ),
+    "ROPG_SESSION_REMOVAL": Values(
+        lambda settings: settings.session_removal,
+        {"always": SessionRemoval.ALWAYS, "never": SessionRemoval.NEVER},
+        ("off", "Auto"),
     ),
     "ROPG_INVALIDATION_FLOW": Values(
         lambda settings: settings.invalidation_flow,

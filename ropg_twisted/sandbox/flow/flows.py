@@ -104,9 +104,14 @@ class SecondFactor:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Logs the user in. ``asks``: asks first whether to be remembered."""
+    """Logs the user in.
+
+    ``asks``: asks first whether to be remembered. ``duration``: *Session duration* in seconds, 0
+    for the default.
+    """
 
     asks: bool = False
+    duration: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +293,7 @@ _ALL = (
         Binding(_PASSWORD, invalid_response_action=InvalidResponseAction.RESTART),
         _LOGIN,
     ),
+    Flow.of("short-session", _WHO, _PASSWORD, Login(duration=120)),
     Flow.of("ropg-combined", _COMBINED, SecondFactor(), _LOGIN),
     Flow.of("ropg-combined-nologin", _COMBINED),
     Flow.of("ropg-nologin", _WHO, _PASSWORD),

@@ -70,12 +70,14 @@ class Plan:
 class Session:
     """A row: ``expires`` is a time on the clock, ``address`` the client's last address.
 
+    ``fixed_end``: its end does not move when it is used, and its cookie tells it.
     ``auth_time`` and ``methods`` (``pwd``, ``mfa``): when and how the user has logged in.
     """
 
     sid: str = field(repr=False)
     expires: float
     address: str
+    fixed_end: bool = False
     account: Account | None = None
     auth_time: float = 0
     methods: tuple[str, ...] = ()
@@ -119,15 +121,27 @@ class Sessions:
 
     def touch(self, row: Session, address: str) -> None:
         """Record a use of the session by a client at this address."""
-        row.expires = self._clock.seconds() + LIFETIME
+        if not row.fixed_end:
+            row.expires = self._clock.seconds() + LIFETIME
         row.address = address
 
-    def log_in(self, row: Session, account: Account, methods: Iterable[str]) -> None:
-        """Log the user in by these methods, under a new session id."""
+    def log_in(
+        self, row: Session, account: Account, methods: Iterable[str], duration: int = 0
+    ) -> None:
+        """Log the user in by these methods, under a new session id.
+
+        ``duration``: seconds until the session ends, 0 for the default.
+        """
         self.end(row)
         row.sid, row.account = random_text(32), account
         row.auth_time, row.methods = self._clock.seconds(), tuple(methods)
+        if duration:
+            row.expires, row.fixed_end = row.auth_time + duration, True
         self._rows[row.sid] = row
+
+    def seconds_left(self, row: Session) -> int:
+        """Return the seconds until the session ends."""
+        return max(0, round(row.expires - self._clock.seconds()))
 
     def end(self, row: Session) -> None:
         """Remove the session."""

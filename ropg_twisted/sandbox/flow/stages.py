@@ -99,8 +99,8 @@ class Stages:
                 return StageOk()
             case SecondFactor() as stage:
                 return self._look_for_device(request, stage)
-            case Login(asks=False):
-                return self._log_in(request, known_device=True)
+            case Login(asks=False) as stage:
+                return self._log_in(request, stage, known_device=True)
             case Logout():
                 self._sessions.end(request.session)
                 return StageOk()
@@ -125,10 +125,10 @@ class Stages:
                 if not self._devices.fits(request.plan.key, _text(data, "code")):
                     return ChallengeInvalid({"code": ("Code does not match", "invalid")})
                 return StageOk()
-            case Login(asks=True):
+            case Login(asks=True) as stage:
                 if not isinstance(data.get("remember_me"), bool):
                     return ChallengeInvalid({"remember_me": challenges.REQUIRED})
-                return self._log_in(request, known_device=False)
+                return self._log_in(request, stage, known_device=False)
             case Captcha():
                 return ChallengeInvalid({"token": challenges.REQUIRED})
             case Consent():
@@ -246,7 +246,7 @@ class Stages:
         request.plan.context.methods.append("mfa")
         return StageOk()
 
-    def _log_in(self, request: FlowRequest, *, known_device: bool) -> Outcome:
+    def _log_in(self, request: FlowRequest, stage: Login, *, known_device: bool) -> Outcome:
         user = request.plan.context.pending_user
         if user is None:
             return StageInvalid(challenges.NO_PENDING_USER)
@@ -255,7 +255,8 @@ class Stages:
         if not user.account.active:
             # Authentik goes on, but nobody is logged in with the session.
             return StageOk()
-        self._sessions.log_in(request.session, user.account, request.plan.context.methods)
+        methods = request.plan.context.methods
+        self._sessions.log_in(request.session, user.account, methods, stage.duration)
         self._signals.logged_in(user.username, request.address)
         return StageOk(user.account, known_device)
 

@@ -169,7 +169,7 @@ class Sandbox:
                 set_cookies(request, [session_deletion(client)])
             detail = "Authentication credentials were not provided."
             return send_json(request, 403, {"detail": detail}, allow=READ)
-        set_cookies(request, [session_cookie(client, self.sessions.cookie(row))])
+        set_cookies(request, [session_cookie(client, self.sessions, row)])
         return send_json(request, 200, {"user": _profile(row.account)}, allow=READ)
 
     @app.route("/api/v3/core/applications/<slug>/check_access/", methods=["GET"])

@@ -22,9 +22,19 @@ def set_cookies(request: IRequest, cookies: Iterable[str]) -> None:
         request.responseHeaders.addRawHeader(b"set-cookie", cookie.encode())
 
 
-def session_cookie(client: ClientInfo, value: str) -> str:
-    """Return the line of the session's cookie: without Max-Age, for all sites over https."""
-    return f"authentik_session={value}; HttpOnly; Path=/; {_same_site(client)}"
+def session_cookie(
+    client: ClientInfo, sessions: Sessions, row: Session, *, disowned: bool = False
+) -> str:
+    """Return the line of the session's cookie: with its end if that is fixed.
+
+    ``disowned``: it says that nobody is logged in.
+    """
+    expires = max_age = ""
+    if row.fixed_end:
+        expires = f"expires={datetimeToString(row.expires).decode()}; "
+        max_age = f"Max-Age={sessions.seconds_left(row)}; "
+    value, same_site = sessions.cookie(row, disowned=disowned), _same_site(client)
+    return f"authentik_session={value}; {expires}HttpOnly; {max_age}Path=/; {same_site}"
 
 
 def session_deletion(client: ClientInfo) -> str:
@@ -39,7 +49,7 @@ def flow_cookies(
     """Return the lines for a response of a flow: a login sets two cookies, a logout deletes one."""
     if not sessions.holds(row):
         return [] if client.cookie is None else [session_deletion(client)]
-    cookies = [session_cookie(client, sessions.cookie(row, disowned=response.disowned))]
+    cookies = [session_cookie(client, sessions, row, disowned=response.disowned)]
     if response.logged_in is None:
         return cookies
     csrf = secrets.token_urlsafe(24)

@@ -108,7 +108,7 @@ class OAuth:
             case str(url):
                 if row is not None and row.account is not None:
                     self._sessions.touch(row, client.address)
-                    set_cookies(request, [session_cookie(client, self._sessions.cookie(row))])
+                    set_cookies(request, [session_cookie(client, self._sessions, row)])
                 return send_redirect(request, url)
             case Stop.NOT_LOGGED_IN:
                 back = urlencode({"next": request.uri.decode("latin-1")})
