@@ -116,6 +116,7 @@ class PortTests(ExaminationTestCase):
         """Its certificate is looked at all the same."""
         path = self.certificate(identity(HOST, days=90))
         files = f"ssl:systemd:domain=INET6:name=ropg:privateKey={path}"
+        (path.parent / "ropg.pem").write_bytes(path.read_bytes())
         for where in (files, f"tls:{path.parent}:systemd:domain=INET:index=0"):
             installation = self.installation(ROPG_LISTEN=where)
             found = states(await self.findings(check_listeners, installation))
