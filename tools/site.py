@@ -19,7 +19,7 @@ from tools.generate import CHECKOUT
 
 NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Start": ("Ten-minute set-up <self>",),
-    "Operation": ("operations", "authentik", "directories", "clients", "security"),
+    "Operation": ("operations", "scale", "authentik", "directories", "clients", "security"),
     "Reference": ("settings", "answers", "glossary"),
     "Development": ("architecture", "CONTRIBUTING", "releasing", "SECURITY", "CHANGELOG"),
 }
