@@ -10,6 +10,8 @@
 # make fuzz    hostile input, for SECONDS
 # make generated  the tables of docs/, manual pages and completion, from the code
 # make docs    the documents as a site, in build/docs
+# make deb     the Debian package, in dist/
+# make debian-trial  that package in a booted Debian 12: needs root, debootstrap and a network at first
 # make clean   remove what these have made
 #
 # PYTHON=...   the Python to use instead of the newest that is found; VENV=... another place than .venv
@@ -22,7 +24,8 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python $(WORKS) 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: demo test coverage exchanges lint soak bench simulation fuzz generated docs clean
+.PHONY: demo test coverage exchanges lint soak bench simulation fuzz generated docs deb debian-trial \
+	clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -46,7 +49,7 @@ exchanges: $(VENV)/.test
 soak: $(VENV)/.test
 	$(VENV)/bin/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS))
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.test
 	$(VENV)/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(JSON),--json $(JSON))
 
@@ -61,6 +64,17 @@ generated: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	$(VENV)/bin/python -m tools.site build/docs
+
+deb: $(VENV)/.run
+	rm -f dist/*.deb
+	contrib/debian/build $(VENV)/bin/python dist
+
+# The Debian is kept for the next time.
+BASE := /var/tmp/ropg-debian-12
+
+debian-trial: $(VENV)/.test deb
+	tests/debian/base $(BASE)
+	unshare -n $(VENV)/bin/python -m tests.debian $(BASE) dist/*.deb
 
 lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
@@ -77,8 +91,7 @@ $(VENV)/.run: EXTRAS =
 $(VENV)/.test: EXTRAS = [test]
 $(VENV)/.lint: EXTRAS = [lint]
 $(VENV)/.docs: EXTRAS = [docs]
-$(VENV)/.bench: EXTRAS = [bench]
-$(VENV)/.run $(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.bench: $(VENV)/.made setup.cfg pyproject.toml
+$(VENV)/.run $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.made setup.cfg pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
 	touch $@
 

@@ -16,8 +16,9 @@ from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.guard.concurrency import ConcurrencyLimit
 from ropg_twisted.guard.shared_store import SharedStore
 from ropg_twisted.interfaces import IReadinessProbe
+from ropg_twisted.server.endpoints import listening_endpoint
 from ropg_twisted.server.site import BoundedSite
-from ropg_twisted.server.tls import TLSEndpoint, listening_endpoint
+from ropg_twisted.server.tls import TLSEndpoint
 from ropg_twisted.settings.errors import ListenError, SettingError
 from ropg_twisted.types import IReactor
 
@@ -49,6 +50,11 @@ class Listener(Service):
     def certificate_expires(self) -> float | None:
         """The end of its certificate, in seconds since the epoch; ``None`` without TLS."""
         return self._endpoint.expires if isinstance(self._endpoint, TLSEndpoint) else None
+
+    def reload_certificate(self) -> None:
+        """Read the certificate now, if its files have changed. An unusable one is not used."""
+        if isinstance(self._endpoint, TLSEndpoint):
+            self._endpoint.reload()
 
     def privilegedStartService(self) -> None:
         """Listen, before the process drops the privilege to bind low ports.

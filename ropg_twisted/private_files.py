@@ -1,10 +1,12 @@
-"""Files with secrets in the state directory: bounded reads, atomic writes with mode 0600."""
+"""Files with secrets in the state directory: bounded reads, atomic writes (mode 0600), a lock."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_IRGRP, S_IROTH, S_ISREG
 
@@ -12,6 +14,22 @@ from stat import S_IRGRP, S_IROTH, S_ISREG
 def others_can_read(mode: int) -> bool:
     """Return whether the group or others can read a file of this mode."""
     return bool(mode & (S_IRGRP | S_IROTH))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep out other processes that lock the same folder, and wait for the one that has it.
+
+    Raises :exc:`OSError` if the folder cannot be opened. A file system without locks keeps nobody
+    out.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_private_file(path: Path, max_size: int) -> bytes:

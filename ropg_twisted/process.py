@@ -7,11 +7,13 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar, Final, NoReturn, cast
 
 from twisted.application.service import Application, IServiceCollection, MultiService
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
@@ -20,6 +22,7 @@ from twisted.python.logfile import LogFile
 # The name is public, but not in __all__.
 from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
 
+from ropg_twisted.sd_notify import ServiceManager
 from ropg_twisted.service import make_service
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import Settings
@@ -41,20 +44,31 @@ MAX_LOG_FILES: Final = 10
 class DaemonService(MultiService):
     """The daemon as a child of twistd's application, with its own log observer.
 
-    ``twistd``: the options of twistd. Raises :exc:`SettingError` for a setting that does not work.
+    ``read``: reads the settings. ``twistd``: the options of twistd.
+
+    Raises :exc:`SettingError` for a setting that does not work.
     """
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, settings: Settings, twistd: Mapping[str, object], reactor: IReactor) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Settings],
+        twistd: Mapping[str, object],
+        environ: Mapping[str, str],
+        reactor: IReactor,
+    ) -> None:
         super().__init__()
+        self._read = read
         self._reactor = reactor
+        settings = read()
         self._out = log_destination(twistd)
         self._observer = None if self._out is None else make_observer(self._out, settings.log)
         path = settings.audit_log
         self._audit = None if path is None else AuditFile(path, reactor)
-        daemon = make_service(settings, reactor, self._dropped_lines, self._audit)
-        daemon.setServiceParent(self)
+        self._daemon = make_service(settings, reactor, self._dropped_lines, self._audit)
+        self._daemon.setServiceParent(self)
+        self._manager = ServiceManager(environ, self._daemon.readiness, reactor)
         self._startup = None if in_foreground(twistd) else StartupStatus()
 
     def setServiceParent(self, parent: IServiceCollection | Componentized) -> None:
@@ -85,12 +99,18 @@ class DaemonService(MultiService):
         super().startService()
         for number in SHUTDOWN_SIGNALS:
             self._reactor.callWhenRunning(signal.signal, number, self._stop)
-        rotate = [self._out.rotate] if isinstance(self._out, LogFile) else []
-        reopen = [] if self._audit is None else [self._audit.reopen]
-        self._on_signal(signal.SIGHUP, rotate + reopen)
-        self._on_signal(signal.SIGUSR1, rotate)
+        self._on_signal(signal.SIGHUP, self._reload)
+        if isinstance(self._out, LogFile):
+            self._on_signal(signal.SIGUSR1, self._out.rotate)
+        self._reactor.callWhenRunning(self._manager.started)
         if self._startup is not None:
             self._startup.succeeded()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop, after the checks in progress."""
+        self._manager.stopping()
+        stopped: Deferred[None] = super().stopService()
+        return stopped
 
     @contextmanager
     def _reported_error(self) -> Iterator[None]:
@@ -112,16 +132,28 @@ class DaemonService(MultiService):
             signal.signal(number, signal.SIG_IGN)
         self._reactor.callFromThread(self._reactor.stop)
 
-    def _on_signal(self, number: int, actions: Iterable[Callable[[], object]]) -> None:
-        """Run ``actions`` on a signal, which keeps its handler if there are none."""
-        actions = tuple(actions)
-
+    def _on_signal(self, number: int, action: Callable[[], object]) -> None:
         def receive(*_: object) -> None:
-            for action in actions:
-                self._reactor.callFromThread(action)
+            self._reactor.callFromThread(action)
 
-        if actions:
-            signal.signal(number, receive)
+        signal.signal(number, receive)
+
+    def _reload(self) -> None:
+        """Rotate the log file, open the audit log again, and read the settings again.
+
+        If a setting is invalid, no setting changes, and the log has its line.
+        """
+        self._manager.reloading()
+        try:
+            if isinstance(self._out, LogFile):
+                self._out.rotate()
+            if self._audit is not None:
+                self._audit.reopen()
+            self._daemon.reload(self._read())
+        except SettingError as error:
+            self.log.error("no setting has changed: {error}", error=str(error))
+        finally:
+            self._manager.ready()
 
 
 class StartError(SystemExit, Exception):
@@ -179,7 +211,7 @@ def make_daemon(
     reactor = cast(IReactor, global_reactor)
     use_monotonic_clock(reactor)
     try:
-        return DaemonService(read_settings(options, environ), twistd, reactor)
+        return DaemonService(partial(read_settings, options, environ), twistd, environ, reactor)
     except SettingError as error:
         exit_with(error)
 

@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import Final
 
 from prometheus_client import CollectorRegistry
-from twisted.application.service import MultiService
 from twisted.logger import Logger
+from twisted.web.resource import IResource
 
 from ropg_twisted.api.admin import Admin
 from ropg_twisted.api.app import API
@@ -30,6 +30,7 @@ from ropg_twisted.authentik.readiness import ReadinessProbe
 from ropg_twisted.authentik.relay import Relay
 from ropg_twisted.authentik.sessions import SessionRemover
 from ropg_twisted.authentik.verifier import AuthentikVerifier
+from ropg_twisted.daemon import Daemon
 from ropg_twisted.grants.password import PasswordGrantHandler
 from ropg_twisted.grants.relay import RelayedGrantHandler
 from ropg_twisted.guard.chain import guarded
@@ -60,6 +61,9 @@ from ropg_twisted.types import IReactor
 
 log: Final = Logger()
 
+SANDBOX_FOLDER: Final = "sandbox"
+"""Folder of the keys for the sandbox, in the state directory."""
+
 STOP_SECONDS: Final = 2
 """Seconds that the shutdown may take in addition to the deadline of a check."""
 
@@ -72,7 +76,7 @@ def make_service(
     reactor: IReactor,
     dropped_lines: Callable[[], int] = lambda: 0,
     audit_file: LogDestination | None = None,
-) -> MultiService:
+) -> Daemon:
     """Return the whole daemon, not started yet.
 
     ``dropped_lines``: returns the number of log lines that were dropped because nobody read them.
@@ -84,20 +88,19 @@ def make_service(
     keys, algorithm = _keys(settings)
     registry = CollectorRegistry()
     add_build_info(registry)
-    client = _client(settings, reactor, UpstreamMetrics(registry).observe)
+    client = authentik_client(settings, reactor, UpstreamMetrics(registry).observe)
     flow = FlowExecutor(
         settings.authentik_url, settings.flow_slug, settings.login_stage, settings.slow_refusal
     )
-    application = _application(settings)
+    application = configured_application(settings)
     provider_metadata = ProviderMetadata(application, client, settings.deadline, reactor)
     tokens = IDTokenVerifier(provider_metadata)
-    sessions = _sessions(settings, reactor)
+    sessions = session_remover(settings, reactor)
     request_metrics = RequestMetrics(registry, time.time)
     history = History(reactor)
-    observer = RequestObservers(_audit_log(settings, audit_file), request_metrics, history)
     evidence = FlowEvidence(reactor)
-    redis = settings.limits_store
-    store = None if redis is None else SharedStore(redis, reactor)
+    limits_store = settings.limits_store
+    store = None if limits_store is None else SharedStore(limits_store.storage, reactor)
     plausibility = Plausibility(reactor)
     guards = guarded(
         AuthentikVerifier(
@@ -128,30 +131,37 @@ def make_service(
         reactor,
     )
     readiness = ReadinessHistory(probe, reactor)
-    clients = Clients(settings.clients)
     relay = Relay(application, client, tokens, settings.deadline, reactor)
     reissuer = Reissuer(settings.issuer, keys)
-    issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
     access_tokens = AccessTokens(settings.issuer, keys)
-    network_policy = NetworkPolicy(settings.allowed_networks, settings.trusted_proxies)
-    provider = API(
-        TokenEndpoint(
-            network_policy,
-            clients,
-            PasswordGrantHandler(canary, issuer, reissuer, observer),
-            RelayedGrantHandler(relay, reissuer, observer),
-            observer,
-        ),
-        UserinfoEndpoint(network_policy, access_tokens, relay),
-        IntrospectionEndpoint(network_policy, clients, access_tokens, relay, observer),
-        MetadataEndpoint(_issuer_info(settings, algorithm), provider_metadata, keys),
-        readiness,
-        clients,
-        drop_on_outage=settings.drop_on_outage,
-    )
-    site = BoundedSite(provider.app.resource(), reactor)
 
-    daemon = MultiService()
+    def make_api(settings: Settings) -> IResource:
+        """Return the API. All that depends on a setting which can be reloaded is made here."""
+        for warning in warnings(settings):
+            log.warn(warning)
+        clients = Clients(settings.clients)
+        network_policy = NetworkPolicy(settings.allowed_networks, settings.trusted_proxies)
+        issuer = TokenIssuer(settings.issuer, keys, settings.token_lifetime, time.time)
+        observer = RequestObservers(_audit_log(settings, audit_file), request_metrics, history)
+        api = API(
+            TokenEndpoint(
+                network_policy,
+                clients,
+                PasswordGrantHandler(canary, issuer, reissuer, observer),
+                RelayedGrantHandler(relay, reissuer, observer),
+                observer,
+            ),
+            UserinfoEndpoint(network_policy, access_tokens, relay),
+            IntrospectionEndpoint(network_policy, clients, access_tokens, relay, observer),
+            MetadataEndpoint(_issuer_info(settings, algorithm), provider_metadata, keys),
+            readiness,
+            clients,
+            drop_on_outage=settings.drop_on_outage,
+        )
+        return api.app.resource()
+
+    site = BoundedSite(make_api(settings), reactor)
+    daemon = Daemon(settings, make_api, site, readiness)
     grace = settings.deadline + STOP_SECONDS
     Lifecycle(site, guards.concurrency, sessions, readiness, store, grace).setServiceParent(daemon)
     if settings.sandbox_port is not None:
@@ -162,7 +172,7 @@ def make_service(
     }
     if settings.admin_listen is not None:
         state = StateReader(
-            settings,
+            lambda: daemon.settings,
             readiness,
             history,
             evidence,
@@ -179,8 +189,7 @@ def make_service(
         admin = QuietSite(Admin(readiness, registry, state.read).app.resource(), reactor=reactor)
         where = settings.admin_listen
         listeners["admin"] = Listener("ROPG_ADMIN_LISTEN", where, admin, reactor)
-    for listener in listeners.values():
-        listener.setServiceParent(daemon)
+    daemon.listen(listeners)
     registry.register(
         metric_readers(
             guards,
@@ -234,7 +243,7 @@ def _keys(settings: Settings) -> tuple[Callable[[], KeyRing], str]:
     state_dir = settings.state_dir
     if settings.sandbox_port is not None:
         # The passwords of the sandbox are public: its tokens must not verify with the real keys.
-        state_dir = state_dir / "sandbox"
+        state_dir = state_dir / SANDBOX_FOLDER
     store = KeyStore(state_dir, settings.signing_alg, time.time)
     return store.ring, settings.signing_alg
 
@@ -244,12 +253,13 @@ def _issuer_info(settings: Settings, algorithm: str) -> IssuerInfo:
     return IssuerInfo(settings.issuer, algorithm, settings.authentik_url, introspection)
 
 
-def _application(settings: Settings) -> Application:
-    slug = settings.app_slug or settings.clients[0].id
-    return Application(settings.authentik_url, slug, named=settings.app_slug is not None)
+def configured_application(settings: Settings) -> Application:
+    """Return the application of the settings."""
+    return Application(settings.authentik_url, settings.app_slug, named=settings.app_required)
 
 
-def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:
+def session_remover(settings: Settings, reactor: IReactor) -> SessionRemover:
+    """Return what removes sessions as the settings say."""
     flow = None
     if settings.invalidation_flow and settings.session_removal is not SessionRemoval.NEVER:
         flow = FlowExecutor(settings.authentik_url, settings.invalidation_flow)
@@ -257,9 +267,14 @@ def _sessions(settings: Settings, reactor: IReactor) -> SessionRemover:
     return SessionRemover(flow, settings.deadline, reactor, settings.max_checks, shortest)
 
 
-def _client(
+def authentik_client(
     settings: Settings, reactor: IReactor, on_request: Callable[[UpstreamRequest], None]
 ) -> AuthentikClient:
+    """Return a client of the Authentik of the settings.
+
+    ``on_request``: called after each request. Raises :exc:`SettingError` if ``ROPG_CA_FILE``
+    contains no certificates.
+    """
     try:
         ca_pem = None if settings.ca_file is None else settings.ca_file.read_bytes()
         client_ip = ClientIPHeaders(settings.outpost_token)

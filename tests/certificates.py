@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -42,12 +42,16 @@ def identity(
     authority: bool = False,
     rsa_key: bool = False,
     days: int = 1,
+    bits: int = 2048,
+    server_auth: bool = True,
+    algorithm: hashes.SHA224 | hashes.SHA256 | None = None,
 ) -> Identity:
     """A new identity for a host called ``name``, signed by ``issuer`` or by itself.
 
-    ``days``: until the certificate ends.
+    ``days``: until the certificate ends. ``bits``: of an RSA key. ``server_auth``: its extended
+    key usage is that of servers, else that of clients. ``algorithm``: of the signature.
     """
-    key: Key = rsa.generate_private_key(65537, 2048) if rsa_key else ec.generate_private_key(_CURVE)
+    key: Key = rsa.generate_private_key(65537, bits) if rsa_key else ec.generate_private_key(_CURVE)
     subject = _named(name)
     signer = key if issuer is None else issuer.private
     usages = dict.fromkeys(_USAGES, False) | {"digital_signature": True}
@@ -65,11 +69,12 @@ def identity(
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
         .add_extension(x509.BasicConstraints(authority or issuer is None, None), True)
         .add_extension(x509.KeyUsage(**usages), True)
+        .add_extension(x509.ExtendedKeyUsage([_ROLES[server_auth]]), False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False
         )
-        .sign(signer, hashes.SHA256())
+        .sign(signer, algorithm or hashes.SHA256())
     )
     return Identity(key, certificate)
 
@@ -83,6 +88,8 @@ def make_certificate(folder: Path) -> str:
 
 
 _CURVE = ec.SECP256R1()
+
+_ROLES = {True: ExtendedKeyUsageOID.SERVER_AUTH, False: ExtendedKeyUsageOID.CLIENT_AUTH}
 
 _USAGES = (
     "digital_signature",

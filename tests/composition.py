@@ -132,7 +132,8 @@ def make_settings(*clients: Client, **changes: Any) -> Settings:
         "JWT_SECRET": "0123456789abcdef0123456789abcdef",
     }
     settings = read_settings({}, environ)
-    return replace(settings, clients=clients or (Client("mac"),), **changes)
+    clients = clients or (Client("mac"),)
+    return replace(settings, clients=clients, **{"app_slug": clients[0].id, **changes})
 
 
 def daemon_site(

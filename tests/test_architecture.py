@@ -47,3 +47,13 @@ class ImportTests(SynchronousTestCase):
             package = CHECKOUT / "ropg_twisted" / name
             for path in package.glob("*.py") if package.is_dir() else [package.with_suffix(".py")]:
                 self.assertEqual(imported(path) & APART, set(), path)
+
+    def test_the_daemon_does_not_know_what_is_made_for_others(self) -> None:
+        """Only commands write files for other programs."""
+        package = CHECKOUT / "ropg_twisted"
+        importers = {
+            path.relative_to(package).parts[0]
+            for path in package.rglob("*.py")
+            if "provisioning" in imported(path)
+        }
+        self.assertEqual(importers, {"cli", "provisioning"})

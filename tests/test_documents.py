@@ -45,7 +45,7 @@ class GeneratedTests(SynchronousTestCase):
 
 PAGES: Final = [
     path
-    for glob in ("*.md", "docs/*.md", "contrib/**/*.md")
+    for glob in ("*.md", "docs/**/*.md", "contrib/**/*.md")
     for path in sorted(CHECKOUT.glob(glob))
 ]
 
@@ -55,6 +55,8 @@ FOREIGN_WORDS: Final = frozenset(
         "allow_console_password_only",
         "app_id",
         "oidc_issuer_url",
+        # Dovecot
+        "auth_cache_size",
         # nginx
         "keepalive_timeout",
         "proxy_read_timeout",

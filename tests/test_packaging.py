@@ -39,6 +39,28 @@ class PackagingTests(SynchronousTestCase):
         self.assertEqual(service["RestartPreventExitStatus"].split(), [str(SettingError.status)])
         self.assertNotEqual(SettingError.status, ListenError.status)
 
+    def test_the_template_differs_from_the_unit_only_where_it_says_so(self) -> None:
+        """Both units have the same user and the same hardening."""
+        folder = CHECKOUT / "contrib" / "systemd"
+        unit, template = (
+            {line for line in (folder / name).read_text("utf-8").splitlines() if line[:1] != "#"}
+            for name in ("ropg.service", "ropg@.service")
+        )
+        self.assertEqual(
+            template - unit,
+            {
+                "Description=Password checks (OAuth2 password grant) against Authentik, daemon %i",
+                "Sockets=ropg.socket",
+                "EnvironmentFile=-/etc/ropg/ropg-%i.env",
+            },
+        )
+        self.assertEqual(
+            unit - template,
+            {"Description=Password checks (OAuth2 password grant) against Authentik"},
+        )
+        # systemd otherwise makes the socket block at each start, for all that share it.
+        self.assertIn("NonBlocking=yes", unit)
+
     def test_twisted_is_not_hidden(self) -> None:
         """Our folder of plugins is no package: one would take the place of Twisted itself."""
         self.assertEqual(list((CHECKOUT / "twisted").rglob("__init__.py")), [])

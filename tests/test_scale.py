@@ -126,13 +126,13 @@ class NeedTests(SynchronousTestCase):
 
     def test_by_hand(self) -> None:
         """A fleet of 7,200 Macs, worked out with pencil and paper."""
-        figures = Figures(wrong_share=0, authentik_cpu=0.9, utilisation=0.5, peak_minutes=10)
+        figures = Figures(wrong_share=0, authentik_cpu=0.9, utilisation=0.6, peak_minutes=10)
         result = need(7_200, figures)
         self.assertAlmostEqual(result.average, 2)
         self.assertAlmostEqual(result.peak, 3_600 / 600 + 1)
-        self.assertEqual(result.authentik_cores, 13)  # 7 * 0.9 / 0.5 = 12.6
-        self.assertAlmostEqual(result.at_authentik, 12.6)  # 7 * 0.9 / (1 - 0.5)
-        self.assertEqual(result.slots, 24)  # 12.6 + 3 * 3.55 = 23.2
+        self.assertEqual(result.authentik_cores, 11)  # 7 * 0.9 / 0.6 = 10.5
+        self.assertAlmostEqual(result.at_authentik, 15.75)  # 7 * 0.9 / (1 - 0.6)
+        self.assertEqual(result.slots, 28)  # 15.75 + 3 * 3.97 = 27.7
         self.assertEqual(result.address_rate, 482)  # 420 + 3 * 20.5 = 481.5
         self.assertEqual(result.checks_a_day, 7_200 * 8.5)
         self.assertAlmostEqual(result.requests, 49)
@@ -152,6 +152,10 @@ class BurstTests(SynchronousTestCase):
     def test_no_less_than_the_mean(self, mean: float) -> None:
         """A limit is above the mean."""
         self.assertGreaterEqual(with_bursts(mean), mean)
+
+    def test_at_least_one(self) -> None:
+        """A limit is never 0, which would let nobody in."""
+        self.assertEqual(with_bursts(0), 1)
 
 
 class EndTests(SynchronousTestCase):
@@ -197,7 +201,7 @@ class CommandTests(SynchronousTestCase):
     def test_options(self) -> None:
         """Each figure can be changed."""
         for each in fields(Figures):
-            value = min(float(each.default) * 1.5 or 0.5, each.metadata["most"])
+            value = min(1.5, each.metadata["most"])
             self.printed(f"--{each.name.replace('_', '-')}={value}")
         peak = "checks a second at the peak"
         [line] = [

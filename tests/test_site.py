@@ -14,15 +14,18 @@ class StageTests(SynchronousTestCase):
     """The sources of the site."""
 
     def test_all_pages(self) -> None:
-        """Every page is in the navigation, and links are between pages of one folder."""
+        """Every page is in the navigation, and links stay within the site."""
         folder = Path(self.mktemp())
         folder.mkdir()
         stage(folder)
-        pages = {path.stem for path in folder.glob("*.md")} - {Path(FIRST).stem}
+        paths = [path.relative_to(folder) for path in folder.rglob("*.md")]
+        pages = {str(path.with_suffix("")) for path in paths} - {Path(FIRST).stem}
         listed = {page for part in NAVIGATION.values() for page in part if "<" not in page}
         self.assertEqual(pages, listed)
-        for path in folder.glob("*.md"):
-            self.assertNotRegex(path.read_text("utf-8"), r"\]\((\.\./|docs/|README)")
+        for path in paths:
+            above = r"\.\./" * len(path.parts)
+            text = (folder / path).read_text("utf-8")
+            self.assertNotRegex(text, rf"\]\(({above}|docs/|(\.\./)*README)")
 
 
 class ProblemTests(SynchronousTestCase):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ropg_twisted import cli, tap
 from tools import completion, manpages
+from tools.settings_file import settings_file
 from tools.tables import with_tables
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
@@ -15,11 +16,12 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield the path and the text of each file, as it should be."""
-    for path in sorted(CHECKOUT.glob("docs/*.md")):
+    for path in sorted(CHECKOUT.glob("docs/**/*.md")):
         yield path, with_tables(path.read_text("utf-8"))
     table: Any = cli.Options.subCommands
     commands = {name: (parser(), summary) for name, _, parser, summary in table}
     parsers = {name: parser for name, (parser, _) in commands.items()}
+    yield CHECKOUT / "contrib/ropg.toml", settings_file()
     share = CHECKOUT / "share"
     yield share / "man/man1/ropg.1", manpages.ropg_page(cli.Options(), commands)
     yield share / "man/man8/twistd-ropg.8", manpages.twistd_ropg_page(tap.Options())

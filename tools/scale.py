@@ -345,7 +345,7 @@ def number(value: float) -> str:
 
 def _rounded(macs: int) -> int:
     """Return a number of Macs, rounded down to two digits: the figures are not better."""
-    unit = 10 ** max(0, len(str(macs)) - 2)
+    unit: int = 10 ** max(0, len(str(macs)) - 2)
     return macs // unit * unit
 
 

@@ -1,6 +1,7 @@
 """Builds the documents as a site: ``python -m tools.site FOLDER``.
 
-The pages are the Markdown files of the checkout, all in one folder, with README.md as the first.
+The pages are the Markdown files of the checkout and of docs/, in one folder with README.md as the
+first, and those of the folders in docs/.
 Links that lead nowhere and anything that a page would load from another host fail the build.
 """
 
@@ -19,7 +20,26 @@ from tools.generate import CHECKOUT
 
 NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Start": ("Ten-minute set-up <self>",),
-    "Operation": ("operations", "scale", "authentik", "directories", "clients", "security"),
+    "Operation": (
+        "operations",
+        "several-daemons",
+        "scale",
+        "authentik",
+        "directories",
+        "performance",
+        "security",
+    ),
+    "Clients": (
+        "clients",
+        "clients/jamf-connect",
+        "clients/xcreds",
+        "clients/iru",
+        "clients/himmelblau",
+        "clients/dovecot",
+        "clients/freeradius",
+        "clients/servers",
+        "when-not",
+    ),
     "Reference": ("settings", "answers", "glossary"),
     "Development": ("architecture", "CONTRIBUTING", "releasing", "SECURITY", "CHANGELOG"),
 }
@@ -39,6 +59,12 @@ def stage(folder: Path) -> None:
             text += "".join(_toctree(caption, pages) for caption, pages in NAVIGATION.items())
         name = FIRST if path.name == "README.md" else path.name
         (folder / name).write_text(text, "utf-8")
+    for path in CHECKOUT.glob("docs/*/*.md"):
+        text = path.read_text("utf-8")
+        text = text.replace("](../../README.md", f"](../{FIRST}").replace("](../../", "](../")
+        staged = folder / path.relative_to(CHECKOUT / "docs")
+        staged.parent.mkdir(exist_ok=True)
+        staged.write_text(text, "utf-8")
 
 
 def _toctree(caption: str, pages: tuple[str, ...]) -> str:

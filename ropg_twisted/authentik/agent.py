@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -83,6 +84,28 @@ class ConnectionPool:
                 return
             self.discard(connection)
             connection.close()
+
+
+@implementer(IAgent)
+class HeaderAgent:
+    """Adds headers to each request, where treq does not copy them any more."""
+
+    def __init__(self, agent: IAgent, headers: Mapping[str, str]) -> None:
+        self._agent = agent
+        self._headers = tuple(headers.items())
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """See :class:`IAgent`. Changes ``headers``."""
+        headers = headers or Headers()
+        for name, value in self._headers:
+            headers.addRawHeader(name, value)
+        return self._agent.request(method, uri, headers, bodyProducer)
 
 
 @implementer(IAgent)

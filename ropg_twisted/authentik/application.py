@@ -104,8 +104,7 @@ class Application:
 
         Raises :exc:`UpstreamError`.
         """
-        url = f"{self._provider}/.well-known/openid-configuration"
-        response = await session.get(url, RequestKind.METADATA)
+        response = await session.get(self.discovery_url, RequestKind.METADATA)
         if response.status != 404:
             return read_json(response)
         if self.named:
@@ -115,6 +114,11 @@ class Application:
     async def jwks(self, session: FlowSession) -> JSONObject:
         """Fetch the key set, ``{}`` if the provider has no key. Raises :exc:`UpstreamError`."""
         return read_json(await session.get(f"{self._provider}/jwks/", RequestKind.METADATA))
+
+    @property
+    def discovery_url(self) -> str:
+        """The URL of the discovery document."""
+        return f"{self._provider}/.well-known/openid-configuration"
 
     @property
     def _provider(self) -> str:

@@ -22,13 +22,17 @@ UID = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response with its whole body. ``seconds``: the duration of its request."""
+    """An HTTP response with its whole body.
+
+    ``seconds``: the duration of its request. ``date``: the clock of the server.
+    """
 
     status: int
     content_type: str
     location: str | None
     body: bytes = field(repr=False)
     seconds: float = 0.0
+    date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,11 @@ class ChallengeFields(TypedDict, total=False):
     captcha_stage: object
     device_challenges: object
     final_redirect: object
+    flow_designation: object
     password_fields: object
     response_errors: object
     to: object
+    user_fields: object
 
 
 @dataclass(frozen=True, slots=True)

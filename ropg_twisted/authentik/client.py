@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from http.cookiejar import CookieJar
 from typing import Final, TypeVar
@@ -21,7 +20,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from ropg_twisted import __version__
-from ropg_twisted.authentik.agent import BytesProducer, ConnectionPool, OriginAgent
+from ropg_twisted.authentik.agent import BytesProducer, ConnectionPool, HeaderAgent, OriginAgent
 from ropg_twisted.authentik.challenges import (
     SESSION_COOKIE,
     Response,
@@ -39,6 +38,8 @@ from ropg_twisted.types import DeferredCoroutine, IReactor, JSONObject
 from ropg_twisted.verdict import Reason, UpstreamError
 
 T = TypeVar("T")
+
+_HEADERS: Final = {"Accept": "application/json", "User-Agent": f"ropg-twisted/{__version__}"}
 
 _NO_COOKIES: Final = CookieJar()
 
@@ -145,11 +146,14 @@ class FlowSession:
         clock: IReactorTime,
         on_request: Callable[[UpstreamRequest], None],
     ) -> None:
-        self._headers = headers
         self._clock = clock
         self._on_request = on_request
         self._jar = OriginCookieJar()
-        self._client = HTTPClient(agent, self._jar, data_to_body_producer=BytesProducer)
+        self._client = HTTPClient(
+            HeaderAgent(agent, {**_HEADERS, **headers}),
+            self._jar,
+            data_to_body_producer=BytesProducer,
+        )
 
     @property
     def cookie(self) -> SessionCookie:
@@ -186,21 +190,6 @@ class FlowSession:
         started = self._clock.seconds()
         status = None
         try:
-            response = await self._respond(method, url, headers, data)
-            status = response.status
-        finally:
-            seconds = self._clock.seconds() - started
-            self._on_request(UpstreamRequest(kind, status, seconds))
-        return replace(response, seconds=seconds)
-
-    async def _respond(
-        self, method: str, url: str, headers: Headers, data: bytes | None
-    ) -> Response:
-        headers.setRawHeaders("Accept", ["application/json"])
-        headers.setRawHeaders("User-Agent", [f"ropg-twisted/{__version__}"])
-        for name, value in self._headers.items():
-            headers.setRawHeaders(name, [value])
-        try:
             response = await self._client.request(
                 method,
                 _parsed(url),
@@ -211,15 +200,21 @@ class FlowSession:
                 unbuffered=True,
             )
             body = await response.content()
+            status = response.code
         except (UpstreamError, CancelledError):
             raise
         except Exception as error:
             raise _upstream_error(error) from None
+        finally:
+            seconds = self._clock.seconds() - started
+            self._on_request(UpstreamRequest(kind, status, seconds))
         return Response(
-            status=response.code,
+            status=status,
             content_type=_header(response, "Content-Type") or "",
             location=_header(response, "Location"),
             body=body,
+            seconds=seconds,
+            date=_header(response, "Date"),
         )
 
 

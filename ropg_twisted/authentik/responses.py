@@ -29,6 +29,9 @@ MAX_RESPONSE: Final = 2 * MAX_BODY
 """Bytes of one response as it is received, with its head and the sizes of its chunks."""
 
 
+_DONE: Final = Failure(ResponseDone())
+
+
 class MalformedResponseError(Exception):
     """A response that is not HTTP/1.1, or that is cut short, or whose head is too large."""
 
@@ -51,7 +54,7 @@ class CompleteResponse:
     def deliverBody(self, protocol: IProtocol) -> None:
         """See :class:`IResponse`."""
         protocol.dataReceived(self.body)
-        protocol.connectionLost(Failure(ResponseDone()))
+        protocol.connectionLost(_DONE)
 
     def setPreviousResponse(self, response: IResponse) -> None:
         """See :class:`IResponse`."""

@@ -11,7 +11,9 @@ from twisted.internet.task import react
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from ropg_twisted.cli.check import CheckOptions
 from ropg_twisted.cli.keys import KeysOptions
+from ropg_twisted.cli.profile import ProfileOptions
 from ropg_twisted.cli.sandbox import SandboxOptions
 from ropg_twisted.cli.try_password import TryOptions
 from ropg_twisted.cli.user_hash import UserHashOptions
@@ -36,7 +38,9 @@ class Options(CommandOptions):
     longdesc = "Administration commands. Start the daemon with: twistd ropg"
     subCommands: ClassVar = [
         ["try", None, TryOptions, "Test one password against a running daemon."],
+        ["check", None, CheckOptions, "Find out what is wrong with the installation."],
         ["keys", None, KeysOptions, "List, add, rotate and retire signing keys."],
+        ["profile", None, ProfileOptions, "Write or check the profile of a client program."],
         ["user-hash", None, UserHashOptions, "Print the hash of a user name in the log."],
         ["sandbox", None, SandboxOptions, "Run the Authentik sandbox on its own."],
     ]

@@ -16,6 +16,7 @@ from twisted.python import usage
 from ropg_twisted.oauth.keys import JWK, SigningKey, new_key, read_key, retire, ring_at, rotate
 from ropg_twisted.oauth.keystore import KEYS_FILE, read_keys, write_keys
 from ropg_twisted.options import CommandOptions
+from ropg_twisted.private_files import locked
 from ropg_twisted.settings.errors import SettingError
 from ropg_twisted.settings.model import SigningAlgorithm
 from ropg_twisted.settings.table import TABLE
@@ -80,13 +81,14 @@ class KeysOptions(CommandOptions):
         """Change the keys, print the result, and return the exit status."""
         path, now = self["path"], time.time()
         try:
-            before = read_keys(path)
-            for jwk in before:
-                read_key(jwk)
-            after = CHANGES[self["action"]](before, self["kid"] or self["algorithm"], now)
-            keys = [read_key(jwk) for jwk in after]
-            if after is not before:
-                write_keys(path, after)
+            with locked(path.parent):
+                before = read_keys(path)
+                for jwk in before:
+                    read_key(jwk)
+                after = CHANGES[self["action"]](before, self["kid"] or self["algorithm"], now)
+                keys = [read_key(jwk) for jwk in after]
+                if after is not before:
+                    write_keys(path, after)
         except OSError as error:
             return _refuse(f"{path}: {error.strerror}")
         except LookupError:

@@ -12,7 +12,12 @@ from typing import ClassVar, Final
 from twisted.logger import Logger
 
 from ropg_twisted.oauth.keys import JWK, KeyRing, SigningKey, new_key, read_key, ring_at
-from ropg_twisted.private_files import others_can_read, read_private_file, write_private_file
+from ropg_twisted.private_files import (
+    locked,
+    others_can_read,
+    read_private_file,
+    write_private_file,
+)
 from ropg_twisted.settings.errors import SettingError
 
 KEYS_FILE: Final = "keys.json"
@@ -29,6 +34,8 @@ class KeyStore:
     keys stay in use. If other users can read it, a warning is logged. ``now``: returns the time in
     seconds since the epoch.
 
+    Daemons that start at the same time on one folder agree on the keys.
+
     Raises :exc:`SettingError` if the keys cannot be read or written at the start.
     """
 
@@ -41,12 +48,13 @@ class KeyStore:
         self._no_valid_key = False
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._path.exists():
-                write_keys(self._path, [self._new_key()], replace=False)
-            self._keys = self._read()
-            if not self._can_sign():
-                write_keys(self._path, [*read_keys(self._path), self._new_key()])
+            with locked(state_dir):
+                if not self._path.exists():
+                    write_keys(self._path, [self._new_key()], replace=False)
                 self._keys = self._read()
+                if not self._can_sign():
+                    write_keys(self._path, [*read_keys(self._path), self._new_key()])
+                    self._keys = self._read()
             self._ring = ring_at(self._now(), self._keys, self._algorithm)
             return
         except OSError as error:

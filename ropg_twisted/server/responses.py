@@ -18,6 +18,16 @@ from ropg_twisted.errors import (
 from ropg_twisted.interfaces import Readiness
 
 
+def to_json(payload: object) -> bytes:
+    """Return ``payload`` as the bytes of a body."""
+    return json.dumps(payload, separators=(",", ":")).encode("ascii")
+
+
+def error_payload(error: OAuthError) -> dict[str, str]:
+    """Return the payload of an error response (RFC 6749 section 5.2)."""
+    return {"error": error.code, "error_description": error.description}
+
+
 def json_body(
     request: IRequest, payload: object, *, status: int = 200, cache: str = "no-store"
 ) -> bytes:
@@ -25,7 +35,7 @@ def json_body(
 
     ``cache``: the value of the Cache-Control header.
     """
-    body = json.dumps(payload, separators=(",", ":")).encode("ascii")
+    body = to_json(payload)
     request.setResponseCode(status, HTTPStatus(status).phrase.encode("ascii"))
     request.setHeader("Content-Type", "application/json")
     request.setHeader("Content-Length", str(len(body)))
@@ -48,8 +58,7 @@ def error_body(request: IRequest, error: OAuthError) -> bytes:
             request.setHeader("Allow", error.allowed)
         case SlowDownError() | TemporarilyUnavailableError():
             request.setHeader("Retry-After", str(error.retry_after))
-    payload = {"error": error.code, "error_description": error.description}
-    return json_body(request, payload, status=error.status)
+    return json_body(request, error_payload(error), status=error.status)
 
 
 def readiness_body(request: IRequest, readiness: Readiness) -> bytes:

@@ -1,11 +1,9 @@
-"""TLS endpoints that reload their certificates when the files change."""
+"""TLS with certificates that are reloaded when their files change."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import ClassVar, Final, Protocol
 
 from cryptography.x509 import load_pem_x509_certificates
@@ -14,7 +12,7 @@ from OpenSSL.crypto import Error as CryptoError
 from OpenSSL.SSL import Connection, Context
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP6ServerEndpoint, serverFromString, wrapServerTLS
+from twisted.internet.endpoints import wrapServerTLS
 from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import (
     IListeningPort,
@@ -30,61 +28,11 @@ from twisted.protocols._sni import PEMObjects
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-from ropg_twisted.types import IReactor
-
 CERTIFICATE_ERRORS: Final = (OSError, ValueError, CryptoError, TLSError, VerifyError)
 """Errors that unreadable or mismatched certificate files raise."""
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Cipher suites for TLS 1.2: forward secrecy and authenticated encryption only."""
-
-
-def listening_endpoint(reactor: IReactor, description: str) -> IStreamServerEndpoint:
-    """Return the endpoint for a Twisted endpoint string.
-
-    ``ssl:`` and ``tls:`` have Twisted's meaning, but check their files for changes at each new
-    connection. The file of a ``certKey`` may include the chain.
-
-    Raises :data:`CERTIFICATE_ERRORS` for unusable files, and the exceptions of
-    :func:`serverFromString` for an invalid string.
-    """
-    kind, *parts = re.split(r"(?<!\\):", description)
-    if kind == "ssl":
-        files = dict(_named(part) for part in parts if part.startswith(_FILES))
-        tcp = ":".join(["tcp", *(part for part in parts if not part.startswith(_FILES))])
-        creator = ReloadingConnectionCreator(partial(CertificateFiles, **files), files.values)
-        return TLSEndpoint(creator, serverFromString(reactor, tcp))
-    if kind == "tls":
-        positional = [_unescaped(part) for part in parts if not _NAMED.search(part)]
-        named = dict(_named(part) for part in parts if _NAMED.search(part))
-        return _folder_endpoint(reactor, *positional, **named)
-    endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-    return endpoint
-
-
-def _folder_endpoint(
-    reactor: IReactor, path: str, port: str = "443", backlog: str = "50", interface: str = "::"
-) -> IStreamServerEndpoint:
-    """Return a ``tls:`` endpoint. The parameters and defaults are those of Twisted's."""
-    creator = ReloadingConnectionCreator(
-        lambda: CertificateFolder(path),
-        lambda: (entry.path for entry in os.scandir(path)),
-    )
-    tcp = TCP6ServerEndpoint(reactor, int(port), int(backlog), interface)
-    return TLSEndpoint(creator, tcp)
-
-
-_FILES: Final = ("privateKey=", "certKey=", "extraCertChain=")
-_NAMED: Final = re.compile(r"(?<!\\)=")
-
-
-def _named(part: str) -> tuple[str, str]:
-    name, _, value = part.partition("=")
-    return name, _unescaped(value)
-
-
-def _unescaped(value: str) -> str:
-    return re.sub(r"\\(.)", r"\1", value)
 
 
 class ConnectionCreator(Protocol):
@@ -106,13 +54,17 @@ class TLSEndpoint:
     def __init__(
         self, creator: ReloadingConnectionCreator, endpoint: IStreamServerEndpoint
     ) -> None:
-        self._creator = creator
+        self.creator = creator
         self._endpoint = wrapServerTLS(creator, endpoint)
 
     @property
     def expires(self) -> float:
         """The end of the certificate for the next connection, in seconds since the epoch."""
-        return self._creator.expires
+        return self.creator.expires
+
+    def reload(self) -> None:
+        """Read the certificates now, if their files have changed."""
+        self.creator.reload()
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See :class:`IStreamServerEndpoint`."""
@@ -195,16 +147,20 @@ class ReloadingConnectionCreator:
 
     def serverConnectionForTLS(self, protocol: object) -> Connection:
         """See :class:`IOpenSSLServerConnectionCreator`."""
-        self._reload()
+        self.reload()
         return self._current.serverConnectionForTLS(protocol)
 
     @property
     def expires(self) -> float:
         """The end of the certificate for the next connection, in seconds since the epoch."""
-        self._reload()
+        self.reload()
         return self._current.expires
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """Make the connection creator again if a file has changed.
+
+        If the files are unusable, the log says so, and the old one stays.
+        """
         stamps = self._stamps()
         if stamps != self._loaded:
             self._loaded = stamps

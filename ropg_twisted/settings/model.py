@@ -112,6 +112,14 @@ class Client:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsStore:
+    """A Redis, not connected yet. Its URL may have a password."""
+
+    url: str = field(repr=False)
+    storage: RedisStorage = field(repr=False, compare=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of one daemon. Durations are in seconds.
@@ -124,8 +132,10 @@ class Settings:
     sandbox_port: int | None = None
     """Port of the embedded sandbox on 127.0.0.1, if it is the Authentik of this daemon."""
     flow_slug: str
-    app_slug: str | None = None
-    """Slug of the application; ``None`` for the id of the first client, if there is such one."""
+    app_slug: str
+    """Slug of the application."""
+    app_required: bool
+    """Not ready without the application."""
     checks_access: bool
     clients: tuple[Client, ...]
     issuer: str
@@ -145,9 +155,8 @@ class Settings:
     allowed_networks: Networks
     deadline: float
     max_checks: int
-    limits_store: RedisStorage | None = field(default=None, repr=False)
-    """The store of counts that daemons share; ``None`` for this daemon's memory. It has a
-    password."""
+    limits_store: LimitsStore | None = None
+    """The store of counts that daemons share; ``None`` for this daemon's memory."""
     password_hash_key: str | None = field(default=None, repr=False)
     """The key of the hashes of accepted passwords in that store; ``None`` to keep them out."""
     slow_refusal: float

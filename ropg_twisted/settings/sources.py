@@ -120,12 +120,15 @@ def read_settings(options: Mapping[str, object], environ: Mapping[str, str]) -> 
     if tables:
         given.add("clients")
     upstream: Upstream = value["AUTHENTIK_URL"]
+    clients = _clients(tables, value, named="CLIENT_ID" in given)
     arguments = {
         "state_dir": _default_state_dir(environ),
         **attributes(Settings, TABLE.values(), value),
         "authentik_url": upstream.url,
         "sandbox_port": upstream.sandbox_port,
-        "clients": _clients(tables, value, named="CLIENT_ID" in given),
+        "app_slug": value["ROPG_APP_SLUG"] or clients[0].id,
+        "app_required": value["ROPG_APP_SLUG"] is not None,
+        "clients": clients,
     }
     settings = Settings(**arguments)
     check_combinations(settings, given)

@@ -24,6 +24,7 @@ from ropg_twisted.settings.errors import InvalidValueError
 from ropg_twisted.settings.model import (
     GRANTS,
     MAX_TOKEN_LIFETIME,
+    LimitsStore,
     NameSplit,
     SecondFactor,
     SessionRemoval,
@@ -230,7 +231,7 @@ def rates(value: str) -> Rates:
     return Rates(**found)
 
 
-def store(value: str) -> RedisStorage | None:
+def store(value: str) -> LimitsStore | None:
     """Return a store of counts that daemons share, not connected yet; ``None`` for ``memory://``.
 
     The errors of redis-py are not shown: they may quote a password.
@@ -265,7 +266,7 @@ def store(value: str) -> RedisStorage | None:
         raise InvalidValueError(
             "is not the URL of a Redis: its host, port, path or options are invalid"
         )
-    return storage
+    return LimitsStore(value, storage)
 
 
 def _is_redis(url: SplitResult) -> bool:

@@ -198,7 +198,7 @@ def authentik(state: State) -> Tag:
         ("Address", code(settings.authentik_url)),
         ("Flow", code(settings.flow_slug)),
         ("The flow refuses a wrong password", refuses),
-        ("Application", code(settings.app_slug or settings.clients[0].id)),
+        ("Application", code(settings.app_slug)),
         ("Access to the application", "asked" if settings.checks_access else "not asked"),
         ("Circuit breaker", "open: Authentik is not asked" if state.breaker_open else "closed"),
         ("Sessions after checks", "kept" if keeps_sessions else sessions),

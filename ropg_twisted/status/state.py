@@ -71,12 +71,13 @@ class State:
 class StateReader:
     """Reads the state from the parts of the daemon.
 
+    ``settings``: returns those that are in use.
     ``now``: returns the time in seconds since the epoch; ``clock`` may have another zero.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Callable[[], Settings],
         readiness: ReadinessHistory,
         history: History,
         evidence: FlowEvidence,
@@ -112,7 +113,7 @@ class StateReader:
         ahead = now - self._clock.seconds()
         verified = self._history.last_verified
         return State(
-            settings=self._settings,
+            settings=self._settings(),
             now=now,
             started=self._started + ahead,
             readiness=readiness,

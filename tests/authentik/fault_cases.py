@@ -172,6 +172,7 @@ class FaultTestCase(TestCase):
             Client("mac", drop_on_outage=drop_on_outage),
             authentik_url=url,
             app_slug="jamf-connect",
+            app_required=True,
             flow_slug=slug,
             deadline=DEADLINE,
             max_checks=PLACES,

@@ -25,7 +25,7 @@ from ropg_twisted.networks import LOOPBACK
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http import wire
 from ropg_twisted.sandbox.http.app import Sandbox
-from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.sandbox.http.outposts import OUTPOST_TOKEN, OUTPOSTS, SERVICE_TOKEN
 from ropg_twisted.settings.model import Client
 from ropg_twisted.verdict import Reason, Verdict
 from tests.composition import OnRequest, build_daemon, make_settings
@@ -162,7 +162,7 @@ class OutpostTokenTests(AddressTestCase):
         self.assertEqual(self.recorder.headers, [FORWARDED] * 8)
 
         self.patch(wire, "SERVICE_TOKEN", "another")
-        self.patch(wire, "OUTPOST_TOKEN", SERVICE_TOKEN)
+        self.patch(wire, "OUTPOSTS", {SERVICE_TOKEN: OUTPOSTS[OUTPOST_TOKEN]})
         self.assertEqual(self.probe(), Readiness())
         self.assertEqual(self.log_in(), Verdict.VERIFIED)
         vouched = {**VOUCHED, "x-authentik-outpost-token": SERVICE_TOKEN}

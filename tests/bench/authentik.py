@@ -1,7 +1,8 @@
 """The fake Authentik as a process: ``python -m tests.bench.authentik``.
 
 It prints its port, and ends when its standard input does. ``/bench/reset?latency=SECONDS`` begins
-to count anew; from then on each response is that late. ``/bench/counts`` has the counts.
+to count anew; from then on each response is that late. ``/bench/counts`` has the counts, and
+``/bench/logins`` the seconds in which the requests of each login were answered, by user name.
 """
 
 from __future__ import annotations
@@ -29,13 +30,11 @@ class Counts:
         requests: by kind.
         connections: that were opened.
         cpu_seconds: of its process, since its start.
-        login_seconds: how long the requests of each login took, by user name; removals excepted.
     """
 
     requests: dict[str, int]
     connections: int
     cpu_seconds: float
-    login_seconds: dict[str, float]
 
 
 class Server:
@@ -54,12 +53,10 @@ class Server:
             self.latency = float(parse_qs(url.query)["latency"][0])
             self.connections = 0
             self.authentik.reset()
-        counts = Counts(
-            dict(self.authentik.requests),
-            self.connections,
-            time.process_time(),
-            {name: login.seconds for name, login in self.authentik.logins.items()},
-        )
+        if url.path == "/bench/logins":
+            logins = {name: login.seconds for name, login in self.authentik.logins.items()}
+            return wire.response(200, json.dumps(logins).encode(), allow=None)
+        counts = Counts(dict(self.authentik.requests), self.connections, time.process_time())
         return wire.response(200, json.dumps(asdict(counts)).encode(), allow=None)
 
 

@@ -57,11 +57,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a check; status 0 without one. ``seconds``: until its last byte."""
+    """The answer to a check; status 0 without one.
+
+    ``seconds``: until its last byte. ``ended``: when it came, on the clock of the loop.
+    """
 
     check: Check
     status: int
     seconds: float
+    ended: float
     headers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
@@ -110,7 +114,8 @@ class Connection(asyncio.Protocol):
             status = await self._answered
         finally:
             timeout.cancel()
-        return Answer(check, status, loop.time() - begun, self._headers, self._body)
+        ended = loop.time()
+        return Answer(check, status, ended - begun, ended, self._headers, self._body)
 
     def close(self) -> None:
         """Close it."""

@@ -25,8 +25,12 @@ from tests.bench.servers import (
 )
 
 ROUNDS: Final = 7
+FEWER_ROUNDS: Final = 4
 SECONDS: Final = 1.5
 """Seconds of one server in one round."""
+
+WARM_SECONDS: Final = 0.2
+"""Seconds of load before each round."""
 
 CLIENTS: Final = 8
 WRONG: Final = 4
@@ -48,9 +52,14 @@ SHAPES: Final = (
 
 @dataclass(slots=True)
 class CPURow:
-    """The rounds of one server. ``requests`` and ``connections``: at Authentik, per check."""
+    """The rounds of one server.
+
+    ``memory``: of the idle server, in MiB. ``requests`` and ``connections``: at Authentik, per
+    check.
+    """
 
     shape: Shape
+    memory: float
     rate: list[float] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
     authentik_microseconds: list[float] = field(default_factory=list)
@@ -58,7 +67,9 @@ class CPURow:
     connections: float = 0.0
 
 
-async def measure_cpu(bench: Bench, *, tls: bool = False, wrong: int = 0) -> list[CPURow]:
+async def measure_cpu(
+    bench: Bench, rounds: int, *, tls: bool = False, wrong: int = 0
+) -> list[CPURow]:
     """Measure all servers, in turn, round by round.
 
     ``tls``: a new TLS connection for each check, otherwise connections are kept alive as far as the
@@ -66,10 +77,8 @@ async def measure_cpu(bench: Bench, *, tls: bool = False, wrong: int = 0) -> lis
     """
     shapes = [shape for shape in SHAPES if shape.kind != "go" or bench.go]
     servers = [await bench.start(shape, tls=tls) for shape in shapes]
-    rows = [CPURow(shape) for shape in shapes]
-    for server in servers:
-        await _load(server, 0.3, wrong)
-    for number in range(bench.rounds or ROUNDS):
+    rows = [CPURow(server.shape, server.memory()) for server in servers]
+    for number in range(bench.rounds or rounds):
         # Each begins once, so that none is always after the same other one.
         order = [(number + position) % len(servers) for position in range(len(servers))]
         for position in order:
@@ -83,22 +92,23 @@ async def find_extras(bench: Bench) -> tuple[str, ...]:
     server = await bench.start(OURS)
     bench.authentik.reset()
     load = await _load(server, 0.5)
-    await load.settle()
-    counts = bench.authentik.counts()
+    counts = await bench.settle()
     bench.end_servers()
     return tuple(kind for kind in EXTRAS if counts.requests.get(kind, 0) >= 0.5 * len(load.answers))
 
 
 async def _round(bench: Bench, server: Server, row: CPURow, wrong: int) -> None:
+    # Connections that were idle for too long are opened again before anything is counted.
+    await _load(server, WARM_SECONDS, wrong)
+    await bench.settle()
     bench.authentik.reset()
     authentik = bench.authentik.counts().cpu_seconds
     cpu = server.cpu_seconds()
     begun = time.perf_counter()
     load = await _load(server, SECONDS, wrong)
     seconds = time.perf_counter() - begun
-    await load.settle()
+    counts = await bench.settle()
     checks = len(load.answers)
-    counts = bench.authentik.counts()
     row.rate.append(checks / seconds)
     row.milliseconds.append(1000 * (server.cpu_seconds() - cpu) / checks)
     requests = sum(counts.requests.values())
@@ -108,8 +118,8 @@ async def _round(bench: Bench, server: Server, row: CPURow, wrong: int) -> None:
 
 
 async def _load(server: Server, seconds: float, wrong: int = 0) -> Load:
-    load = Load(server.port, tls=server.tls, wrong=wrong)
+    load = Load(server.port, tls=server.tls, keep_alive=not server.tls, wrong=wrong)
     await load.closed_loop(CLIENTS, seconds)
-    if any(answer.status == 0 or answer.is_told_later for answer in load.answers):
+    if load.unanswered() or load.told_later():
         raise RuntimeError(f"{server.shape.name}: not every check was answered")
     return load

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from enum import IntEnum
 from hashlib import sha256
 from secrets import token_hex
@@ -32,10 +33,12 @@ _FLOW_INFO: Final = {
 _AVATAR: Final = "data:image/svg+xml;base64," + "A" * 800
 """Initials as a picture, which Authentik makes by default."""
 
-_IDENTIFICATION: Final = wire.encode(
-    {
+
+def _identification(errors: Mapping[str, object]) -> bytes:
+    challenge = {
         "flow_info": _FLOW_INFO,
         "component": "ak-stage-identification",
+        **errors,
         "user_fields": ["email", "username"],
         "pending_user_identifier": None,
         "password_fields": False,
@@ -48,7 +51,19 @@ _IDENTIFICATION: Final = wire.encode(
         "enable_remember_me": False,
         "passkey_challenge": None,
     }
+    return wire.encode(challenge)
+
+
+_IDENTIFICATION: Final = _identification({})
+_LOST: Final = _identification(
+    {
+        "response_errors": {
+            "non_field_errors": [{"string": "No identification data provided.", "code": "invalid"}]
+        }
+    }
 )
+"""The response to the password of a session that is not known, such as after a reset."""
+
 _ERRORS: Final = {"password": [{"string": "Invalid password", "code": "invalid"}]}
 _END: Final = wire.encode({"component": "xak-flow-redirect", "to": "/"})
 _PASSING: Final = wire.response(
@@ -164,6 +179,8 @@ class FakeAuthentik:
 
     def _post(self, session: Session, sent: dict[str, str]) -> bytes:
         if session.stage is Stage.IDENTIFICATION:
+            if "uid_field" not in sent:
+                return wire.response(200, _LOST, cookies=[session.cookie])
             session.username = sent["uid_field"]
             session.stage = Stage.PASSWORD
             self.logins[session.username] = session

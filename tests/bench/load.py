@@ -7,16 +7,13 @@ import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from tests.bench.connection import Answer, Check, Connection, connect
 
 MAX_WAIT: Final = 5.0
 """Seconds that a client which was told *later* waits at most, whatever ``Retry-After`` says."""
-
-
-SETTLE: Final = 0.1
-"""Seconds for what servers do after their answers."""
 
 
 class FalseVerdictError(Exception):
@@ -29,15 +26,18 @@ class Load:
 
     Attributes:
         port: where the server listens.
-        tls: make a new TLS connection for each check.
+        tls: speak TLS.
+        keep_alive: use a connection for more than one check, if the server lets it.
         wrong: one in so many checks has a wrong password; 0 for none.
         answers: all answers of this load.
     """
 
     port: int
     tls: bool = False
+    keep_alive: bool = True
     wrong: int = 0
     answers: list[Answer] = field(default_factory=list)
+    all_begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def check(self, connection: Connection | None = None) -> Connection | None:
         """Make one check, on ``connection`` if it is open. Return the connection to use again.
@@ -52,13 +52,13 @@ class Load:
             try:
                 connection = await connect(self.port, tls=self.tls)
             except OSError:
-                self.answers.append(Answer(check, 0, loop.time() - begun))
+                self.answers.append(Answer(check, 0, loop.time() - begun, loop.time()))
                 return None
         answer = await connection.ask(check)
         if answer.status and answer.is_false:
             raise FalseVerdictError(f"{answer.status} for {check}: {answer.body[:200]!r}")
         self.answers.append(answer)
-        if self.tls or not connection.is_open:
+        if not self.keep_alive or not connection.is_open:
             connection.close()
             return None
         return connection
@@ -92,7 +92,10 @@ class Load:
                 group.create_task(client(number))
 
     async def open_loop(self, rate: float, seconds: float) -> None:
-        """Begin ``rate`` checks a second, whether or not earlier ones have been answered."""
+        """Begin ``rate`` checks a second, whether or not earlier ones have been answered.
+
+        Sets :attr:`all_begun` then, and returns when all have been answered.
+        """
         loop = asyncio.get_running_loop()
         begun = loop.time()
         idle: list[Connection] = []
@@ -108,12 +111,25 @@ class Load:
                 if delay > 0:
                     await asyncio.sleep(delay)
                 group.create_task(one())
+            self.all_begun.set()
         for connection in idle:
             connection.close()
 
-    async def settle(self) -> None:
-        """Wait for what servers do after their answers, such as the removal of sessions."""
-        await asyncio.sleep(SETTLE)
+    def right(self, begun: float = 0.0, ended: float = inf) -> list[Answer]:
+        """Return the answers that accept a password and came between two times."""
+        return [
+            answer
+            for answer in self.answers
+            if answer.status == 200 and begun <= answer.ended < ended
+        ]
+
+    def told_later(self) -> list[Answer]:
+        """Return the answers that ask the client to come again."""
+        return [answer for answer in self.answers if answer.is_told_later]
+
+    def unanswered(self) -> int:
+        """Return the number of checks without an answer."""
+        return sum(answer.status == 0 for answer in self.answers)
 
     def _retry_after(self, before: int) -> float:
         """Return the seconds that the last answer asks for, if it says *later*."""

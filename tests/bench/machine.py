@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,10 +17,14 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.bench.authentik import Counts
 from tests.bench.load import until_right
 from tests.bench.processes import Cores, divide_cores
 from tests.bench.servers import EXTRAS, Authentik, Server, Shape, build_go
 from tests.certificates import Key, identity
+
+SETTLE: Final = 0.1
+"""Seconds without a request, after which a server has done everything."""
 
 PACKAGES: Final = ("Twisted", "treq", "gunicorn", "Flask", "requests", "aiohttp", "uvloop")
 
@@ -46,7 +52,7 @@ class Bench:
         *,
         tls: bool = False,
         cores: Iterable[int] | None = None,
-        descriptor: int | None = None,
+        listener: socket.socket | None = None,
     ) -> Server:
         """Start a server, and wait until it accepts a right password."""
         server = Server(
@@ -56,7 +62,7 @@ class Bench:
             self.cores.servers[:1] if cores is None else cores,
             tls=tls,
             extras=self.extras,
-            descriptor=descriptor,
+            listener=listener,
         )
         self.servers.append(server)
         try:
@@ -64,6 +70,15 @@ class Bench:
         except RuntimeError:
             raise RuntimeError(f"{shape.name}:\n{server.log.read_text()[-4000:]}") from None
         return server
+
+    async def settle(self) -> Counts:
+        """Wait for what servers do after their answers, such as removals. Return the counts."""
+        before, counts = None, self.authentik.counts()
+        while counts.requests != before:
+            before = counts.requests
+            await asyncio.sleep(SETTLE)
+            counts = self.authentik.counts()
+        return counts
 
     def end_servers(self) -> None:
         """End all servers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,12 +42,12 @@ class Cores:
 
 
 def divide_cores(available: Iterable[int]) -> Cores:
-    """Divide the cores. With only one, all share it; with up to three, a second server shares."""
+    """Divide the cores. With two, a second server shares that of the load."""
     cores = sorted(available)
     if len(cores) == 1:
         return Cores((cores[0],), frozenset(cores), False)
     servers = (cores[-1], cores[-2])
-    load = frozenset(cores[:-2] if len(cores) > 3 else cores[:-1])
+    load = frozenset(cores[:-2] if len(cores) > 2 else cores[:1])
     return Cores(servers, load, True)
 
 
@@ -78,6 +79,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 preexec_fn=lambda: os.sched_setaffinity(0, pinned),
+                start_new_session=True,
                 pass_fds=() if descriptor is None else (descriptor,),
             )
 
@@ -99,13 +101,14 @@ class Child:
         return sum(_memory(pid) for pid in self.pids())
 
     def end(self) -> None:
-        """End it."""
+        """End it, with all processes that it has started."""
         if self.running:
             self._process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+        # A worker of gunicorn that is busy outlives its master.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final
 
 from tests.bench.authentik import Counts
@@ -87,6 +89,10 @@ class Authentik:
         """Return the counts since the last reset."""
         return Counts(**self._control("/bench/counts"))
 
+    def login_seconds(self) -> dict[str, float]:
+        """Return how long the requests of each login took here, by user name; not removals."""
+        return self._control("/bench/logins")
+
     def _control(self, path: str) -> dict[str, Any]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
@@ -105,7 +111,7 @@ class Server(Child):
     """A running server.
 
     ``extras``: the requests besides those of the flow that peers make, as the daemon does.
-    ``descriptor``: a listening socket, which only the daemon can take over.
+    ``listener``: a listening socket, which only the daemon can take over.
     """
 
     def __init__(
@@ -117,21 +123,21 @@ class Server(Child):
         *,
         tls: bool = False,
         extras: Iterable[str] = EXTRAS,
-        descriptor: int | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self.shape = shape
         self.tls = tls
-        self.port = free_port()
-        home = folder / f"{self.port}"
-        home.mkdir()
+        self.port = free_port() if listener is None else int(listener.getsockname()[1])
+        home = Path(mkdtemp(dir=folder))
         if shape.kind == "ours":
             command = [str(BIN / "twistd"), "-n", "--pidfile=", "ropg"]
-            environ = self._daemon(authentik, folder, home, inherits=descriptor is not None)
+            environ = self._daemon(authentik, folder, home, inherits=listener is not None)
             cwd = home
         else:
             command = self._peer_command(folder)
             environ = self._peer(authentik, folder, extras)
             cwd = CHECKOUT
+        descriptor = None if listener is None else listener.fileno()
         super().__init__(command, environ, cwd, cores, home / "log", descriptor)
 
     def _daemon(
@@ -146,14 +152,14 @@ class Server(Child):
         environ = {
             "AUTHENTIK_URL": authentik.url,
             "PROXY_ISSUER": "http://127.0.0.1",
-            "ROPG_LISTEN": "systemd:domain=INET:index=0" if inherits else listen,
+            "ROPG_LISTEN": "systemd:domain=INET:name=ropg" if inherits else listen,
             "ROPG_SIGNING_ALG": self.shape.algorithm,
             "ROPG_STATE_DIR": str(home / "state"),
             # The load comes through a proxy, which knows the address of each client.
             "ROPG_TRUSTED_PROXIES": "127.0.0.1",
         }
         if inherits:
-            environ |= {"LISTEN_FDS": "1"}
+            environ |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "ropg"}
         if not self.shape.extras:
             environ |= EXTRAS_OFF
         return environ | dict(pair.split("=", 1) for pair in self.shape.settings)

@@ -18,7 +18,7 @@ from ropg_twisted.sandbox.flow.flows import (
     SecondFactor,
 )
 from ropg_twisted.sandbox.flow.refusing_flows import REFUSING_FLOWS
-from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.sandbox.http.outposts import OUTPOST_TOKEN, SERVICE_TOKEN
 from tests.exchanges.parts import Received, Sent
 from tests.sandbox_browser import DEFAULT, EXECUTOR, START
 

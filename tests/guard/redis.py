@@ -66,7 +66,7 @@ class StoreTestCase(TestCase):
         }
         redis = read_settings({}, environ).limits_store
         assert redis is not None
-        store = SharedStore(redis, cast(Any, clock or self.clock))
+        store = SharedStore(redis.storage, cast(Any, clock or self.clock))
         store.start()
         self.addCleanup(store.redis.storage.close)
         self.addCleanup(store.stop)

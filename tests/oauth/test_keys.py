@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from errno import ENOSPC
+from fcntl import LOCK_EX, LOCK_NB, flock
 from math import inf, nan
 from pathlib import Path
 from stat import S_IMODE
@@ -22,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from jwt.algorithms import ECAlgorithm
 from twisted.trial.unittest import SynchronousTestCase
 
-from ropg_twisted.oauth import keys
+from ropg_twisted.oauth import keys, keystore
 from ropg_twisted.oauth.keys import KeyRing, new_key, shared_secret, thumbprint
 from ropg_twisted.oauth.keystore import KEYS_FILE, KeyStore
 from ropg_twisted.settings.errors import SettingError
@@ -32,6 +35,16 @@ from ropg_twisted.settings.model import SigningAlgorithm
 def open_keys(state_dir: Path, algorithm: str) -> KeyRing:
     """The key ring of a start at this moment."""
     return KeyStore(state_dir, algorithm, time.time).ring()
+
+
+@contextmanager
+def open_folder(path: Path) -> Iterator[int]:
+    """The descriptor of a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
@@ -134,8 +147,9 @@ class OpenKeysTests(KeysTestCase):
         self.assertEqual(third.signing.kid, first.signing.kid)
         self.assertEqual(third.jwks(), second.jwks())
 
-    def test_two_first_starts_agree(self) -> None:
-        """A daemon that is slower than another with its first key takes the other's."""
+    def test_two_first_starts_agree_without_locks(self) -> None:
+        """On a file system without locks, the daemon that is slower takes the other's first key."""
+        self.patch(keystore, "locked", lambda _: nullcontext())
         link, others = os.link, []
 
         def slow_link(draft: str, path: Path) -> None:
@@ -149,6 +163,27 @@ class OpenKeysTests(KeysTestCase):
         self.assert_signs(KeyRing(ring.signing, others[0].published))
         self.assertEqual(len(self.stored()), 1)
         self.assertEqual(os.listdir(self.state_dir), [KEYS_FILE])
+
+    def test_two_starts_agree_on_the_key_of_another_algorithm(self) -> None:
+        """One reads and changes the file at a time, so neither drops the other's key."""
+        open_keys(self.state_dir, "ES256")
+        free = []
+
+        def make(*arguments: Any, **options: Any) -> Any:
+            with open_folder(self.state_dir) as folder:
+                try:
+                    flock(folder, LOCK_EX | LOCK_NB)
+                except BlockingIOError:
+                    free.append(False)
+                else:
+                    free.append(True)
+            return new_key(*arguments, **options)
+
+        self.patch(keystore, "new_key", make)
+        open_keys(self.state_dir, "EdDSA")
+        self.assertEqual(free, [False])
+        with open_folder(self.state_dir) as folder:
+            flock(folder, LOCK_EX | LOCK_NB)
 
     def test_short_coordinates_are_written_at_full_length(self) -> None:
         """A coordinate that begins with zeros is padded (RFC 7518 section 6.2.1.2)."""

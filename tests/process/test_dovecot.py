@@ -13,9 +13,13 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted.provisioning.profiles.dovecot import profile
+from ropg_twisted.provisioning.profiles.registration import Registration
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD, find
+from ropg_twisted.settings.model import Client
 from tests import FIRST_PYTHON_ONLY
 from tests.audit_lines import audit_lines
+from tests.composition import make_settings
 from tests.daemon import PATIENCE, DaemonProcess, Process, SandboxProcess
 from tests.ports import free_port
 
@@ -40,6 +44,14 @@ def missing() -> str | None:
     return None if os.geteuid() == 0 else "Dovecot is started by root only"
 
 
+def snippet(url: str) -> str:
+    """Return the settings of Dovecot 2.3 that ``ropg profile dovecot`` writes."""
+    client = Client(CLIENT, secret=SECRET)
+    registration = Registration(client, make_settings(client, issuer=url), shows_secret=True)
+    _, _, text = profile(registration).decode().partition("readable by root alone\n")
+    return text.partition("\n# Dovecot 2.4")[0]
+
+
 class DovecotProcess(Process):
     """A Dovecot that asks the daemon at ``url``.
 
@@ -54,16 +66,9 @@ class DovecotProcess(Process):
         os.chown(mail, NOBODY, NOBODY)
         oauth2 = folder / "oauth2.conf"
         oauth2.write_text(
-            f"grant_url = {url}/oauth/token\n"
-            f"client_id = {CLIENT}\n"
-            f"client_secret = {SECRET}\n"
-            f"introspection_url = {url}/introspect\n"
-            "introspection_mode = post\n"
-            "force_introspection = yes\n"
-            "use_grant_password = yes\n"
-            "active_attribute = active\n"
-            "active_value = true\n"
-            f"username_attribute = {username_attribute}\n"
+            snippet(url).replace(
+                "username_attribute = username", f"username_attribute = {username_attribute}"
+            )
         )
         config = folder / "dovecot.conf"
         config.write_text(

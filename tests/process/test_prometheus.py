@@ -24,7 +24,7 @@ from ropg_twisted.authentik.evidence import Evidence
 from ropg_twisted.guard.circuit_breaker import OUTAGES_TO_OPEN
 from ropg_twisted.remedies import DOCUMENTATION
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
-from ropg_twisted.sandbox.http.wire import SERVICE_TOKEN
+from ropg_twisted.sandbox.http.outposts import SERVICE_TOKEN
 from ropg_twisted.verdict import Reason, Verdict
 from tests import FIRST_PYTHON_ONLY
 from tests.certificates import make_certificate

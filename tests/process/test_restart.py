@@ -8,17 +8,17 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import tempfile
-import threading
-from collections import Counter
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlencode
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
+from tests.certificates import make_certificate
+from tests.checking import HEADERS, TOO_MANY, CheckingThread, form
 from tests.daemon import (
     PATIENCE,
     TWISTD,
@@ -31,12 +31,8 @@ from tests.daemon import (
 )
 from tests.ports import free_port
 
-HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 ENOUGH = 25
 """Checks of each client before, between and after restarts."""
-TOO_MANY = 5000
-"""Checks of a client after which something has gone wrong."""
-
 HANDED_DOWN = """
 import os, socket, sys
 with socket.socket(socket.AF_UNIX) as way:
@@ -48,12 +44,6 @@ os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAME
 os.execv(sys.argv[2], sys.argv[2:])
 """
 """Does for a daemon what systemd does: descriptor 3 is the socket that it takes from the test."""
-
-
-def form(password: str) -> str:
-    """The body of a check."""
-    fields = {"grant_type": "password", "client_id": "jamf-connect", "username": "alice"}
-    return urlencode({**fields, "password": password})
 
 
 def is_refused(port: int) -> bool:
@@ -88,52 +78,6 @@ class ActivatedDaemon(Process):
             with child:
                 socket.send_fds(child, [b"x"], [self._listener.fileno()])
         self.wait_for(lambda line: "listening at" in line)
-
-
-class CheckingThread(threading.Thread):
-    """Checks one password after the other until it is told to end; never two at a time.
-
-    ``answers`` counts what came back, ``lost`` tells of each check that was not answered.
-    ``keeps``: on one connection for as long as the server lets it, as clients should.
-    """
-
-    def __init__(self, port: int, *, keeps: bool, right: bool) -> None:
-        super().__init__(daemon=True)
-        self.answers: Counter[str] = Counter()
-        self.lost: list[str] = []
-        self.connections = 0
-        self.ending = threading.Event()
-        self._port = port
-        self.keeps = keeps
-        self._right = right
-        self._connection: HTTPConnection | None = None
-
-    @property
-    def asked(self) -> int:
-        """The number of checks that have ended."""
-        return sum(self.answers.values()) + len(self.lost)
-
-    def run(self) -> None:
-        """Check, until it is enough."""
-        while not self.ending.is_set() and self.asked < TOO_MANY:
-            password = USUAL_PASSWORD if self._right else f"wrong {self.name} {self.asked}"
-            try:
-                self.answers[self.check(password)] += 1
-            except (OSError, HTTPException) as error:
-                self.lost.append(repr(error))
-                self._connection = None
-
-    def check(self, password: str) -> str:
-        if self._connection is None:
-            self._connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
-            self.connections += 1
-        self._connection.request("POST", "/oauth/token", form(password), HEADERS)
-        response = self._connection.getresponse()
-        body = json.loads(response.read())
-        if response.will_close or not self.keeps:
-            self._connection.close()
-            self._connection = None
-        return f"{response.status} {body.get('error', 'tokens')}"
 
 
 class RestartTestCase(SynchronousTestCase):
@@ -208,6 +152,19 @@ class ActivationTests(RestartTestCase):
 
     def test_a_restart_loses_no_check(self) -> None:
         """Clients that go on asking are all answered, and each check is made once."""
+        self.restart("systemd:domain=INET:index=0", "systemd:domain=INET:name=front")
+
+    def test_a_restart_loses_no_check_over_tls(self) -> None:
+        """The same with certificates of the daemon's own, in a file or in a folder."""
+        certificate = make_certificate(self.folder)
+        self.restart(
+            f"ssl:systemd:domain=INET:name=front:privateKey={certificate}:certKey={certificate}",
+            f"tls:{self.folder}:systemd:domain=INET:index=0",
+            ssl.create_default_context(cafile=certificate),
+        )
+
+    def restart(self, first: str, second: str, context: ssl.SSLContext | None = None) -> None:
+        """Restart a daemon twice, with another endpoint string, while clients ask."""
         with (
             SandboxProcess(self.folder) as sandbox,
             socket.create_server(("127.0.0.1", 0)) as listener,
@@ -215,13 +172,12 @@ class ActivationTests(RestartTestCase):
             environ = self.environ(sandbox.url)
             port = listener.getsockname()[1]
             clients = [
-                CheckingThread(port, keeps=keeps, right=right)
+                CheckingThread(port, keeps=keeps, right=right, context=context)
                 for keeps in (True, False)
                 for right in (True, False)
             ]
             output: list[str] = []
-            for turn, where in enumerate(("index=0", "name=front", "index=0")):
-                endpoint = f"systemd:domain=INET:{where}"
+            for turn, endpoint in enumerate((first, second, first)):
                 with ActivatedDaemon(self.folder, listener, endpoint, **environ) as daemon:
                     if turn == 0:
                         for client in clients:
@@ -266,6 +222,28 @@ class ActivationTests(RestartTestCase):
             self.assertEqual(line["level"], "critical")
             self.assertEqual(daemon.end(), 0, daemon.output)
         self.assertEqual("".join(daemon.output).count("no longer listening"), 1)
+
+    def test_a_socket_that_does_not_fit_is_one_line(self) -> None:
+        """A name that systemd has not passed, and another kind of address, end with status 78."""
+        certificate = make_certificate(self.folder)
+        files = f"privateKey={certificate}:certKey={certificate}"
+        for where, problem in (
+            ("systemd:domain=INET:name=back", "systemd has passed no such socket"),
+            (f"ssl:systemd:domain=INET:index=1:{files}", "systemd has passed no such socket"),
+            (f"ssl:systemd:domain=INET6:name=front:{files}", "has passed needs domain=INET"),
+            (f"tls:{self.folder}:systemd:domain=UNIX:name=front", "has passed needs domain=INET"),
+        ):
+            daemon = ActivatedDaemon(
+                self.folder,
+                listener := socket.create_server(("127.0.0.1", 0)),
+                where,
+                **self.environ("sandbox:"),
+            )
+            with listener, self.assertRaisesRegex(AssertionError, problem), daemon:
+                pass
+            self.assertEqual(daemon.wait(), os.EX_CONFIG)
+            [line] = daemon.output
+            self.assertIn(f"ropg: ROPG_LISTEN cannot listen at {where} (", line)
 
     def test_systemd_s_own_tool_can_start_it(self) -> None:
         """``systemd-socket-activate`` starts the daemon for the first connection."""

@@ -25,7 +25,7 @@ from zope.interface import provider
 
 from ropg_twisted.oauth.keystore import KEYS_FILE
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
-from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN
+from ropg_twisted.sandbox.http.outposts import OUTPOST_TOKEN
 from ropg_twisted.telemetry.user_hash import UserHash, read_key
 from tests.daemon import PATIENCE, TWISTD, Process, SandboxProcess
 from tests.paths import CHECKOUT

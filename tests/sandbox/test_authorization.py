@@ -157,6 +157,18 @@ class AuthorizationTests(ProviderTestCase):
                 self.assertEqual((got["error"], got["state"]), (error, "x"), changes)
                 self.assertIn("error_description", got)
 
+    def test_a_provider_without_grant_types(self) -> None:
+        """It calls every authorization malformed, and every code and refresh token invalid."""
+        client = {"client_id": "jamf-connect-nogrant"}
+        for browser in (self.browser, self.log_in()):
+            self.assertEqual(
+                location(self.authorize(browser, **client))["error"], "invalid_request"
+            )
+        self.assert_refused(self.redeem(self.bring(), **client), "invalid_grant")
+        token = self.tokens(scope="openid offline_access")["refresh_token"]
+        refused = self.refresh(token, **client)
+        self.assert_refused(refused, "invalid_grant")
+
     def test_without_a_session_somebody_has_to_log_in(self) -> None:
         """The browser goes to the login page, or back at once if it may not ask."""
         answer = self.authorize(prompt="none")

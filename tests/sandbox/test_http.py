@@ -15,7 +15,7 @@ from twisted.web.client import Agent
 
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
-from ropg_twisted.sandbox.http.wire import OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.sandbox.http.outposts import LDAP_OUTPOST_TOKEN, OUTPOST_TOKEN, SERVICE_TOKEN
 from tests.sandbox_browser import (
     ACCESS,
     DEFAULT,
@@ -116,6 +116,53 @@ class SessionTests(SandboxTestCase):
             self.assertEqual(browser.ask("GET", ACCESS).json["passing"], passing, name)
             unknown = browser.ask("GET", ACCESS.replace("jamf-connect", "nothing"))
             self.assertEqual(unknown.status, 404)
+
+
+class APITokenTests(SandboxTestCase):
+    """The part of the API that is open to the tokens of outposts."""
+
+    def read(self, path: str, token: str | None) -> tuple[int, Any]:
+        """The status and the JSON of an answer of the API to a token."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        answer = self.browser.ask("GET", f"/api/v3/{path}", headers=headers)
+        return answer.status, answer.json
+
+    def test_whose_token_it_is(self) -> None:
+        """An outpost has a service account with a name of its own."""
+        for token in (OUTPOST_TOKEN, LDAP_OUTPOST_TOKEN):
+            status, answer = self.read("core/users/me/", token)
+            self.assertEqual(status, 200)
+            self.assertTrue(answer["user"]["username"].startswith("ak-outpost-"))
+        _, answer = self.read("core/users/me/", SERVICE_TOKEN)
+        self.assertEqual(answer["user"]["username"], "internal-svc")
+
+    def test_others_are_refused(self) -> None:
+        """A bad token is told from none."""
+        for path in ("core/users/me/", "core/users/", "admin/version/", "outposts/instances/"):
+            self.assertEqual(self.read(path, "bad"), (403, {"detail": "Token invalid/expired"}))
+            status, answer = self.read(path, None)
+            self.assertEqual(status, 403)
+            self.assertIn("not provided", answer["detail"])
+
+    def test_what_an_outpost_may_read(self) -> None:
+        """The version, itself, and all users if it is of type ldap."""
+        for token, kind, users in (
+            (OUTPOST_TOKEN, "proxy", 0),
+            (LDAP_OUTPOST_TOKEN, "ldap", len(list(self.sandbox.accounts))),
+        ):
+            _, version = self.read("admin/version/", token)
+            self.assertEqual(version["version_current"], "2026.5.0-rc1")
+            _, outposts = self.read("outposts/instances/", token)
+            self.assertEqual([each["type"] for each in outposts["results"]], [kind])
+            _, listed = self.read("core/users/?page_size=1", token)
+            self.assertEqual(listed["pagination"]["count"], users)
+
+    def test_what_everybody_may_read(self) -> None:
+        """The flow of the brand, and the family of the version on the login page."""
+        _, brand = self.read("core/brands/current/", None)
+        self.assertEqual(brand["flow_authentication"], DEFAULT)
+        page = self.browser.ask("GET", f"/if/flow/{DEFAULT}/").body
+        self.assertIn(b'versionFamily: "2026.5"', page)
 
 
 class AddressTests(SandboxTestCase):

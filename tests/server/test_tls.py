@@ -51,6 +51,17 @@ class RenewalTests(TLSTestCase):
             early.close()
         self.assert_quiet()
 
+    async def test_a_reload_tells_of_an_unusable_certificate_at_once(self) -> None:
+        """Not only when the next client comes; the listener goes on with the old one."""
+        self.write(key_and_certificate(LEAF))
+        listener = Listener("ROPG_LISTEN", self.ssl, daemon_site(FixedVerifier(RIGHT)), reactor)
+        expires = listener.certificate_expires
+        listener.reload_certificate()
+        self.write(OTHER.key + LEAF.pem)
+        listener.reload_certificate()
+        self.assertEqual(self.said("unusable"), 1)
+        self.assertEqual(listener.certificate_expires, expires)
+
     async def test_a_file_that_is_written_in_place_counts_as_well(self) -> None:
         """Not every tool replaces a file; key and certificate may be two."""
         key = self.write(LEAF.key, "key.pem")

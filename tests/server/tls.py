@@ -16,8 +16,8 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel
 from twisted.trial.unittest import TestCase
 
+from ropg_twisted.server.endpoints import listening_endpoint
 from ropg_twisted.server.site import BoundedSite
-from ropg_twisted.server.tls import listening_endpoint
 from tests.certificates import Identity, identity
 from tests.composition import daemon_site
 from tests.fakes import RIGHT, CapturedLog, FixedVerifier

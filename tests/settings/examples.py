@@ -8,7 +8,6 @@ from math import inf
 from pathlib import Path
 
 from limits import parse
-from limits.storage import RedisStorage
 
 from ropg_twisted.interfaces import Rates
 from ropg_twisted.networks import EVERYWHERE, Networks, parse_networks
@@ -40,7 +39,8 @@ DEFAULTS = Settings(
     authentik_url="https://authentik.example.com",
     sandbox_port=None,
     flow_slug="default-authentication-flow",
-    app_slug=None,
+    app_slug="jamf-connect",
+    app_required=False,
     checks_access=True,
     clients=(Client("jamf-connect", rates=RATES),),
     issuer="https://ropg.example.com",
@@ -88,8 +88,7 @@ def connection_options(settings: Settings) -> dict[str, object]:
     store = settings.limits_store
     if store is None:
         return {}
-    assert isinstance(store, RedisStorage)
-    options = store.storage.connection_pool.connection_kwargs
+    options = store.storage.storage.connection_pool.connection_kwargs
     names = ("host", "port", "db", "path", "username", "password", "socket_timeout")
     given = {name: options[name] for name in names if name in options}
     return {name: value for name, value in given.items() if value not in (None, STORE_SECONDS)}

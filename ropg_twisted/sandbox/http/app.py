@@ -27,6 +27,7 @@ from ropg_twisted.sandbox.flow.requests import FlowRequest, FlowResponse
 from ropg_twisted.sandbox.flow.sessions import Clock, Sessions
 from ropg_twisted.sandbox.flow.signals import Authentication, Event
 from ropg_twisted.sandbox.http import login, pages
+from ropg_twisted.sandbox.http.administration import Administration, refuse_token
 from ropg_twisted.sandbox.http.cookies import (
     flow_cookies,
     session_cookie,
@@ -34,12 +35,14 @@ from ropg_twisted.sandbox.http.cookies import (
     set_cookies,
 )
 from ropg_twisted.sandbox.http.directory_forms import DirectoryForms
+from ropg_twisted.sandbox.http.outposts import OUTPOSTS, SERVICE_TOKEN
 from ropg_twisted.sandbox.http.wire import (
     READ,
     READ_AND_WRITE,
     ClientInfo,
     accepts_json,
     language,
+    read_bearer,
     read_client,
     read_form,
     read_object,
@@ -88,6 +91,7 @@ class Sandbox:
         self.provider = Provider(clock, self.accounts, self.sessions)
         self._directory_forms = DirectoryForms(self.accounts, self._ldap)
         self._oauth = OAuth(self.provider, self.sessions)
+        self._administration = Administration(self.accounts)
         self.traced: deque[tuple[str, str]] = deque(maxlen=MAX_TRACED)
         self.log.warn(
             "This is a SANDBOX in place of Authentik: its passwords are public. "
@@ -153,6 +157,9 @@ class Sandbox:
     @app.route("/api/v3/core/users/me/", methods=["GET"])
     def me(self, request: IRequest) -> bytes:
         """Return the user who is logged in, 403 without a login."""
+        token = read_bearer(request)
+        if token is not None:
+            return _token_user(request, token)
         client = self._read_client(request)
         row = self.sessions.find(client.cookie)
         if row is None or row.account is None:
@@ -174,6 +181,23 @@ class Sandbox:
         passing = account is None or APPLICATIONS[slug].allows(account)
         answer = {"passing": passing, "messages": [], "log_messages": []}
         return send_json(request, 200, answer, allow=READ)
+
+    @app.route("/api/v3/admin/", branch=True)
+    @app.route("/api/v3/outposts/", branch=True)
+    def administration(self, request: IRequest) -> IResource:
+        """Leave it to what outposts may read."""
+        return self._administration.resource
+
+    @app.route("/api/v3/core/users/", methods=["GET"])
+    def users(self, request: IRequest) -> bytes:
+        """List the users that the outpost of a token can see."""
+        return self._administration.users(request)
+
+    @app.route("/api/v3/core/brands/current/", methods=["GET"])
+    def brand(self, request: IRequest) -> bytes:
+        """Return the brand, with the flow that browsers are sent to."""
+        brand = {"matched_domain": "authentik-default", "flow_authentication": login.FLOW}
+        return send_json(request, 200, brand, allow=READ)
 
     @app.route("/-/health/<kind>/", methods=["GET"])
     def health(self, request: IRequest, kind: str) -> bytes:
@@ -321,6 +345,16 @@ def sandbox_site(sandbox: Sandbox) -> Site:
     return QuietSite(
         sandbox.resource, requestFactory=_InMemoryRequest, parsePOSTFormSubmission=False
     )
+
+
+def _token_user(request: IRequest, token: str) -> bytes:
+    """Answer ``users/me/`` with the service account of an API token."""
+    names = {token: outpost.username for token, outpost in OUTPOSTS.items()}
+    names[SERVICE_TOKEN] = "internal-svc"
+    if token not in names:
+        return refuse_token(request)
+    user = {"pk": 0, "username": names[token], "type": "internal_service_account"}
+    return send_json(request, 200, {"user": user}, allow=READ)
 
 
 def _profile(account: Account) -> dict[str, object]:

@@ -30,6 +30,9 @@ _LOGIN_FORM = (
     '<p><button>Log in</button> as one of <a href="/">these people</a></p></form>'
 )
 
+_VERSION = '<script>window.authentik = {versionFamily: "2026.5"};</script>'
+"""The version of Authentik, as its login page tells it to its scripts."""
+
 
 def front(
     accounts: Accounts,
@@ -71,7 +74,7 @@ def front(
 def login(flow: Flow, error_text: str) -> bytes:
     """Return the login page of a flow, with the error of the last attempt."""
     said = f'<p role="alert"><strong>{escape(error_text)}</strong></p>' if error_text else ""
-    return page(f"Sandbox: log in with {flow.slug}", said + _LOGIN_FORM)
+    return page(f"Sandbox: log in with {flow.slug}", said + _LOGIN_FORM + _VERSION)
 
 
 def refusal(reason: str) -> bytes:

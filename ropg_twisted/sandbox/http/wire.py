@@ -13,12 +13,8 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import InternalServerError
 
 from ropg_twisted.sandbox.http import pages
+from ropg_twisted.sandbox.http.outposts import OUTPOSTS, SERVICE_TOKEN
 from ropg_twisted.sandbox.oauth2.grants import Credentials
-
-OUTPOST_TOKEN = "outpost-api-token-0123456789"
-"""The token of a real outpost: with it, ``X-authentik-remote-ip`` is believed."""
-SERVICE_TOKEN = "internal-svc-api-token-0123456789"
-"""The token of a service account that is not an outpost: every request with it fails."""
 
 READ = "GET, HEAD, OPTIONS"
 """Values of ``Allow`` of a resource that is only read, and of the executor."""
@@ -45,7 +41,7 @@ def read_client(request: IRequest) -> ClientInfo:
     token = request.getHeader("x-authentik-outpost-token")
     if override and token == SERVICE_TOKEN:
         raise InternalServerError
-    outpost = bool(override) and token == OUTPOST_TOKEN
+    outpost = bool(override) and token in OUTPOSTS
     forwarded = (request.getHeader("x-forwarded-for") or "").partition(",")[0].strip()
     peer = getattr(request.getClientAddress(), "host", "127.0.0.1")
     cookie = request.getCookie(b"authentik_session")
@@ -111,6 +107,12 @@ def base_url(request: IRequest) -> str:
     """Return the URL of Authentik as this client sees it: by its Host, and a proxy's scheme."""
     scheme = "https" if read_client(request).secure else "http"
     return f"{scheme}://{request.getHeader('host') or 'localhost'}"
+
+
+def read_bearer(request: IRequest) -> str | None:
+    """Return the API token in the header, ``None`` without one."""
+    scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
+    return token if scheme == "Bearer" else None
 
 
 def language(request: IRequest) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from ropg_twisted.sandbox.accounts import Account
 
+GRANT_TYPES = ("authorization_code", "refresh_token")
+"""The grant types that the provider of an application usually has."""
+
 SCOPES = ("openid", "email", "profile", "offline_access")
 """The scopes that a provider of Authentik is usually set to, in the order of its document."""
 
@@ -23,6 +26,7 @@ class Application:
     ``slug``: its name in URLs, which need not be the ``client_id``. ``public``: the client is
     believed without its secret. ``has_key``: tokens are signed with the key of the provider
     (RS256), else with the secret (HS256). ``redirect_uris``: compared to the letter.
+    ``grant_types``: empty for a provider that was made by the API without them.
     """
 
     slug: str
@@ -33,6 +37,7 @@ class Application:
     has_key: bool = True
     redirect_uris: tuple[str, ...] = ("https://127.0.0.1/jamfconnect", LOOPBACK_URI)
     scopes: tuple[str, ...] = SCOPES
+    grant_types: tuple[str, ...] = GRANT_TYPES
 
     @property
     def algorithm(self) -> str:
@@ -72,6 +77,14 @@ _ALL = (
         "jamf-connect-nokey",
         secret=CONFIDENTIAL_SECRET,
         has_key=False,
+    ),
+    Application(
+        "jamf-connect-nogrant",
+        "JAMF Connect (no grant types)",
+        "jamf-connect-nogrant",
+        secret=CONFIDENTIAL_SECRET,
+        public=True,
+        grant_types=(),
     ),
     Application(
         "mac-fleet",

@@ -65,6 +65,8 @@ class AuthorizationRequest:
                 "The authorization server does not support obtaining an authorization code "
                 "using this method"
             )
+        if "authorization_code" not in self.application.grant_types:
+            return "invalid_request", "The request is otherwise malformed"
         if self.query.get("code_challenge") and method not in ("plain", "S256"):
             return "invalid_request", f"Unsupported challenge method {method}"
         if self.query.get("request"):

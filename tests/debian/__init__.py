@@ -1,0 +1,1 @@
+"""The Debian package in a booted Debian: ``make debian-trial``."""

@@ -1,0 +1,1 @@
+"""Tests of the findings, and of the checks of ``ropg check``."""

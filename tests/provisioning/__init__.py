@@ -1,0 +1,1 @@
+"""Tests of ``ropg_twisted.provisioning``."""
