@@ -64,6 +64,8 @@ FOREIGN_WORDS: Final = frozenset(
         "proxy_read_timeout",
         # Authentik
         "password_login_update_internal_password",
+        # PostgreSQL
+        "max_connections",
         # Dovecot
         "grant_url",
         "username_attribute",

@@ -23,6 +23,7 @@ NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Operation": (
         "operations",
         "several-daemons",
+        "scale",
         "authentik",
         "directories",
         "performance",
