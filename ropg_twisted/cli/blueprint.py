@@ -177,7 +177,7 @@ def backends(value: str) -> tuple[Backend, ...]:
 
 def _application(settings: Settings, client: Client) -> str:
     """Return the slug of the application. Raises :exc:`UsageError` if the id is not a slug."""
-    if settings.app_slug is not None:
+    if settings.app_required:
         return settings.app_slug
     try:
         return values.slug(client.id)
