@@ -166,9 +166,10 @@ class DaemonProcess(Process):
         listen: str = "tcp:{port}:interface=127.0.0.1",
         scheme: str = "http",
         encoding: str | None = None,
+        port: int | None = None,
         **environ: str,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"{scheme}://localhost:{self.port}"
         self._where = listen.format(port=self.port)
         settings = {

@@ -27,7 +27,7 @@ Change: TypeAlias = Callable[[list[JWK], str, float], list[JWK]]
 
 
 def _add(jwks: list[JWK], algorithm: str, now: float) -> list[JWK]:
-    return [*jwks, new_key(algorithm, now, signs_from=None)]
+    return [*jwks, new_key(algorithm, now, signs_from=None if jwks else int(now))]
 
 
 CHANGES: Final[Mapping[str, Change]] = {
@@ -43,9 +43,9 @@ class KeysOptions(CommandOptions):
 
     synopsis = "[options] list | add | rotate | retire KID"
     longdesc = (
-        "list: show the keys. add: publish a new key that does not sign yet. rotate: sign with "
-        "the key that was added, or with a new one, as soon as it has been published for ten "
-        "minutes; the old key stays published until its tokens have expired. retire: stop signing "
+        "list: show the keys. add: publish a new key that does not sign yet; the first key of a "
+        "folder signs at once. rotate: sign with the key that was added, or with a new one, as "
+        "soon as it has been published for ten minutes; the old key stays published until its tokens have expired. retire: stop signing "
         "with a key. The daemon reloads the keys by itself. Exit status: 0 done, 1 refused."
     )
     optParameters: ClassVar = [
@@ -82,13 +82,14 @@ class KeysOptions(CommandOptions):
         path, now = self["path"], time.time()
         try:
             with locked(path.parent):
-                before = read_keys(path)
+                first = self["action"] == "add" and not path.exists()
+                before = [] if first else read_keys(path)
                 for jwk in before:
                     read_key(jwk)
                 after = CHANGES[self["action"]](before, self["kid"] or self["algorithm"], now)
                 keys = [read_key(jwk) for jwk in after]
                 if after is not before:
-                    write_keys(path, after)
+                    write_keys(path, after, replace=not first)
         except OSError as error:
             return _refuse(f"{path}: {error.strerror}")
         except LookupError:

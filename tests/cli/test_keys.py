@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from io import StringIO
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -86,6 +87,13 @@ class KeysTests(SynchronousTestCase):
             self.keys("retire", new),
             (1, ["ropg: no signing key would be left, or the file contains no keys"]),
         )
+
+    def test_the_first_key(self) -> None:
+        """``add`` makes the file in a folder without keys, and that key signs at once."""
+        path = self.folder / KEYS_FILE
+        path.unlink()
+        self.assertEqual(self.keys("add"), (0, ["ES256  signs"]))
+        self.assertEqual(S_IMODE(path.stat().st_mode), 0o600)
 
     def test_what_is_refused(self) -> None:
         """A line says why, and the file stays as it is."""
