@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import jwt
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
@@ -23,13 +24,14 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from ropg_twisted.authentik.evidence import FlowEvidence
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
 from ropg_twisted.sandbox.oauth2.signing import SigningKey
 from ropg_twisted.settings.sources import read_settings
 from tests.client import FORM, Connection, Reply, post
-from tests.composition import AUTHENTIK, ISSUER, build_daemon, client_with
+from tests.composition import AUTHENTIK, ISSUER, build_daemon, client_with, proven_flow
 from tests.fakes import CapturedLog
 from tests.sandbox_browser import DEFAULT, Browser
 
@@ -139,7 +141,7 @@ class InMemoryDaemon:
         self.events = CapturedLog(test).events
         self.clock = MemoryReactorClock()
         self.clock.advance(int(time.time()) - 600)
-        self.sandbox = Sandbox(self.clock)
+        self.sandbox = self.make_sandbox()
         self.sandbox.provider.key = signing_key(0)
         self.authentik = RequestRecorder(self.sandbox.resource)
         self.agent = UnreliableAgent(self.authentik)
@@ -154,9 +156,19 @@ class InMemoryDaemon:
         if "JWT_SECRET" in environ:
             del usual["ROPG_SIGNING_ALG"]
         settings = read_settings({}, usual | environ)
-        daemon = build_daemon(settings, self.clock, client_with(self.agent))
+        daemon = build_daemon(
+            settings, self.clock, client_with(self.agent), make_evidence=self.make_evidence
+        )
         daemon.service.privilegedStartService()
         self.site = daemon.site
+
+    def make_sandbox(self) -> Sandbox:
+        """The sandbox, on the clock of the test."""
+        return Sandbox(self.clock)
+
+    def make_evidence(self, clock: IReactorTime) -> FlowEvidence:
+        """The evidence of how the flow refuses, which is known from the start."""
+        return proven_flow(clock)
 
     def connect(self) -> Connection:
         """A new connection."""

@@ -57,3 +57,8 @@ class ImportTests(SynchronousTestCase):
             if "provisioning" in imported(path)
         }
         self.assertEqual(importers, {"cli", "provisioning"})
+
+    def test_a_blueprint_is_made_without_the_daemon(self) -> None:
+        """It needs no module of the daemon, and no settings."""
+        for path in (CHECKOUT / "ropg_twisted").glob("provisioning/blueprint/*.py"):
+            self.assertLessEqual(imported(path), {"provisioning", "remedies"}, path)

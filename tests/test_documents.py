@@ -11,6 +11,8 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from ropg_twisted import cli, tap
+from ropg_twisted.provisioning.blueprint.application import CLIENT_SECRET
+from ropg_twisted.provisioning.blueprint.outpost import OUTPOST_TOKEN
 from ropg_twisted.remedies import DOCUMENTATION, help_url
 from ropg_twisted.settings.table import CONFIG, TABLE
 from ropg_twisted.verdict import Reason
@@ -62,6 +64,8 @@ FOREIGN_WORDS: Final = frozenset(
         "proxy_read_timeout",
         # Authentik
         "password_login_update_internal_password",
+        # PostgreSQL
+        "max_connections",
         # Dovecot
         "grant_url",
         "username_attribute",
@@ -95,19 +99,20 @@ class SpellingTests(SynchronousTestCase):
     def test_settings(self) -> None:
         """Every ``ROPG_`` name is a setting."""
         names = (*TABLE, CONFIG.name)
-        # What Kubernetes sets for a service called ropg.
-        known = {*names, *(f"{name}_FILE" for name in names), "ROPG_PORT"}
+        # What Kubernetes sets for a service called ropg, and what Authentik is given.
+        known = {*names, *(f"{name}_FILE" for name in names), "ROPG_PORT", CLIENT_SECRET}
         self.assert_known(r"\bROPG_\w+", known)
 
     def test_metrics(self) -> None:
-        """Every ``ropg_`` name is a metric, or one of the series of a histogram."""
+        """Every ``ropg_`` name is a metric, one of the series of a histogram, or a secret."""
         _, *rows = TABLES["metrics"]([])
         series = {
             name.strip("`") + suffix
             for name, kind, *_ in rows
             for suffix in (("", "_bucket", "_sum", "_count") if kind == "histogram" else ("",))
         }
-        self.assert_known(r"\bropg_(?!twisted|plugin)\w+", series)
+        context = {name.lower() for name in (CLIENT_SECRET, OUTPOST_TOKEN)}
+        self.assert_known(r"\bropg_(?!twisted|plugin)\w+", {*series, *context})
 
     def test_words(self) -> None:
         """Every name with an underscore, such as a reason or an error, is a word of the code."""

@@ -24,6 +24,7 @@ NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
         "operations",
         "containers",
         "several-daemons",
+        "scale",
         "authentik",
         "directories",
         "performance",

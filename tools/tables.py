@@ -27,6 +27,7 @@ from ropg_twisted.settings.clients import CLIENT_TABLE, PROFILES
 from ropg_twisted.settings.sources import read_settings
 from ropg_twisted.settings.table import CONFIG, TABLE, Setting
 from ropg_twisted.settings.values import text
+from tools import scale
 
 Row = tuple[str, ...]
 
@@ -168,6 +169,18 @@ def _audit(_: list[str]) -> Iterable[Row]:
         yield f"`{name}`", lines, _sentences(_code(description), listed and f"One of {listed}.")
 
 
+def _scale(names: list[str]) -> Iterable[Row]:
+    [name] = names
+    figures = scale.Figures()
+    if name == "needs":
+        return scale.need_rows(scale.FLEETS, figures)
+    if name == "ends":
+        return scale.end_rows(figures)
+    if name == "changes":
+        return scale.change_rows(100_000, figures)
+    return scale.figure_rows(figures)
+
+
 TABLES: Final[Mapping[str, Callable[[list[str]], Iterable[Row]]]] = {
     "reasons": _reasons,
     "settings": _settings,
@@ -175,4 +188,5 @@ TABLES: Final[Mapping[str, Callable[[list[str]], Iterable[Row]]]] = {
     "profiles": _profiles,
     "metrics": _metrics,
     "audit": _audit,
+    "scale": _scale,
 }

@@ -11,6 +11,7 @@ from twisted.internet.task import react
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from ropg_twisted.cli.blueprint import BlueprintOptions
 from ropg_twisted.cli.check import CheckOptions
 from ropg_twisted.cli.keys import KeysOptions
 from ropg_twisted.cli.profile import ProfileOptions
@@ -42,6 +43,7 @@ class Options(CommandOptions):
         ["keys", None, KeysOptions, "List, add, rotate and retire signing keys."],
         ["profile", None, ProfileOptions, "Write or check the profile of a client program."],
         ["user-hash", None, UserHashOptions, "Print the hash of a user name in the log."],
+        ["blueprint", None, BlueprintOptions, "Print an Authentik blueprint for the daemon."],
         ["sandbox", None, SandboxOptions, "Run the Authentik sandbox on its own."],
     ]
 

@@ -65,15 +65,16 @@ class Account:
         """The e-mail address, which the identification stage accepts as well."""
         return f"{self.username}@example.com"
 
-    def accepts(self, password: str, *, app_passwords: bool) -> bool:
-        """Return whether ``InbuiltBackend`` or ``TokenBackend`` accepts this password.
+    def accepts(self, password: str) -> bool:
+        """Return whether ``InbuiltBackend`` accepts this password.
 
         A disabled account accepts none. A password that a directory keeps is not known here.
         """
-        if not self.active:
-            return False
-        known = self.directory is None and password == self.password
-        return known or (app_passwords and password == self.app_password)
+        return self.active and self.directory is None and password == self.password
+
+    def accepts_app_password(self, password: str) -> bool:
+        """Return whether ``TokenBackend`` accepts this app password, of an active account."""
+        return self.active and password == self.app_password
 
     def is_member(self, name: str) -> bool:
         """Return whether this is a member of the group of this name, or of a child of it."""

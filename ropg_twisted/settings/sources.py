@@ -15,6 +15,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ropg_twisted.settings.clients import read_client
 from ropg_twisted.settings.combinations import check_combinations
@@ -106,8 +107,14 @@ def _default_state_dir(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("STATE_DIRECTORY", "").partition(":")[0] or "state")
 
 
-def read_settings(options: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
+def read_settings(
+    options: Mapping[str, object],
+    environ: Mapping[str, str],
+    unset: Mapping[str, str] = MappingProxyType({}),
+) -> Settings:
     """Return the settings of parsed options (by option name) and the environment.
+
+    ``unset``: texts for settings that no source has, in place of their defaults.
 
     Raises :exc:`SettingError` for the first setting that is unknown, invalid or missing.
     """
@@ -115,8 +122,9 @@ def read_settings(options: Mapping[str, object], environ: Mapping[str, str]) -> 
     sources.check_names()
     tables = sources.read_file()
     texts = {name: sources.text(setting) for name, setting in TABLE.items()}
-    value = {name: setting.value(texts[name]) for name, setting in TABLE.items()}
     given = {name for name, text in texts.items() if text is not None}
+    texts |= {name: text for name, text in unset.items() if name not in given}
+    value = {name: setting.value(texts[name]) for name, setting in TABLE.items()}
     if tables:
         given.add("clients")
     upstream: Upstream = value["AUTHENTIK_URL"]

@@ -5,11 +5,21 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from twisted.internet.defer import Deferred
+
 from ropg_twisted.interfaces import CodeRequest
 from ropg_twisted.sandbox.accounts import USUAL_PASSWORD
 from ropg_twisted.sandbox.oauth2.applications import LOOPBACK_URI
 from ropg_twisted.verdict import Outcome, Reason, Verdict
-from tests.authentik.fault_cases import ALICE, REASON_OF, REASONS, SAMPLE, SILENCES, FaultTestCase
+from tests.authentik.fault_cases import (
+    ALICE,
+    DEADLINE,
+    REASON_OF,
+    REASONS,
+    SAMPLE,
+    SILENCES,
+    FaultTestCase,
+)
 from tests.fakes import CapturedLog
 from tests.faults import (
     COOKIE_FAULTS,
@@ -35,19 +45,23 @@ class AccessTests(FaultTestCase):
         for name in SAMPLE:
             scenario = self.scenario(FAULTS[name], Point.ACCESS, times=1)
             check = await self.check(scenario)
-            found = (check.outcome.reason, scenario.passwords, await self.leftovers(scenario))
-            if found != (reasons[name], 1, "") or scenario.authentik.sandbox.sessions.authenticated:
-                problems.append(f"{name}: {found}")
+            reason, left = check.outcome.reason, await self.leftovers(scenario)
+            # A connection that cannot be made may be that of the request for the user.
+            early = FAULTS[name].early and reason is Reason.UPSTREAM_IDENTITY
+            fits = (reason is reasons[name] or early) and scenario.passwords == 1 and not left
+            if not fits or scenario.authentik.sandbox.sessions.authenticated:
+                problems.append(f"{name}: {reason}, {scenario.passwords} passwords, {left}")
         self.assert_none(problems)
 
     async def test_access_and_user_are_asked_for_at_the_same_time(self) -> None:
         """Neither waits for the other, and the end of the deadline ends both."""
         for point in (Point.ACCESS, Point.IDENTITY):
             scenario = self.scenario(FAULTS["silence"], point)
-            check = await self.check(scenario)
-            self.assertIs(check.outcome.reason, REASON_OF["silence"])
-            self.assertIn(Point.ACCESS, scenario.authentik.seen)
-            self.assertIn(Point.IDENTITY, scenario.authentik.seen)
+            check = Deferred.fromCoroutine(scenario.daemon.verifier.verify(ALICE))
+            while not {Point.ACCESS, Point.IDENTITY} <= set(scenario.authentik.seen):
+                await self.turns()
+            scenario.clock.advance(DEADLINE)
+            self.assertIs((await check).outcome.reason, REASON_OF["silence"])
             self.assertEqual(await self.leftovers(scenario), "")
 
     async def test_denied_whatever_is_known_of_the_user(self) -> None:

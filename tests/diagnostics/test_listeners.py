@@ -112,6 +112,16 @@ class PortTests(ExaminationTestCase):
         installation = self.installation(ROPG_LISTEN="systemd:domain=INET:name=ropg")
         await self.expect(check_listeners, installation, "listen", State.OK, "systemd holds")
 
+    async def test_tls_on_a_socket_of_systemd(self) -> None:
+        """Its certificate is looked at all the same."""
+        path = self.certificate(identity(HOST, days=90))
+        files = f"ssl:systemd:domain=INET6:name=ropg:privateKey={path}"
+        (path.parent / "ropg.pem").write_bytes(path.read_bytes())
+        for where in (files, f"tls:{path.parent}:systemd:domain=INET:index=0"):
+            installation = self.installation(ROPG_LISTEN=where)
+            found = states(await self.findings(check_listeners, installation))
+            self.assertEqual(found, {"certificate": State.OK, "listen": State.OK}, where)
+
     async def test_a_unix_socket(self) -> None:
         """Its folder must exist. The socket itself is not touched: the daemon may use it."""
         folder = Path(self.mktemp())

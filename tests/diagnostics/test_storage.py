@@ -143,5 +143,5 @@ class RedisTests(RedisTestCase, ExaminationTestCase):
     async def test_answers(self) -> None:
         """It is a plain ok."""
         installation = self.installation(ROPG_LIMITS_STORE=self.url)
-        self.addCleanup(installation.settings.limits_store.storage.close)
+        self.addCleanup(installation.settings.limits_store.storage.storage.close)
         await self.expect(check_store, installation, "limits-store", State.OK, "answers")

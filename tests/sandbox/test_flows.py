@@ -40,7 +40,7 @@ from tests.sandbox.flow_cases import (
     FlowTestCase,
     restarting,
 )
-from tests.sandbox_browser import EXECUTOR, Browser
+from tests.sandbox_browser import EXECUTOR, Browser, account
 
 
 class InvalidResponseTests(FlowTestCase):
@@ -322,6 +322,24 @@ class JudgementTests(FlowTestCase):
             Judgement.of(self.sandbox.authentications, self.sandbox.events),
             Judgement(True, False, True),
         )
+
+
+class BackendTests(FlowTestCase):
+    """The backends of a password stage."""
+
+    def test_a_stage_asks_its_own_backends_only(self) -> None:
+        """Without ``InbuiltBackend`` the passwords that Authentik itself keeps are refused."""
+        token = account("alice").app_password
+        self.serve(WHO, Password(inbuilt=False, app_passwords=True, ldap=True), LOGIN)
+        for name, password, passes in (
+            ("alice", USUAL_PASSWORD, False),
+            ("alice", token, True),
+            ("lea", USUAL_PASSWORD, True),
+        ):
+            self.browser = Browser(self.sandbox)
+            self.come_to_the_password(name)
+            answer = self.post(password=password)
+            self.assertEqual(answer.component == "xak-flow-redirect", passes, name)
 
 
 class ServedFlowsTests(FlowTestCase):

@@ -15,12 +15,19 @@ from twisted.web.client import Agent
 
 from ropg_twisted.sandbox.accounts import ACCOUNTS, USUAL_PASSWORD
 from ropg_twisted.sandbox.http.app import Sandbox, sandbox_site
-from ropg_twisted.sandbox.http.outposts import LDAP_OUTPOST_TOKEN, OUTPOST_TOKEN, SERVICE_TOKEN
+from ropg_twisted.sandbox.http.outposts import (
+    LDAP_OUTPOST_TOKEN,
+    OUTPOST_TOKEN,
+    SERVICE_TOKEN,
+    OutpostToken,
+)
+from ropg_twisted.sandbox.oauth2.applications import Application
 from tests.sandbox_browser import (
     ACCESS,
     DEFAULT,
     EXECUTOR,
     ME,
+    START,
     Browser,
     SandboxTestCase,
     account,
@@ -117,6 +124,17 @@ class SessionTests(SandboxTestCase):
             unknown = browser.ask("GET", ACCESS.replace("jamf-connect", "nothing"))
             self.assertEqual(unknown.status, 404)
 
+    def test_an_application_may_be_for_groups_only(self) -> None:
+        """Members of one of them, or of a child of it, may use it. Alice is in a child of it."""
+        secret = "public-client-secret"
+        mine = Application("mine", "Mine", "mine", secret, groups=("nobody-is-here", "mac-users"))
+        self.sandbox = Sandbox(self.clock, applications=[mine])
+        for name, passing in (("alice", True), ("dave", False)):
+            browser = Browser(self.sandbox)
+            browser.walk(DEFAULT, name, account(name).password)
+            answer = browser.ask("GET", ACCESS.replace("jamf-connect", "mine"))
+            self.assertEqual(answer.json["passing"], passing, name)
+
 
 class APITokenTests(SandboxTestCase):
     """The part of the API that is open to the tokens of outposts."""
@@ -208,6 +226,21 @@ class AddressTests(SandboxTestCase):
         }
         answer = self.browser.get("req-outpost", **headers)
         self.assertEqual(answer.component, "ak-stage-identification")
+
+    def test_a_token_is_believed_until_it_expires(self) -> None:
+        """Tokens of one sandbox count beside the built-in one; one may expire."""
+        tokens = [OutpostToken("for-ever"), OutpostToken("for-a-minute", START + 60)]
+        self.sandbox = Sandbox(self.clock, outpost_tokens=tokens)
+        headers = {"X-authentik-remote-ip": "203.0.113.7"}
+        for seconds, key, address in (
+            (0, "for-a-minute", "203.0.113.7"),
+            (60, "for-a-minute", "127.0.0.1"),
+            (0, "for-ever", "203.0.113.7"),
+            (0, OUTPOST_TOKEN, "203.0.113.7"),
+        ):
+            self.clock.advance(seconds)
+            seen = self.address_seen(**headers, **{"X-authentik-outpost-token": key})
+            self.assertEqual(seen, address, (seconds, key))
 
 
 class MannersTests(SandboxTestCase):

@@ -103,11 +103,11 @@ class LoginTests(SandboxTestCase):
 
     @given(st.text())
     def test_no_other_text_is_a_password(self, text: str) -> None:
-        """A text is accepted exactly if it is the password or an allowed app password."""
-        alice = account("alice")
-        right = text in (alice.password, alice.app_password)
-        self.assertEqual(alice.accepts(text, app_passwords=True), right)
-        self.assertFalse(account("carol").accepts(text, app_passwords=True))
+        """A text is accepted exactly if it is the password, and of a disabled account never."""
+        alice, carol = account("alice"), account("carol")
+        self.assertEqual(alice.accepts(text), text == alice.password)
+        self.assertEqual(alice.accepts_app_password(text), text == alice.app_password)
+        self.assertFalse(carol.accepts(text) or carol.accepts_app_password(text))
 
 
 class SecondFactorTests(SandboxTestCase):

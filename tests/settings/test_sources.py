@@ -37,6 +37,17 @@ class SourcesTests(SettingsTestCase):
             where[key] = value
             self.assertEqual(read_settings(options, environ).flow_slug, expected)
 
+    def test_a_program_may_do_without_a_setting(self) -> None:
+        """Its own text counts only where no source has one."""
+        unset = {**REQUIRED, "FLOW_SLUG": "unset"}
+        self.assertEqual(read_settings({}, {}, unset).flow_slug, "unset")
+        given = {"AUTHENTIK_URL": "https://other.example.com", "FLOW_SLUG": "given"}
+        settings = read_settings({}, given, unset)
+        self.assertEqual((settings.authentik_url, settings.flow_slug), tuple(given.values()))
+        self.assertEqual(
+            read_settings({}, self.config('flow_slug = "file"'), unset).flow_slug, "file"
+        )
+
     @parametrize({name: (name, values) for name, values in VALUES.items()})
     def test_right_values(self, name: str, values: Values) -> None:
         """Each right value comes out alike, wherever it comes from."""

@@ -74,11 +74,12 @@ class Identification:
 class Password:
     """Asks for the password.
 
-    ``attempts``: the wrong answer that ends the flow, 0 as 1. ``app_passwords`` and ``ldap``:
-    ``TokenBackend`` and ``LDAPBackend`` are among the backends, beside ``InbuiltBackend``.
+    ``attempts``: the wrong answer that ends the flow, 0 as 1. ``inbuilt``, ``app_passwords`` and
+    ``ldap``: ``InbuiltBackend``, ``TokenBackend`` and ``LDAPBackend`` are among the backends.
     """
 
     attempts: int = 5
+    inbuilt: bool = True
     app_passwords: bool = True
     ldap: bool = True
 

@@ -208,9 +208,10 @@ class Stages:
         account, accepted, mistaken = user.account, False, False
         if account is not None:
             context = request.plan.context
-            accepted = account.accepts(password, app_passwords=stage.app_passwords)
-            if account.accepts(password, app_passwords=False):
+            own = stage.inbuilt and account.accepts(password)
+            if own:
                 context.methods.append("pwd")
+            accepted = own or (stage.app_passwords and account.accepts_app_password(password))
             if not accepted and account.directory is not None:
                 accepted = stage.ldap and await self._ldap.authenticate(account, password)
                 mistaken = accepted != self._ldap.should_accept(account, password)

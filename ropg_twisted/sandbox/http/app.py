@@ -35,7 +35,12 @@ from ropg_twisted.sandbox.http.cookies import (
     set_cookies,
 )
 from ropg_twisted.sandbox.http.directory_forms import DirectoryForms
-from ropg_twisted.sandbox.http.outposts import OUTPOSTS, SERVICE_TOKEN
+from ropg_twisted.sandbox.http.outposts import (
+    OUTPOSTS,
+    SERVICE_TOKEN,
+    OutpostToken,
+    OutpostTokens,
+)
 from ropg_twisted.sandbox.http.wire import (
     READ,
     READ_AND_WRITE,
@@ -52,7 +57,7 @@ from ropg_twisted.sandbox.http.wire import (
     send_json,
     send_redirect,
 )
-from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS
+from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, Application, Applications
 from ropg_twisted.sandbox.oauth2.endpoints import OAuth
 from ropg_twisted.sandbox.oauth2.provider import Provider
 from ropg_twisted.server.site import QuietSite
@@ -68,8 +73,9 @@ class Sandbox:
     """A stand-in for Authentik.
 
     ``clock``: lets sessions and tokens run out, TOTP codes change and slow directories respond.
-    ``flows`` and ``accounts``: served beside the built-in ones, in place of those of the same slug
-    or user name. Each directory that an account names exists, with a source of the same slug.
+    ``flows``, ``accounts`` and ``applications``: served beside the built-in ones, in place of those
+    of the same slug or user name. ``outpost_tokens``: believed beside the built-in one. Each
+    directory that an account names exists, with a source of the same slug.
 
     ``executor``: the flows in progress, and ``provider``: the codes and tokens of the
     applications, for tests. ``traced``: the last requests to the API that belong to a trace, with
@@ -80,7 +86,12 @@ class Sandbox:
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, clock: Clock, flows: Iterable[Flow] = (), accounts: Iterable[Account] = ()
+        self,
+        clock: Clock,
+        flows: Iterable[Flow] = (),
+        accounts: Iterable[Account] = (),
+        applications: Iterable[Application] = (),
+        outpost_tokens: Iterable[OutpostToken] = (),
     ) -> None:
         self._clock = clock
         self.accounts = Accounts((*ACCOUNTS, *accounts))
@@ -88,9 +99,11 @@ class Sandbox:
         served = (*FLOWS.values(), *REFUSING_FLOWS, *flows)
         self.flows: Mapping[str, Flow] = {flow.slug: flow for flow in served}
         self.executor = Executor(clock, self.accounts, self._ldap)
-        self.provider = Provider(clock, self.accounts, self.sessions)
+        self._applications = Applications((*APPLICATIONS.values(), *applications))
+        self._outpost_tokens = OutpostTokens(clock, outpost_tokens)
+        self.provider = Provider(clock, self.accounts, self.sessions, self._applications)
         self._directory_forms = DirectoryForms(self.accounts, self._ldap)
-        self._oauth = OAuth(self.provider, self.sessions)
+        self._oauth = OAuth(self.provider, self.sessions, self._applications, self._outpost_tokens)
         self._administration = Administration(self.accounts)
         self.traced: deque[tuple[str, str]] = deque(maxlen=MAX_TRACED)
         self.log.warn(
@@ -174,11 +187,12 @@ class Sandbox:
     def check_access(self, request: IRequest, slug: str) -> bytes:
         """Return whether the user may use an application; always true without a session."""
         row = self.sessions.find(self._read_client(request).cookie)
-        if slug not in APPLICATIONS:
+        application = self._applications.find(slug)
+        if application is None:
             detail = "No Application matches the given query."
             return send_json(request, 404, {"detail": detail}, allow=READ)
         account = None if row is None else row.account
-        passing = account is None or APPLICATIONS[slug].allows(account)
+        passing = account is None or application.allows(account)
         answer = {"passing": passing, "messages": [], "log_messages": []}
         return send_json(request, 200, answer, allow=READ)
 
@@ -244,6 +258,7 @@ class Sandbox:
             self.accounts,
             self._ldap,
             self.authentications,
+            self._applications,
             self.flows.values(),
             self.traced,
             self._clock.seconds(),
@@ -269,7 +284,7 @@ class Sandbox:
         if traceparent is not None:
             method, path = request.method.decode("latin-1"), request.path.decode("latin-1")
             self.traced.append((f"{method} {path}", traceparent))
-        return read_client(request)
+        return read_client(request, self._outpost_tokens.valid())
 
     def _flow_of(self, slug: str) -> Flow:
         """Return the flow with this slug. Raises ``NotFound``."""

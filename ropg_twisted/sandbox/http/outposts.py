@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ropg_twisted.sandbox.flow.sessions import Clock
 
 OUTPOST_TOKEN = "outpost-api-token-0123456789"
 """The token of an outpost of type proxy: with it, ``X-authentik-remote-ip`` is believed."""
@@ -40,3 +42,26 @@ OUTPOSTS: Mapping[str, Outpost] = {
     LDAP_OUTPOST_TOKEN: Outpost("0f4c2d11-86a4-4a66-8a0c-8fb0b50ad17e", "LDAP", "ldap"),
 }
 """Outposts by their tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutpostToken:
+    """A token of another outpost. ``expires``: a time on the clock, ``None`` for never."""
+
+    key: str = field(repr=False)
+    expires: float | None = None
+
+
+class OutpostTokens:
+    """The tokens of one sandbox, beside the built-in one."""
+
+    def __init__(self, clock: Clock, tokens: Iterable[OutpostToken]) -> None:
+        self._clock = clock
+        self._tokens = tuple(tokens)
+
+    def valid(self) -> frozenset[str]:
+        """Return the keys of the tokens that have not expired."""
+        now = self._clock.seconds()
+        return frozenset(
+            token.key for token in self._tokens if token.expires is None or now < token.expires
+        )

@@ -20,7 +20,7 @@ from ropg_twisted.sandbox.flow.ldap_backend import LDAPBackend
 from ropg_twisted.sandbox.flow.signals import Authentication
 from ropg_twisted.sandbox.http import directory_page
 from ropg_twisted.sandbox.http.html import code, page, table
-from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, Application
+from ropg_twisted.sandbox.oauth2.applications import Application
 
 _LOGIN_FORM = (
     '<form method="post">'
@@ -38,6 +38,7 @@ def front(
     accounts: Accounts,
     ldap: LDAPBackend,
     authentications: Sequence[Authentication],
+    applications: Iterable[Application],
     flows: Iterable[Flow],
     traced: Iterable[tuple[str, str]],
     now: float,
@@ -52,9 +53,9 @@ def front(
         ("User name", "E-mail", "Password", "Second factor", "Remark"),
         (_account(account, now) for account in accounts),
     )
-    applications = table(
+    clients = table(
         ("Application", "Client id", "Client secret", "Redirect URIs", "Scopes", "Signed with"),
-        (_application(application) for application in APPLICATIONS.values()),
+        (_application(application) for application in applications),
     )
     stages = table(("Flow", "Stages"), (_flow(flow) for flow in flows))
     traces = table(
@@ -64,7 +65,7 @@ def front(
     parts = {
         "People": people,
         "Directories": directory_page.section(accounts, ldap, authentications),
-        "Applications": applications,
+        "Applications": clients,
         "Flows": stages,
         "Traced requests": traces,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -35,13 +35,16 @@ class ClientInfo:
     cookie: str | None = field(repr=False)
 
 
-def read_client(request: IRequest) -> ClientInfo:
-    """Read the client of a request. Raises ``InternalServerError`` for :data:`SERVICE_TOKEN`."""
+def read_client(request: IRequest, outpost_tokens: Collection[str] = ()) -> ClientInfo:
+    """Read the client of a request. Raises ``InternalServerError`` for :data:`SERVICE_TOKEN`.
+
+    ``outpost_tokens``: those that are believed beside those of :data:`OUTPOSTS`.
+    """
     override = request.getHeader("x-authentik-remote-ip")
     token = request.getHeader("x-authentik-outpost-token")
     if override and token == SERVICE_TOKEN:
         raise InternalServerError
-    outpost = bool(override) and token in OUTPOSTS
+    outpost = bool(override) and (token in OUTPOSTS or token in outpost_tokens)
     forwarded = (request.getHeader("x-forwarded-for") or "").partition(",")[0].strip()
     peer = getattr(request.getClientAddress(), "host", "127.0.0.1")
     cookie = request.getCookie(b"authentik_session")

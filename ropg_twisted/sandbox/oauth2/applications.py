@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ropg_twisted.sandbox.accounts import Account
@@ -26,7 +26,8 @@ class Application:
     ``slug``: its name in URLs, which need not be the ``client_id``. ``public``: the client is
     believed without its secret. ``has_key``: tokens are signed with the key of the provider
     (RS256), else with the secret (HS256). ``redirect_uris``: compared to the letter.
-    ``grant_types``: empty for a provider that was made by the API without them.
+    ``grant_types``: empty for a provider that was made by the API without them. ``groups``: whose
+    members may use it; with none everybody may.
     """
 
     slug: str
@@ -38,6 +39,7 @@ class Application:
     redirect_uris: tuple[str, ...] = ("https://127.0.0.1/jamfconnect", LOOPBACK_URI)
     scopes: tuple[str, ...] = SCOPES
     grant_types: tuple[str, ...] = GRANT_TYPES
+    groups: tuple[str, ...] = ()
 
     @property
     def algorithm(self) -> str:
@@ -46,7 +48,8 @@ class Application:
 
     def allows(self, account: Account) -> bool:
         """Return whether the policies allow this user."""
-        return self.slug not in account.refused
+        is_bound = not self.groups or any(account.is_member(group) for group in self.groups)
+        return is_bound and self.slug not in account.refused
 
     def accepts(self, secret: str) -> bool:
         """Return whether the client's secret is right. A public client may send any."""
@@ -97,11 +100,23 @@ _ALL = (
 )
 
 APPLICATIONS = {application.slug: application for application in _ALL}
-"""Every application by its slug."""
-
-_BY_CLIENT_ID = {application.client_id: application for application in _ALL}
+"""The built-in applications by slug."""
 
 
-def find_client(client_id: str) -> Application | None:
-    """Return the application of this client, or ``None``."""
-    return _BY_CLIENT_ID.get(client_id)
+class Applications:
+    """The applications of one sandbox."""
+
+    def __init__(self, applications: Iterable[Application]) -> None:
+        self._by_slug = {application.slug: application for application in applications}
+        self._by_client_id = {application.client_id: application for application in self}
+
+    def __iter__(self) -> Iterator[Application]:
+        return iter(self._by_slug.values())
+
+    def find(self, slug: str) -> Application | None:
+        """Return the application of this slug, or ``None``."""
+        return self._by_slug.get(slug)
+
+    def find_client(self, client_id: str) -> Application | None:
+        """Return the application of this client, or ``None``."""
+        return self._by_client_id.get(client_id)

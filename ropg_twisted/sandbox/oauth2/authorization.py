@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ropg_twisted.sandbox.accounts import Account
 from ropg_twisted.sandbox.flow.sessions import Session
-from ropg_twisted.sandbox.oauth2.applications import Application, find_client
+from ropg_twisted.sandbox.oauth2.applications import Application, Applications
 from ropg_twisted.sandbox.oauth2.grants import Code, Grant
 
 Form: TypeAlias = Mapping[str, str]
@@ -44,9 +44,9 @@ class AuthorizationRequest:
     query: Form = field(repr=False)
 
     @classmethod
-    def read(cls, query: Form) -> AuthorizationRequest | Stop:
+    def read(cls, query: Form, applications: Applications) -> AuthorizationRequest | Stop:
         """Return the request, or the reason why it is invalid."""
-        application = find_client(query.get("client_id", ""))
+        application = applications.find_client(query.get("client_id", ""))
         if application is None:
             return Stop.UNKNOWN_CLIENT
         redirect_uri = query.get("redirect_uri", "")

@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from ropg_twisted.sandbox.flow.sessions import Sessions
 from ropg_twisted.sandbox.http import login, pages
 from ropg_twisted.sandbox.http.cookies import session_cookie, set_cookies
+from ropg_twisted.sandbox.http.outposts import OutpostTokens
 from ropg_twisted.sandbox.http.wire import (
     base_url,
     read_client,
@@ -27,7 +28,7 @@ from ropg_twisted.sandbox.http.wire import (
     send_json,
     send_redirect,
 )
-from ropg_twisted.sandbox.oauth2.applications import APPLICATIONS, Application
+from ropg_twisted.sandbox.oauth2.applications import Application, Applications
 from ropg_twisted.sandbox.oauth2.authorization import Stop
 from ropg_twisted.sandbox.oauth2.metadata import discovery_document
 from ropg_twisted.sandbox.oauth2.provider import Provider, TokenError
@@ -66,9 +67,17 @@ class OAuth:
 
     app: ClassVar[Klein] = Klein()
 
-    def __init__(self, provider: Provider, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        sessions: Sessions,
+        applications: Applications,
+        outpost_tokens: OutpostTokens,
+    ) -> None:
         self._provider = provider
         self._sessions = sessions
+        self._applications = applications
+        self._outpost_tokens = outpost_tokens
 
     @property
     def resource(self) -> IResource:
@@ -79,13 +88,13 @@ class OAuth:
     @app.route("/<slug>/.well-known/openid-configuration", methods=["GET"])
     def discovery(self, request: IRequest, slug: str) -> bytes:
         """Return the discovery document of an application."""
-        document = discovery_document(base_url(request), _application(slug))
+        document = discovery_document(base_url(request), self._application(slug))
         return send_json(request, 200, document, allow=None)
 
     @app.route("/<slug>/jwks/", methods=["GET"])
     def jwks(self, request: IRequest, slug: str) -> bytes:
         """Return the keys of an application."""
-        return send_json(request, 200, self._provider.jwks(_application(slug)), allow=None)
+        return send_json(request, 200, self._provider.jwks(self._application(slug)), allow=None)
 
     @app.route("/authorize/", methods=["GET"])
     def authorize(self, request: IRequest) -> bytes:
@@ -93,7 +102,7 @@ class OAuth:
         query = read_query(request)
         if not query:
             raise NotFound
-        client = read_client(request)
+        client = read_client(request, self._outpost_tokens.valid())
         row = self._sessions.find(client.cookie)
         match self._provider.authorize(query, row):
             case str(url):
@@ -139,6 +148,13 @@ class OAuth:
         client = read_credentials(request, form)
         return _send(request, 200, self._provider.introspect(form.get("token", ""), client))
 
+    def _application(self, slug: str) -> Application:
+        """Return the application with this slug. Raises ``NotFound``."""
+        application = self._applications.find(slug)
+        if application is None:
+            raise NotFound
+        return application
+
     @app.handle_errors(HTTPException)
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
         """Answer with an error page, as Authentik does, with the allowed methods."""
@@ -148,13 +164,6 @@ class OAuth:
             allow = ", ".join(method for method in METHODS if method in known)
             return send_html(request, 405, allow=allow)
         return send_error(request, failure)
-
-
-def _application(slug: str) -> Application:
-    """Return the application with this slug. Raises ``NotFound``."""
-    if slug not in APPLICATIONS:
-        raise NotFound
-    return APPLICATIONS[slug]
 
 
 def _bearer(request: IRequest) -> str:

@@ -16,7 +16,7 @@ import jwt
 
 from ropg_twisted.sandbox.accounts import Accounts
 from ropg_twisted.sandbox.flow.sessions import Clock, Session, Sessions
-from ropg_twisted.sandbox.oauth2.applications import Application, find_client
+from ropg_twisted.sandbox.oauth2.applications import Application, Applications
 from ropg_twisted.sandbox.oauth2.authorization import AuthorizationRequest, Form, Stop
 from ropg_twisted.sandbox.oauth2.grants import Code, Credentials, Grant, Issued
 from ropg_twisted.sandbox.oauth2.metadata import issuer
@@ -36,8 +36,11 @@ class TokenError(Exception):
 class Provider:
     """Codes and tokens of all applications, on the clock of the sandbox."""
 
-    def __init__(self, clock: Clock, accounts: Accounts, sessions: Sessions) -> None:
+    def __init__(
+        self, clock: Clock, accounts: Accounts, sessions: Sessions, applications: Applications
+    ) -> None:
         self._clock = clock
+        self._applications = applications
         self._accounts = accounts
         self._sessions = sessions
         self._codes: dict[str, Code] = {}
@@ -62,7 +65,7 @@ class Provider:
 
         ``session``: the row that the browser brings.
         """
-        request = AuthorizationRequest.read(query)
+        request = AuthorizationRequest.read(query, self._applications)
         if isinstance(request, Stop):
             return request
         account = None if session is None else session.account
@@ -83,7 +86,7 @@ class Provider:
         passwords and no others, looks at no client secret, and gives no refresh token. The
         service account that Authentik makes for a client without a user does not exist here.
         """
-        application = find_client(client.id)
+        application = self._applications.find_client(client.id)
         if application is None:
             raise TokenError("invalid_client")
         match form.get("grant_type"):
@@ -116,7 +119,7 @@ class Provider:
     def introspect(self, token: str, client: Credentials) -> dict[str, object]:
         """Return the introspection of a client's own token (RFC 7662), if its secret is right."""
         issued = self._access.get(token) or self._refresh.get(token)
-        application = find_client(client.id)
+        application = self._applications.find_client(client.id)
         if (
             issued is None
             or issued.grant.application is not application

@@ -1,0 +1,1 @@
+"""Authentik blueprints: the flow, the application and the outpost of a daemon, as YAML."""
