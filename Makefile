@@ -12,6 +12,7 @@
 # make docs    the documents as a site, in build/docs
 # make deb     the Debian package, in dist/
 # make debian-trial  that package in a booted Debian 12: needs root, debootstrap and a network at first
+# make image-test  the image, built and tried without an engine: needs root, buildah, debootstrap and a network
 # make clean   remove what these have made
 #
 # PYTHON=...   the Python to use instead of the newest that is found; VENV=... another place than .venv
@@ -25,7 +26,7 @@ PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 endif
 
 .PHONY: demo test coverage exchanges lint soak bench simulation fuzz generated docs deb debian-trial \
-	clean
+	image-test clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.run
@@ -75,6 +76,13 @@ BASE := /var/tmp/ropg-debian-12
 debian-trial: $(VENV)/.test deb
 	tests/debian/base $(BASE)
 	unshare -n $(VENV)/bin/python -m tests.debian $(BASE) dist/*.deb
+
+# The base image is kept for the next time.
+IMAGE := /var/tmp/ropg-image
+
+image-test: $(VENV)/.test
+	tests/image/build $(IMAGE)
+	unshare -n $(VENV)/bin/python -m tests.image $(IMAGE)
 
 lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .

@@ -22,6 +22,7 @@ NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Start": ("Ten-minute set-up <self>", "manual-setup"),
     "Operation": (
         "operations",
+        "containers",
         "several-daemons",
         "scale",
         "authentik",

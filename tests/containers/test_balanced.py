@@ -251,6 +251,10 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual({name for name, _ in servers}, daemons)
         self.assertEqual([name for name, _ in servers], [host for _, host in servers])
 
+    def test_an_outage_of_authentik_takes_no_daemon_away(self) -> None:
+        """The probe asks whether the process lives."""
+        self.assertIn("\n    option httpchk GET /health\n", CONFIG.read_text("utf-8"))
+
     def test_the_ports_are_those_of_the_compose_file(self) -> None:
         """What is published is what HAProxy binds, and the certificate is one of the secrets."""
         balancer = load_compose("compose.balanced.yaml", PROXY_ISSUER="")["services"]["balancer"]

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.daemon import PATIENCE
+
 START = Path(__file__).with_name("start")
 
 
@@ -66,10 +68,14 @@ class Container:
         """Everything that it has printed."""
         return (self._scratch / "log").read_text("utf-8")
 
-    def stop(self, seconds: float) -> int:
+    def stop(self) -> int:
         """Ask it to end, as ``docker stop`` does, and return its exit status."""
         self._process.terminate()
-        return self._process.wait(seconds)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end and return the exit status."""
+        return self._process.wait(PATIENCE)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run another command of the image beside it, with the same volume."""
