@@ -45,8 +45,9 @@ class KeysOptions(CommandOptions):
     longdesc = (
         "list: show the keys. add: publish a new key that does not sign yet; the first key of a "
         "folder signs at once. rotate: sign with the key that was added, or with a new one, as "
-        "soon as it has been published for ten minutes; the old key stays published until its tokens have expired. retire: stop signing "
-        "with a key. The daemon reloads the keys by itself. Exit status: 0 done, 1 refused."
+        "soon as it has been published for ten minutes; the old key stays published until its "
+        "tokens have expired. retire: stop signing with a key. The daemon reloads the keys by "
+        "itself. Exit status: 0 done, 1 refused."
     )
     optParameters: ClassVar = [
         ["state-dir", None, None, "Directory of the keys. [default: $ROPG_STATE_DIR, else state]"],

@@ -8,6 +8,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+from collections.abc import Mapping
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
@@ -107,23 +108,25 @@ class BalancedTests(SynchronousTestCase):
         redis.wait_for(lambda line: "Ready to accept connections" in line)
         return f"redis://:{STORE_PASSWORD}@127.0.0.1:{port}/0"
 
-    def daemon(self, name: str, port: int | None = None, **environ: str) -> DaemonProcess:
+    def daemon(
+        self, name: str, environ: Mapping[str, str], port: int | None = None
+    ) -> DaemonProcess:
         """A daemon with the environment of a service."""
-        settings = with_secrets(
+        settings: dict[str, Any] = with_secrets(
             self.document["services"][name]["environment"],
             self.folder,
             outpost_token="token of an outpost",
             limits_store=self.store,
         )
-        settings.update(
-            ROPG_TRUSTED_PROXIES="127.0.0.1", ROPG_STATE_DIR=str(self.folder / "state"), **environ
-        )
+        settings["ROPG_TRUSTED_PROXIES"] = "127.0.0.1"
+        settings["ROPG_STATE_DIR"] = str(self.folder / "state")
+        settings.update(environ)
         return DaemonProcess(self.new_folder(name), port=port, **settings)
 
     def balanced(self, **environ: str) -> list[DaemonProcess]:
         """Start both daemons and the balancer in front of them."""
         names = ("ropg-1", "ropg-2")
-        daemons = [self.enter(self.daemon(name, **environ)) for name in names]
+        daemons = [self.enter(self.daemon(name, environ)) for name in names]
         self.balancer = self.enter(
             BalancerProcess(
                 self.new_folder("haproxy"), self.tls, ropg_1=daemons[0].port, ropg_2=daemons[1].port
@@ -202,7 +205,7 @@ class BalancedTests(SynchronousTestCase):
             self.assertEqual(daemon.end(), 0)
             self.go_on(clients)
             name = f"ropg-{daemons.index(daemon) + 1}"
-            self.enter(self.daemon(name, daemon.port, ROPG_LIMITS="off"))
+            self.enter(self.daemon(name, {"ROPG_LIMITS": "off"}, daemon.port))
             self.go_on(clients)
         for client in clients:
             client.ending.set()

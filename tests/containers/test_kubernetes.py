@@ -9,9 +9,11 @@ from typing import Any, Final
 import kubernetes_validate
 from twisted.trial.unittest import SynchronousTestCase
 
+from ropg_twisted import __version__
 from ropg_twisted.settings.sources import read_settings
 from tests.containers import KUBERNETES, load_manifests, with_secrets
 
+REPOSITORY: Final = "ghcr.io/ropg-twisted/ropg-twisted"
 VERSIONS: Final = ("1.35", "1.37")
 """The oldest and the newest version that Kubernetes maintains."""
 
@@ -116,6 +118,12 @@ class DaemonPodTests(ManifestTestCase):
         sleep = self.container["lifecycle"]["preStop"]["sleep"]["seconds"]
         grace = self.spec["terminationGracePeriodSeconds"]
         self.assertGreaterEqual(grace, sleep + settings.deadline + 10)
+
+    def test_the_image_is_of_this_version(self) -> None:
+        """Both containers have the image that a release of this version pushes."""
+        [keys] = self.spec["initContainers"]
+        self.assertEqual(self.container["image"], f"{REPOSITORY}:{__version__}")
+        self.assertEqual(keys["image"], self.container["image"])
 
     def test_probes(self) -> None:
         """A pod must have been ready once. An outage of Authentik does not take it away."""
