@@ -19,7 +19,7 @@ from ropg_twisted.remedies import DOCUMENTATION, REMEDIES, help_url
 from tools.generate import CHECKOUT
 
 NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
-    "Start": ("Ten-minute set-up <self>",),
+    "Start": ("Ten-minute set-up <self>", "manual-setup"),
     "Operation": (
         "operations",
         "containers",

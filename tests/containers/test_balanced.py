@@ -62,7 +62,6 @@ class BalancerProcess(Process):
             raise AssertionError(checked.stderr)
         super().__init__(HAPROXY, "-db", "-f", str(config), environ={}, folder=folder)
 
-
     def down(self) -> set[str]:
         """The daemons that it sends nothing to."""
         states = re.findall(r"Server ropg/(\S+) is (UP|DOWN)", "".join(self.output))
