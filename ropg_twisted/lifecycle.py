@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
@@ -21,6 +22,9 @@ from ropg_twisted.server.site import BoundedSite
 from ropg_twisted.server.tls import TLSEndpoint
 from ropg_twisted.settings.errors import ListenError, SettingError
 from ropg_twisted.types import IReactor
+
+BACKLOG: Final = 4096
+"""Upper limit of the connections that can wait in a socket."""
 
 
 class Listener(Service):
@@ -71,6 +75,7 @@ class Listener(Service):
     def stopService(self) -> Deferred[None] | None:
         """Stop listening. Open connections stay open."""
         super().stopService()
+        self._accept_waiting()
         return None if self._port is None else self._port.stopListening()
 
     def _listening(self, port: Any) -> None:  # IListeningPort does not declare connectionLost().
@@ -83,7 +88,19 @@ class Listener(Service):
         port: Any = self._port  # As in _listening().
         if self.running:
             self.log.critical("no longer listening at {endpoint}", endpoint=self._where)
+        else:
+            # Twisted closes the socket one turn of the reactor after the stop.
+            self._accept_waiting()
         type(port).connectionLost(port, reason)
+
+    def _accept_waiting(self) -> None:
+        """Accept the connections that wait in the socket, which its close would reset.
+
+        In a socket of systemd they wait for the next daemon.
+        """
+        if isinstance(self._port, Port) and "systemd:" not in self._where:
+            self._port.numberAccepts = BACKLOG
+            self._port.doRead()
 
     def _unusable(self, kind: type[SettingError], error: BaseException | None) -> SettingError:
         cause = getattr(error, "socketError", error)

@@ -62,6 +62,11 @@ class BalancerProcess(Process):
             raise AssertionError(checked.stderr)
         super().__init__(HAPROXY, "-db", "-f", str(config), environ={}, folder=folder)
 
+    def down(self) -> set[str]:
+        """The daemons that it sends nothing to."""
+        states = re.findall(r"Server ropg/(\S+) is (UP|DOWN)", "".join(self.output))
+        return {name for name, state in dict(states).items() if state == "DOWN"}
+
 
 class BalancedTests(SynchronousTestCase):
     """What clients see of two daemons behind the balancer."""
@@ -206,6 +211,7 @@ class BalancedTests(SynchronousTestCase):
             self.go_on(clients)
             name = f"ropg-{daemons.index(daemon) + 1}"
             self.enter(self.daemon(name, {"ROPG_LIMITS": "off"}, daemon.port))
+            wait_until(lambda: not self.balancer.down(), "the balancer has all daemons again")
             self.go_on(clients)
         for client in clients:
             client.ending.set()
