@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """One daemon and its Authentik.
+    """A daemon and its Authentik.
 
     Attributes:
         clients: those that are looked at.

@@ -20,7 +20,7 @@ TOKEN_CLAIMS: Final = ("iss", "aud", "azp", "exp", "iat", "auth_time", "jti", "a
 """The claims about a token, which are not about a user."""
 
 CONFIDENTIAL_METHODS: Final = ("client_secret_post", "client_secret_basic")
-"""How a client with a secret authenticates (OpenID Connect Core section 9)."""
+"""Methods by which a client with a secret authenticates (OpenID Connect Core section 9)."""
 
 AUTHENTIK_ONLY: Final = (
     "introspection_endpoint",

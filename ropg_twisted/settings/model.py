@@ -49,7 +49,7 @@ class SessionRemoval(StrEnum):
     """The sessions that are removed after a check."""
 
     AUTO = "auto"
-    """Those that do not end by themselves within five minutes."""
+    """Sessions that do not end by themselves within five minutes."""
     ALWAYS = "always"
     NEVER = "never"
 

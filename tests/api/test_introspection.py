@@ -150,7 +150,7 @@ class OwnTokensTests(IntrospectionTestCase):
         )
 
     def test_tokens_that_are_not_active(self) -> None:
-        """One short answer for all, and Authentik is not asked about tokens of ours."""
+        """A short answer for all, and Authentik is not asked about tokens of ours."""
         key = KeyStore(self.daemon.state_dir, "ES256", time.time).ring().signing
         now = int(time.time())
         good = {"iss": ISSUER, "sub": "x", "aud": MAIL[0], "exp": now + 60}
@@ -346,7 +346,7 @@ class RefusalTests(IntrospectionTestCase):
 
 
 class TelemetryTests(IntrospectionTestCase):
-    """What is known about it afterwards."""
+    """Log lines and metrics about it."""
 
     def test_the_line_of_an_introspection(self) -> None:
         """Client, address and result; never the token, nor who it is about."""

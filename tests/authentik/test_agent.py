@@ -183,7 +183,7 @@ class PoolTests(AgentTestCase):
     """Connections that are kept."""
 
     def test_a_connection_carries_many_requests(self) -> None:
-        """One after the other; two requests at a time have two."""
+        """Requests follow one another; two requests at a time have two."""
         for _ in range(3):
             request = self.request()
             self.answer(0)

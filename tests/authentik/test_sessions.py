@@ -187,7 +187,7 @@ class ShortSessionTests(SynchronousTestCase):
     """Sessions that end by themselves."""
 
     def test_the_end_decides(self) -> None:
-        """One that ends in time is left to; one that ends later, or never says, is removed."""
+        """A session that ends in time is left to; others are removed."""
         sessions = SessionRemover(FLOW, DEADLINE, Clock(), MAX_CHECKS, shortest=300)
         for max_age in (300, 1, 301, None):
             session = AuthenticatedFlowSession(at_once=True, max_age=max_age)

@@ -24,7 +24,7 @@ from tests.bench.flow import FakeAuthentik
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the fake Authentik has counted.
+    """Counts of the fake Authentik.
 
     Attributes:
         requests: by kind.
